@@ -1,0 +1,53 @@
+"""What a reader makes of a release on disk: the index, one entry a clip."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One annotated clip of one subject. `frames` are files in numeric order, onset to offset, both included."""
+
+    clip_id: str
+    """`casme2/sub01/EP02_01f`: unique over all databases."""
+    subject: str
+    """`casme2/01`: namespaced text, for the numbers of different databases collide."""
+    label: str
+    """The expression, as the sheet has it, in lower case."""
+    onset: int
+    apex: int | None
+    """None where the release gives none (`/`)."""
+    offset: int
+    frames: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something in a release that is not as it should be."""
+
+    file: str
+    row: int | None
+    """Row of the sheet as a spreadsheet counts it (the first is 1), or None."""
+    what: str
+    fix: str
+    clip_id: str | None = None
+    """The clip that cannot be used because of it, or None where it is a remark."""
+
+    def __str__(self) -> str:
+        where = f"{self.file}, row {self.row}" if self.row else self.file
+        return f"{where}: {self.what}; fix: {self.fix}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """The clips of a database, sorted by clip id, and what was wrong with the rest."""
+
+    database: str
+    clips: tuple[Clip, ...]
+    problems: tuple[Problem, ...] = field(default=())
+    expected_clips: int | None = None
+    """Clips that the release itself declares, where it does."""
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)

@@ -1,0 +1,35 @@
+"""What a user can get wrong, said in one sentence: what was got, what was expected, how to mend it.
+
+Jobs print it without a traceback and end with `code`. Anything else that is raised is a fault of ours.
+"""
+
+
+class UserError(Exception):
+    """A mistake outside the code. `code` is the exit code of the job that meets it."""
+
+    code = 2
+
+    def __init__(self, *, got: str, expected: str, fix: str) -> None:
+        super().__init__(got, expected, fix)
+        self.got, self.expected, self.fix = got, expected, fix
+
+    def __str__(self) -> str:
+        return f"got {self.got}; expected {self.expected}; fix: {self.fix}"
+
+    def __reduce__(self) -> tuple:
+        # An exception with keyword-only arguments is otherwise lost on its way back from a worker.
+        return _restore, (type(self), self.got, self.expected, self.fix)
+
+
+class UsageError(UserError):
+    """A wrong option, path or setting (exit code 2)."""
+
+
+class DataError(UserError):
+    """Wrong, missing or unreadable data (exit code 4)."""
+
+    code = 4
+
+
+def _restore(kind: type[UserError], got: str, expected: str, fix: str) -> UserError:
+    return kind(got=got, expected=expected, fix=fix)

@@ -1,0 +1,43 @@
+"""Figures of a benchmark, as PNG files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 110
+
+
+def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
+    """Clips by true class (rows) and predicted class (columns), shaded by the share of the row."""
+    counts = np.asarray(confusion_YY)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(1.8 + 0.8 * len(classes), 1.4 + 0.7 * len(classes)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        colour = "white" if share[row, column] > 0.6 else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def attention_figure(
+    attention_CX: npt.NDArray[np.float64], labels: Sequence[str], ticks: Sequence[int], axis: str, path: Path
+) -> None:
+    """Mean attention of the left-out clips of each class over levels or frames, each clip's weights summing to 1."""
+    share_CX = attention_CX / attention_CX.sum(axis=1, keepdims=True)
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name in sorted(set(labels)):
+        mine = share_CX[[label == name for label in labels]]
+        axes.plot(range(len(ticks)), mine.mean(axis=0), marker="o", label=f"{name} ({len(mine)})")
+    axes.axhline(1 / len(ticks), color="grey", linewidth=0.8, linestyle=":")
+    axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
+    axes.set(xlabel=axis, ylabel="mean share of attention")
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=DOTS_PER_INCH)

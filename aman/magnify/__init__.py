@@ -1,0 +1,37 @@
+"""Motion magnifiers: every sampled frame against the onset, at every factor.
+
+A factor is the total gain: 1 leaves the frame as it is, 5 shows five times the displacement from the onset. A
+magnifier is a function `(onset_HWC, frames_LHWC, factors) -> image_LKHWC` in float; a new one is a module and a row
+of `MAGNIFIERS`. Entry (frame j, factor i) depends on neither the other frames nor the other factors.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from aman.magnify.linear import magnify_linear
+from aman.magnify.phase import magnify_phase
+
+Float = npt.NDArray[np.float32]
+
+
+def magnify_none(onset_HWC: Float, frames_LHWC: Float, factors: Sequence[int]) -> Float:
+    """Every factor is the frame itself: the control."""
+    del onset_HWC
+    return np.repeat(frames_LHWC[:, None], len(factors), axis=1)
+
+
+MAGNIFIERS: dict[str, Callable[[Float, Float, Sequence[int]], Float]] = {
+    "none": magnify_none,
+    "linear": magnify_linear,
+    "phase": magnify_phase,
+}
+VERSIONS = {"none": 1, "linear": 1, "phase": 1}
+"""Raise a number when that magnifier's output changes; it is part of the content key."""
+
+
+def magnify(name: str, onset_HWC: Float, frames_LHWC: Float, factors: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """`image_LKHWC` uint8: `frames_LHWC` (float32, [0, 255]) at every factor, rounded and clipped once at the end."""
+    images = MAGNIFIERS[name](onset_HWC, frames_LHWC, factors)
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)

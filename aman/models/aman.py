@@ -1,0 +1,114 @@
+"""AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aman.backbone import FEATURE_CHANNELS, Head
+from aman.recipe import Model
+
+
+class Output(NamedTuple):
+    """What one forward pass gives."""
+
+    logits_BY: torch.Tensor
+    """Class scores before softmax, Y classes."""
+    alpha_BNK: torch.Tensor
+    """Attention over levels of each frame, in (0, 1), as equation 5 has it: not normalised; float64."""
+    beta_BN: torch.Tensor
+    """Attention over frames, in (0, 1), equation 8; float64."""
+
+
+class AMAN(nn.Module):
+    """`x_BNKCHW` (features of n frames at k factors) to class scores and both attentions.
+
+    `attention="ma"` replaces beta by the same weight for every frame (equation 10 becomes a mean over frames), and
+    `"fa"` replaces alpha by the same weight for every level (equation 7 becomes a mean over levels): the definition
+    of "MA only" and "FA only" here, as the paper gives none. The constant that is returned for a replaced one is 1.
+    """
+
+    def __init__(self, head: Head, options: Model, classes: int) -> None:
+        super().__init__()
+        self.head = head
+        self.attention = options.attention
+        self.q0 = nn.Linear(FEATURE_CHANNELS, 1, bias=options.attention_bias)
+        self.p0 = nn.Linear(FEATURE_CHANNELS, 1, bias=options.attention_bias)
+        self.classifier = nn.Linear(FEATURE_CHANNELS, classes)
+        replace_norms(self.head, options.bn)
+
+    def forward(self, x_BNKCHW: torch.Tensor) -> Output:
+        B, N, K = x_BNKCHW.shape[:3]
+        for norm in self.modules():
+            if isinstance(norm, PositionNorm):
+                norm.positions = N * K
+        f_BNKD = self.head(x_BNKCHW.flatten(0, 2)).view(B, N, K, -1)  # eq. 4
+        alpha_BNK, f_BND = attend(f_BNKD, None if self.attention == "fa" else self.q0)  # eq. 5-7
+        beta_BN, v_BD = attend(f_BND, None if self.attention == "ma" else self.p0)  # eq. 8-10
+        return Output(self.classifier(v_BD), alpha_BNK, beta_BN)
+
+
+def attend(f_BID: torch.Tensor, score: nn.Linear | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention `a_i = sigmoid(f_i . q)` and `sum_i a_i f_i / sum_i a_i`, over the axis before the features'.
+
+    The quotient is computed as a softmax of log a_i, the same number, because the sums of equation 7 underflow to
+    0 / 0 in float32 where every a_i is small. Without a score every a_i is 1.
+    """
+    if score is None:
+        return f_BID.new_ones(f_BID.shape[:-1], dtype=torch.float64), f_BID.mean(dim=-2)
+    s_BI = score(f_BID).squeeze(-1)
+    share_BI = torch.softmax(F.logsigmoid(s_BI), dim=-1)
+    return torch.sigmoid(s_BI.double()), (share_BI.unsqueeze(-1) * f_BID).sum(dim=-2)
+
+
+class PositionNorm(nn.BatchNorm2d):
+    """Batch norm whose training statistics are those of one (frame, factor) position at a time.
+
+    The authors call layer4 once for every position with the batch of clips; this gives the same outputs, gradients
+    and running statistics in one call. The batch is laid out clip by clip, `positions` images each.
+    """
+
+    positions = 1
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(input)
+        P = self.positions
+        x_BPCHW = input.contiguous().view(-1, P, *input.shape[1:])
+        B, _, C, H, W = x_BPCHW.shape
+        with torch.no_grad():
+            self._follow(x_BPCHW.mean(dim=(0, 3, 4)), x_BPCHW.var(dim=(0, 3, 4)))
+        assert self.weight is not None and self.bias is not None
+        flat = F.batch_norm(
+            x_BPCHW.reshape(B, P * C, H, W), None, None, self.weight.repeat(P), self.bias.repeat(P), True, 0.0, self.eps
+        )
+        return flat.view_as(input)
+
+    def _follow(self, mean_PC: torch.Tensor, var_PC: torch.Tensor) -> None:
+        """Running statistics after one update a position, in their order."""
+        assert self.momentum is not None and self.running_mean is not None and self.running_var is not None
+        P = len(mean_PC)
+        keep = 1 - self.momentum
+        weight_P = self.momentum * keep ** torch.arange(P - 1, -1, -1, device=mean_PC.device, dtype=mean_PC.dtype)
+        self.running_mean.mul_(keep**P).add_(weight_P @ mean_PC)
+        self.running_var.mul_(keep**P).add_(weight_P @ var_PC)
+
+
+class FrozenNorm(nn.BatchNorm2d):
+    """Batch norm that keeps its running statistics; scale and shift are still trained."""
+
+    def train(self, mode: bool = True) -> "FrozenNorm":
+        """Stays in eval mode."""
+        del mode
+        super().train(False)
+        return self
+
+
+def replace_norms(module: nn.Module, bn: str) -> None:
+    """Turn the batch norms under `module` into the kind that `bn` names (`Model.bn`), in place."""
+    kind = {"position": PositionNorm, "flat": nn.BatchNorm2d, "frozen": FrozenNorm}[bn]
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.__class__ = kind
+            child.train(child.training)

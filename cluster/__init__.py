@@ -1,0 +1,1 @@
+"""Where and how a benchmark runs: store, cache, Ray session, preparation, folds, tracking."""

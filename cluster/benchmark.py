@@ -1,0 +1,342 @@
+"""A whole leave-one-subject-out benchmark: plan it, run what is missing, pool and score what is there."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from aman.databases import READERS
+from aman.databases.index import Problem
+from aman.errors import DataError, UsageError
+from aman.protocols import Selection, protocol_for, restrict, select
+from aman.recipe import Recipe, check
+from aman.scoring import Scores, best_test_epoch_accuracy, score
+from aman.tim import sample, sampled_frames
+from aman.training import FoldResult, FoldTask
+from cluster.cache import Cache, content_key
+from cluster.folds import FoldSpec, fold_key, read_result, train_folds
+from cluster.preparation import ClipPlan, Inputs, Prepared, absolute, inputs, minutes, missing, plan_clips, prepare
+from cluster.session import ray_session
+from cluster.storage import Store, open_store
+
+REPAIRS = 3
+"""How often features that turn out damaged are made anew before the run gives up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks for."""
+
+    database: str
+    root: Path
+    recipe: Recipe
+    store: str
+    protocol: str = ""
+    subjects: tuple[str, ...] = ()
+    seed: int = 0
+    workers: int = 0
+    allow_incomplete: bool = False
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What the request comes to, and what of it is there already."""
+
+    request: Request
+    selection: Selection
+    subjects: tuple[str, ...]
+    inputs: Inputs
+    clips: dict[str, ClipPlan]
+    folds: list[FoldSpec]
+    store: Store
+    problems: list[str]
+    finished: dict[str, FoldResult] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Cache:
+        """The request's cache."""
+        return Cache(self.store)
+
+    def folds_to_train(self) -> list[FoldSpec]:
+        """Folds without a result, longest first."""
+        todo = [spec for spec in self.folds if spec.key not in self.finished]
+        return sorted(todo, key=lambda spec: (-len(spec.task.train_clips), spec.task.subject))
+
+    def clips_to_prepare(self) -> list[ClipPlan]:
+        """Clips that the missing folds need and the cache lacks; none where no fold is missing."""
+        if not self.folds_to_train():
+            return []
+        return missing(list(self.clips.values()), self.request.recipe.preparation, self.cache)
+
+    def incomplete(self) -> str:
+        """Why the result is not that of the whole protocol, or empty text."""
+        done = len(self.finished)
+        reasons = []
+        if self.selection.missing:
+            reasons.append(f"{self.selection.missing} clips of the protocol missing")
+        if done < len(self.selection.subjects):
+            reasons.append(f"{len(self.selection.subjects) - done} of {len(self.selection.subjects)} folds missing")
+        return "; ".join(reasons)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run came to."""
+
+    scores: Scores
+    literature: float
+    predictions: pd.DataFrame
+    incomplete: str
+    computed_clips: int
+    computed_folds: int
+    failed_folds: dict[str, str]
+    """Reason by subject."""
+    key: str
+    """Digest of everything the scores were computed from."""
+
+
+def make_plan(request: Request) -> Plan:
+    """Read the index, compute every content key, look up what is there. Starts and stores nothing.
+
+    Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
+    """
+    check(request.recipe)
+    sample(request.recipe.preparation, request.recipe.model)
+    _check_frozen(request.recipe)
+    if request.database not in READERS:
+        raise UsageError(got=f"--database {request.database}", expected=" or ".join(READERS), fix="choose one of these")
+    store = open_store(request.store)
+    protocol = protocol_for(request.database, request.protocol)
+    index = READERS[request.database](request.root)
+    problems = [str(problem) for problem in index.problems if _blocks(problem)]
+    if problems and not request.allow_incomplete:
+        raise unusable(problems, len(index.problems) + len(index.clips))
+    selection = select(index, protocol)
+    preparation = absolute(request.recipe.preparation)
+    request = replace(request, recipe=replace(request.recipe, preparation=preparation))
+    models = inputs(preparation)
+    plans, failed = plan_clips(selection.clips, preparation, models)
+    plan = Plan(
+        request=request,
+        selection=selection,
+        subjects=restrict(selection, request.subjects),
+        inputs=models,
+        clips={plan.clip.clip_id: plan for plan in plans},
+        folds=[],
+        store=store,
+        problems=problems,
+    )
+    if failed:
+        drop(plan, failed)
+    else:
+        plan_folds(plan)
+    return plan
+
+
+def plan_folds(plan: Plan) -> None:
+    """Name every fold of the plan and look up which are done."""
+    request, selection = plan.request, plan.selection
+    plan.folds, plan.finished = [], {}
+    for subject in plan.subjects:
+        fold = selection.fold(subject)
+        task = FoldTask(
+            subject=subject,
+            train_clips=tuple(clip.clip_id for clip in fold.train),
+            train_labels=tuple(selection.class_of(clip) for clip in fold.train),
+            test_clips=tuple(clip.clip_id for clip in fold.test),
+            classes=len(selection.protocol.classes),
+            seed=request.seed,
+        )
+        spec = FoldSpec(key=fold_key(task, plan.clips, request.recipe, plan.inputs.trunk), task=task)
+        plan.folds.append(spec)
+        result = read_result(plan.cache, spec.key)
+        if result is not None:
+            plan.finished[spec.key] = result
+
+
+def drop(plan: Plan, failed: list[Prepared]) -> None:
+    """Go on without clips that cannot be used, if the user allows it; raises `DataError` otherwise."""
+    plan.problems += [f"{one.clip_id}: {one.error}" for one in failed]
+    if not plan.request.allow_incomplete:
+        raise unusable(plan.problems, len(plan.selection.clips))
+    gone = {one.clip_id for one in failed}
+    left = tuple(clip for clip in plan.selection.clips if clip.clip_id not in gone)
+    lost = len(plan.selection.clips) - len(left)
+    plan.selection = replace(plan.selection, clips=left, missing=plan.selection.missing + lost)
+    if len(plan.selection.subjects) < 2:
+        raise unusable(plan.problems, len(left) + lost)
+    plan.subjects = tuple(subject for subject in plan.subjects if subject in plan.selection.subjects)
+    plan.clips = {name: clip for name, clip in plan.clips.items() if name not in gone}
+    plan_folds(plan)
+
+
+def unusable(problems: list[str], clips: int) -> DataError:
+    """One sentence for any number of clips that cannot be used; every one was or is named."""
+    shown = " | ".join(problems[:5]) + (f" | and {len(problems) - 5} more" if len(problems) > 5 else "")
+    return DataError(
+        got=f"{len(problems)} of {clips} clips that cannot be used: {shown}",
+        expected="every clip of the protocol",
+        fix="mend them and run the same command, or add --allow-incomplete to run without them",
+    )
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
+    """Do what the plan lacks and score it; a run that was stopped goes on where it was."""
+    plan.store.check_writable()
+    computed_clips, begun = 0, perf_counter()
+    already = len(plan.finished)
+    failed_folds: dict[str, str] = {}
+    todo = plan.folds_to_train()
+    if todo:
+        with ray_session(plan.request.workers) as slots:
+            gpus = bool(slots.gpus)
+            for _ in range(REPAIRS):
+                clips = plan.clips_to_prepare()
+                if clips:
+                    preparation, store_uri = plan.request.recipe.preparation, plan.store.uri
+                    share = slots.gpus / slots.cpus if gpus else 0
+                    report = prepare(clips, preparation, store_uri, slots=slots.cpus, gpus_per_clip=share, say=say)
+                    computed_clips += report.computed
+                    say(f"prepared {report.computed} clips: {report.magnified} images magnified")
+                    if report.failed:
+                        drop(plan, report.failed)
+                todo = plan.folds_to_train()
+                workers = min(slots.workers(plan.request.workers), len(todo))
+                failed_folds, lost = _train(plan, todo, workers, gpus, say)
+                if not lost:
+                    break
+                say(f"{len(lost)} prepared clips are gone or damaged: made anew")
+            else:
+                raise DataError(
+                    got=f"features that were damaged {REPAIRS} times over",
+                    expected="a store that keeps what it is given",
+                    fix="check the disk, or name another --store",
+                )
+    say(f"{len(plan.finished) - already} folds trained, {already} were done, {minutes(perf_counter() - begun)}")
+    return _outcome(plan, computed_clips, len(plan.finished) - already, failed_folds)
+
+
+def _train(
+    plan: Plan, todo: list[FoldSpec], workers: int, gpus: bool, say: Callable[[str], None]
+) -> tuple[dict[str, str], list[str]]:
+    """Train the folds with a line for each; reasons of failed folds by subject, and clips to prepare again."""
+    begun, trained = perf_counter(), 0
+    truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
+
+    def on_finish(spec: FoldSpec, result: FoldResult) -> None:
+        nonlocal trained
+        trained += 1
+        plan.finished[spec.key] = result
+        right, total = 0, 0
+        for done in plan.finished.values():
+            right += _right(done, truth)
+            total += len(done.clips)
+        left = (perf_counter() - begun) / trained * (len(todo) - trained)
+        say(
+            f"fold {len(plan.finished)}/{len(plan.folds)} {spec.task.subject}: "
+            f"{_right(result, truth)}/{len(result.clips)} right, {result.seconds:.1f} s; "
+            f"pooled {100 * right / total:.1f} % of {total} clips, ETA {minutes(left)}"
+        )
+
+    scratch = tempfile.mkdtemp(prefix="aman-ray-")
+    try:
+        failed, lost = train_folds(
+            todo,
+            list(plan.clips.values()),
+            plan.request.recipe,
+            plan.store.uri,
+            workers=workers,
+            use_gpu=gpus,
+            scratch=scratch,
+            on_finish=on_finish,
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    subjects = {spec.key: spec.task.subject for spec in todo}
+    for key, why in failed.items():
+        say(f"fold {subjects[key]} failed: {why}")
+    return {subjects[key]: why for key, why in failed.items()}, lost
+
+
+def _outcome(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
+    if not plan.finished:
+        raise RuntimeError(f"no fold finished: {failed}")
+    predictions = pool(plan)
+    truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
+    by_epoch = [
+        np.array(result.epoch_classes) == np.array([truth[clip] for clip in result.clips])
+        for result in plan.finished.values()
+    ]
+    return Outcome(
+        scores=score(predictions, plan.selection.protocol.classes),
+        literature=best_test_epoch_accuracy(by_epoch),
+        predictions=predictions,
+        incomplete=plan.incomplete(),
+        computed_clips=computed_clips,
+        computed_folds=computed_folds,
+        failed_folds=failed,
+        key=content_key({"folds": sorted(plan.finished), "fingerprint": plan.selection.fingerprint}),
+    )
+
+
+def pool(plan: Plan) -> pd.DataFrame:
+    """Predictions of all finished folds, a row a clip, joined with the labels by clip id."""
+    classes = plan.selection.protocol.classes
+    clips = {clip.clip_id: clip for clip in plan.selection.clips}
+    rows = []
+    for result in plan.finished.values():
+        for position, clip_id in enumerate(result.clips):
+            clip, probabilities = clips[clip_id], result.probabilities[position]
+            rows.append(
+                {
+                    "clip": clip_id,
+                    "subject": clip.subject,
+                    "label": classes[plan.selection.class_of(clip)],
+                    "prediction": classes[int(np.argmax(probabilities))],
+                    **{f"p_{name}": value for name, value in zip(classes, probabilities, strict=True)},
+                    "alpha": json.dumps(result.alpha[position]),
+                    "beta": json.dumps(result.beta[position]),
+                }
+            )
+    return pd.DataFrame(rows).sort_values("clip", ignore_index=True)
+
+
+def mean_losses(plan: Plan) -> list[float]:
+    """Training loss of every epoch, mean over folds."""
+    return [float(value) for value in np.mean([result.losses for result in plan.finished.values()], axis=0)]
+
+
+def describe(recipe: Recipe) -> dict[str, object]:
+    """All settings of a recipe by their option's name, with the frames and factors that are seen."""
+    model = recipe.model
+    settings: dict[str, object] = {**asdict(recipe.preparation), **asdict(model), **asdict(recipe.training)}
+    settings["frames_seen"] = sampled_frames(model.n, model.sampling)
+    return settings
+
+
+def _right(result: FoldResult, truth: dict[str, int]) -> int:
+    said = [int(np.argmax(row)) for row in result.probabilities]
+    return sum(truth[clip] == one for clip, one in zip(result.clips, said, strict=True))
+
+
+def _blocks(problem: Problem) -> bool:
+    return problem.clip_id is not None
+
+
+def _check_frozen(recipe: Recipe) -> None:
+    """Refuse a recipe whose trained stages have no weights to start from."""
+    if recipe.model.layer4_init == "pretrained" and recipe.preparation.frozen != "layer4":
+        from aman.backbone import has_layer4
+
+        if not has_layer4(recipe.preparation.trunk):
+            raise UsageError(
+                got=f"--layer4-init pretrained with {recipe.preparation.trunk}, which holds no layer4",
+                expected="weights of layer4",
+                fix="--layer4-init random, or another --trunk",
+            )

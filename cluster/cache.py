@@ -1,0 +1,86 @@
+"""The cache: what was computed, under the digest of everything that made it.
+
+`blobs/<sha256>` holds bytes under their own digest, `refs/<kind>/<key>` says which blob a key's result is. Bytes
+first, name second, so a name that can be read leads to whole bytes. A ref without a sound blob is a miss.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cluster.storage import Store
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Where the result of a key lies."""
+
+    digest: str
+    size: int
+
+
+def content_key(made_of: Mapping[str, object]) -> str:
+    """sha256 of canonical JSON. Give it digests, settings and version numbers; never paths, times or host names."""
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Cache:
+    """Results by kind and key over a store; every read is verified."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a result is there, by name and size; only `read` looks at its bytes."""
+        ref = self._ref(kind, key)
+        return ref is not None and self.store.size(_blob(ref.digest)) == ref.size
+
+    def read(self, kind: str, key: str) -> bytes | None:
+        """The result, whole and as it was written, or None. A damaged one is set aside and counts as absent."""
+        ref = self._ref(kind, key)
+        if ref is None:
+            if self.store.size(_ref(kind, key)) is not None:
+                self.store.set_aside(_ref(kind, key))
+            return None
+        content = self.store.get(_blob(ref.digest))
+        if content is not None and hashlib.sha256(content).hexdigest() == ref.digest:
+            return content
+        self.store.set_aside(_blob(ref.digest))
+        self.store.set_aside(_ref(kind, key))
+        return None
+
+    def publish(self, kind: str, key: str, content: bytes) -> str:
+        """Store a result; the digest of the one that counts, which is another writer's if that was first."""
+        digest = hashlib.sha256(content).hexdigest()
+        if not self.store.put(_blob(digest), content) and self.store.size(_blob(digest)) != len(content):
+            self.store.set_aside(_blob(digest))
+            self.store.put(_blob(digest), content)
+        ref = json.dumps({"digest": digest, "size": len(content)}).encode()
+        if not self.store.put(_ref(kind, key), ref):
+            winner = self._ref(kind, key)
+            if winner is not None and self.store.size(_blob(winner.digest)) == winner.size:
+                return winner.digest
+            self.store.set_aside(_ref(kind, key))
+            self.store.put(_ref(kind, key), ref)
+        return digest
+
+    def _ref(self, kind: str, key: str) -> Ref | None:
+        content = self.store.get(_ref(kind, key))
+        try:
+            entry = json.loads(content or b"null")
+            ref = Ref(entry["digest"], int(entry["size"]))
+            return ref if DIGEST.fullmatch(ref.digest) else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest[:2]}/{digest}"
+
+
+def _ref(kind: str, key: str) -> str:
+    return f"refs/{kind}/{key[:2]}/{key}"

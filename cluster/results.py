@@ -1,0 +1,196 @@
+"""What a benchmark leaves behind: lines, predictions.csv, scores.json, figures and the MLflow run."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from aman.errors import UsageError
+from aman.figures import attention_figure, confusion_figure
+from aman.tables import PAPER_ACCURACY, score_table
+from aman.tim import sampled_frames
+from cluster.benchmark import Outcome, Plan, describe, mean_losses
+from cluster.estimate import measure
+from cluster.preparation import minutes
+from cluster.tracking import RunRecord, log_run, next_command
+
+
+def plan_text(plan: Plan) -> str:
+    """What the run consists of and what of it is there."""
+    selection, recipe = plan.selection, plan.request.recipe
+    counts = ", ".join(f"{name} {count}" for name, count in selection.counts().items())
+    folds, clips = plan.folds_to_train(), plan.clips_to_prepare()
+    images = recipe.preparation.grid_frames * recipe.preparation.grid_factors
+    lines = [
+        f"{selection.protocol.name}: {len(selection.clips)} clips ({counts}), {len(selection.subjects)} subjects,"
+        f" fingerprint {selection.fingerprint[:12]}",
+        f"clips: {len(plan.clips) - len(clips)} need no preparation, {len(clips)} to prepare, {images} images each",
+        f"folds: {len(plan.finished)} done, {len(folds)} to train",
+    ]
+    if selection.missing:
+        lines.append(f"incomplete: {selection.missing} clips of the protocol missing")
+    return "\n".join([*lines, *(f"not used: {problem}" for problem in plan.problems)])
+
+
+def estimate_text(plan: Plan) -> str:
+    """How long that should take here."""
+    clips, folds = plan.clips_to_prepare(), plan.folds_to_train()
+    if not folds:
+        return "estimate: nothing to compute, some seconds to pool and score"
+    recipe, slots = plan.request.recipe, plan.request.workers or os.cpu_count() or 1
+    speed = measure([one.clip for one in clips], recipe, len(plan.selection.protocol.classes))
+    seconds = speed.total(len(clips), [spec.task for spec in folds], recipe, slots)
+    return (
+        f"estimate: about {minutes(seconds)} (minutes:seconds) with {slots} CPU workers, measured now:"
+        f" {speed.clip:.1f} s a clip, {speed.step * 1000:.0f} ms a clip in a training step; nothing was started"
+    )
+
+
+def run_name(plan: Plan, recipe_name: str) -> str:
+    """Name of a run that says what differs: `synthetic-k4-n2-layer3-phase-quick-s0`."""
+    recipe = plan.request.recipe
+    parts = [
+        plan.selection.protocol.name,
+        f"k{recipe.model.k}",
+        f"n{recipe.model.n}",
+        recipe.preparation.frozen,
+        recipe.preparation.magnifier,
+        recipe_name,
+        f"s{plan.request.seed}",
+    ]
+    return "-".join(parts)
+
+
+def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
+    """predictions.csv and the three figures; their paths. `UsageError` where the folder cannot be written."""
+    model, predictions = plan.request.recipe.model, outcome.predictions
+    names = ("predictions.csv", "confusion.png", "attention_levels.png", "attention_frames.png")
+    files = [out / name for name in names]
+    labels = list(predictions["label"])
+    alpha_CK = np.array([np.mean(json.loads(text), axis=0) for text in predictions["alpha"]])
+    beta_CN = np.array([json.loads(text) for text in predictions["beta"]])
+    first = 2 if model.amp_convention == "paper" else 1
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial = files[0].with_suffix(".partial")
+        predictions.to_csv(partial, index=False)
+        partial.replace(files[0])
+        confusion_figure(outcome.scores.confusion_YY, plan.selection.protocol.classes, files[1])
+        attention_figure(alpha_CK, labels, range(first, first + model.k), "factor", files[2])
+        frames = sampled_frames(model.n, model.sampling)
+        attention_figure(beta_CN, labels, frames, "interpolated frame", files[3])
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    return files
+
+
+def track(
+    plan: Plan, outcome: Outcome, files: list[Path], uri: str, recipe_name: str, say: Callable[[str], None]
+) -> str | None:
+    """The run in MLflow; its id, or None where the tracker did not answer, which costs no result."""
+    scores, selection = outcome.scores, plan.selection
+    record = RunRecord(
+        experiment=f"aman/{selection.protocol.database}",
+        name=run_name(plan, recipe_name),
+        key=outcome.key,
+        parameters={"recipe": recipe_name, "seed": plan.request.seed, **describe(plan.request.recipe)},
+        scores={
+            "pooled/accuracy": scores.accuracy,
+            "pooled/uf1": scores.uf1,
+            "pooled/uar": scores.uar,
+            "pooled/accuracy_low": scores.interval[0],
+            "pooled/accuracy_high": scores.interval[1],
+            "folds/mean_accuracy": scores.mean_fold_accuracy,
+            "folds/mean_f1": scores.mean_fold_f1,
+            "literature/accuracy": outcome.literature,
+            "chance/majority": scores.chance_majority,
+        },
+        curves={"train/loss": mean_losses(plan)},
+        tags={
+            "job": "loso",
+            "protocol": selection.protocol.name,
+            "fingerprint": selection.fingerprint,
+            "incomplete": outcome.incomplete or "no",
+            "checkpoint_rule": "last epoch",
+            "trunk_sha256": plan.inputs.trunk,
+            "landmark_model_sha256": plan.inputs.landmark_model,
+        },
+        artifacts=files,
+        dataset=selection.protocol.database,
+        dataset_digest=selection.fingerprint,
+    )
+    try:
+        return log_run(uri, record)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever the tracker's trouble is, the results are on disk
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        say(f"warning: not logged, the tracker {uri} failed ({why}); run the same command again to log it")
+        return None
+
+
+def final_text(plan: Plan, outcome: Outcome) -> str:
+    """The table at the end."""
+    notes = [f"incomplete: {outcome.incomplete}"] if outcome.incomplete else []
+    notes += [f"fold {subject} failed: {why}" for subject, why in outcome.failed_folds.items()]
+    return score_table(outcome.scores, plan.selection.protocol.name, outcome.literature, notes)
+
+
+def write_json(
+    plan: Plan, outcome: Outcome, out: Path, run_id: str | None, seconds: float, wanted: Path | None
+) -> None:
+    """scores.json beside the predictions, and a copy where the user wants one."""
+    scores, protocol = outcome.scores, plan.selection.protocol
+    result = {
+        "protocol": protocol.name,
+        "fingerprint": plan.selection.fingerprint,
+        "clips": scores.clips,
+        "folds": len(plan.finished),
+        "incomplete": bool(outcome.incomplete),
+        "incomplete_why": outcome.incomplete,
+        "accuracy": scores.accuracy,
+        "uf1": scores.uf1,
+        "uar": scores.uar,
+        "mean_fold_accuracy": scores.mean_fold_accuracy,
+        "mean_fold_f1": scores.mean_fold_f1,
+        "interval": list(scores.interval),
+        "chance": {"majority": scores.chance_majority},
+        "literature": {"best_test_epoch_accuracy": outcome.literature},
+        "paper_accuracy_percent": PAPER_ACCURACY.get(protocol.name),
+        "confusion": scores.confusion_YY,
+        "classes": list(protocol.classes),
+        "failed_folds": outcome.failed_folds,
+        "computed_clips": outcome.computed_clips,
+        "computed_folds": outcome.computed_folds,
+        "seconds": round(seconds, 2),
+        "run_id": run_id,
+        "predictions": str(out / "predictions.csv"),
+        "weights": {spec.task.subject: plan.finished[spec.key].weights_sha256 for spec in _finished(plan)},
+    }
+    for path in [out / "scores.json", *([wanted] if wanted else [])]:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(json.dumps(result, indent=1) + "\n")
+            partial.replace(path)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+
+def next_text(uri: str, out: Path) -> str:
+    """What to look at now."""
+    return f"{next_command(uri)}; predictions and figures are in {out}"
+
+
+def _finished(plan: Plan) -> list:
+    return [spec for spec in plan.folds if spec.key in plan.finished]
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        got=f"{path}, which cannot be written ({error.strerror})",
+        expected="a folder with room that can be written",
+        fix="name another --out or --json; the folds are in the store",
+    )

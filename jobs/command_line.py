@@ -1,0 +1,102 @@
+"""What all jobs share: options made from dataclasses, exit codes, one sentence for an error."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from aman.errors import UsageError, UserError
+from aman.recipe import RECIPES, Recipe, recipe_for
+
+if TYPE_CHECKING:
+    from cluster.benchmark import Request
+
+Options = TypeVar("Options")
+
+DONE, SOME_FOLDS_FAILED, INTERRUPTED = 0, 3, 130
+"""Exit codes beside those of `UserError`: 2 usage, 4 data."""
+
+SYNTHETIC_ROOT = Path("runs/synthetic")
+"""Where the synthetic database is, and is made when a job finds none there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """Options of every job that works on a database."""
+
+    database: str = "synthetic"
+    """synthetic or casme2."""
+    root: Path | None = None
+    """Folder of the release on disk. Synthetic: made in runs/synthetic where it is missing."""
+    protocol: str = ""
+    """Which clips and classes count. Empty: the database's own (casme2-5, synthetic)."""
+    recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
+    """default, official or quick: where all settings below start. Empty: quick for synthetic, else default."""
+    settings: Recipe = field(default_factory=Recipe)
+    """Every setting of the recipe."""
+    seed: int = 0
+    """Seed of the training; preparation has none."""
+    store: str = "runs/store"
+    """Folder of the cache (or file:///folder). What is there is not computed again."""
+    workers: int = 0
+    """Training workers. 0: one a GPU, or one a CPU."""
+    allow_incomplete: bool = False
+    """Go on without clips that cannot be used; every output then says incomplete."""
+    plan: bool = False
+    """Say what would be computed, what is cached and how long it should take; start nothing."""
+
+    def request(self, **more: Any) -> "Request":
+        """The request that these options make."""
+        from cluster.benchmark import Request
+
+        return Request(
+            database=self.database,
+            root=self.root or SYNTHETIC_ROOT,
+            recipe=self.settings,
+            store=self.store,
+            protocol=self.protocol,
+            seed=self.seed,
+            workers=self.workers,
+            allow_incomplete=self.allow_incomplete,
+            **more,
+        )
+
+
+def say(line: str) -> None:
+    """One line, at once: logs of submitted jobs show no carriage returns."""
+    print(line, flush=True)
+
+
+def parse(kind: type[Options], description: str | None, arguments: Sequence[str] | None = None) -> Options:
+    """Options of a job from the command line; with a recipe among them, its settings are the defaults shown."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    default: Any = kind()
+    if isinstance(default, BenchmarkOptions):
+        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        early.add_argument("--recipe", default="")
+        early.add_argument("--database", default=default.database)
+        known, given = early.parse_known_args(given)
+        name = known.recipe or recipe_for(known.database)
+        if name not in RECIPES:
+            raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(RECIPES)}", fix="choose one of these")
+        default = replace(default, database=known.database, recipe_name=name, settings=RECIPES[name])
+    return tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
+
+
+def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:
+    """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = main(parse(kind, description))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        code = error.code
+    except KeyboardInterrupt:
+        print("interrupted: what is finished stays, the same command goes on from there", file=sys.stderr, flush=True)
+        code = INTERRUPTED
+    sys.exit(code)
