@@ -31,5 +31,11 @@ class DataError(UserError):
     code = 4
 
 
+class FoldsFailed(UserError):
+    """No fold could be trained (exit code 3)."""
+
+    code = 3
+
+
 def _restore(kind: type[UserError], got: str, expected: str, fix: str) -> UserError:
     return kind(got=got, expected=expected, fix=fix)

@@ -13,9 +13,9 @@ import pandas as pd
 
 from aman.databases import READERS
 from aman.databases.index import Problem
-from aman.errors import DataError, UsageError
+from aman.errors import DataError, FoldsFailed, UsageError
 from aman.protocols import Selection, protocol_for, restrict, select
-from aman.recipe import Recipe, check
+from aman.recipe import Recipe
 from aman.scoring import Scores, best_test_epoch_accuracy, score
 from aman.tim import sample, sampled_frames
 from aman.training import FoldResult, FoldTask
@@ -106,7 +106,6 @@ def make_plan(request: Request) -> Plan:
 
     Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
     """
-    check(request.recipe)
     sample(request.recipe.preparation, request.recipe.model)
     _check_frozen(request.recipe)
     if request.database not in READERS:
@@ -266,7 +265,11 @@ def _train(
 
 def _outcome(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
     if not plan.finished:
-        raise RuntimeError(f"no fold finished: {failed}")
+        raise FoldsFailed(
+            got=f"{len(failed)} folds of which none could be trained ({next(iter(failed.values()), 'no reason known')})",
+            expected="one or more",
+            fix="where the loss is no number, a smaller --rate; else report it with this line",
+        )
     predictions = pool(plan)
     truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
     by_epoch = [

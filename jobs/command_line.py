@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import tyro
 
 from aman.errors import UsageError, UserError
-from aman.recipe import RECIPES, Recipe, recipe_for
+from aman.recipe import RECIPES, Recipe, check, recipe_for
 
 if TYPE_CHECKING:
     from cluster.benchmark import Request
@@ -85,7 +85,10 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
         if name not in RECIPES:
             raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(RECIPES)}", fix="choose one of these")
         default = replace(default, database=known.database, recipe_name=name, settings=RECIPES[name])
-    return tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
+    options = tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
+    if isinstance(options, BenchmarkOptions):
+        check(options.settings)
+    return options
 
 
 def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:

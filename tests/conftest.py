@@ -1,0 +1,42 @@
+"""One Ray session for the whole run, on the loopback address."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.pop("RAY_ADDRESS", None)
+os.environ.update(
+    {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A session that jobs in this process join, as they would join a cluster."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=3,
+        _node_ip_address="127.0.0.1",
+        object_store_memory=80 * 2**20,
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run a job in: its defaults lie under `runs/` there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,121 @@
+"""Tiny releases and tables for tests: the layout of CASME II with plain images, no face and no dlib."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aman.databases import RELEASE_FILE, Clip
+
+EMOTIONS = ("happiness", "surprise", "disgust", "repression", "others")
+HEIGHT, WIDTH = 40, 48
+FIRST_FRAME = 8
+"""Number of the first frame on disk: with it, names go from one digit to two (`img9.jpg`, `img10.jpg`)."""
+SHEET = "CASME2-coding-20140508"
+COLUMNS = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion")
+
+Row = dict[str, object]
+
+
+def small_database(
+    folder: Path,
+    subjects: int = 2,
+    clips_per_subject: int = 2,
+    *,
+    frames: int = 6,
+    frames_folder: str = "CASME2_RAW_selected",
+    release: bool = True,
+    seed: int = 0,
+) -> Path:
+    """Write a release into `folder` (made if absent) and return it; the reader `synthetic` takes it with `release`.
+
+    Clip `sub01/EP01_01` has the frames img8.jpg, img9.jpg, img10.jpg, ...; onset is the second one and offset the
+    last but one. Frame number f is a texture of the subject's own, as bright as 4 f + 40 in the mean, with a square
+    that moves by a pixel a frame. Labels run through `EMOTIONS`, from another one for every subject.
+    """
+    for number in range(subjects):
+        texture = np.random.default_rng([seed, number]).uniform(-30, 30, (HEIGHT, WIDTH, 3))
+        texture = cv2.GaussianBlur(texture, (0, 0), 2)
+        for position in range(clips_per_subject):
+            clip_folder = folder / frames_folder / f"sub{number + 1:02d}" / clip_name(position)
+            write_frames(clip_folder, texture, frames, start=position)
+    write_sheet(folder, sheet_rows(subjects, clips_per_subject, frames=frames))
+    if release:
+        declared = {"subjects": subjects, "clips_per_subject": clips_per_subject}
+        (folder / RELEASE_FILE).write_text(json.dumps(declared))
+    return folder
+
+
+def clip_name(position: int) -> str:
+    """`EP01_01`, `EP02_02`, ...: the names of a subject's clips, in their order."""
+    return f"EP{position + 1:02d}_{position % 3 + 1:02d}"
+
+
+def write_frames(folder: Path, texture_HWC: npt.NDArray[np.float64], count: int, *, start: int = 0) -> None:
+    """`img8.jpg` and on: the texture, brighter from frame to frame, behind a square that moves."""
+    folder.mkdir(parents=True)
+    for number in range(FIRST_FRAME, FIRST_FRAME + count):
+        image = texture_HWC - texture_HWC.mean() + 4 * number + 40
+        left = 6 + start + number - FIRST_FRAME
+        image[10:20, left : left + 10] += 60
+        write_image(folder / f"img{number}.jpg", np.clip(np.rint(image), 0, 255).astype(np.uint8))
+
+
+def write_image(path: Path, image_HWC: npt.NDArray[np.uint8]) -> Path:
+    """Write an RGB (or grey, `HW`) image in the format of the path's suffix."""
+    bgr = image_HWC if image_HWC.ndim == 2 else np.ascontiguousarray(image_HWC[..., ::-1])
+    assert cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 97] if path.suffix == ".jpg" else [])
+    return path
+
+
+def write_sheet(
+    folder: Path,
+    rows: Sequence[Row],
+    *,
+    name: str = SHEET,
+    suffix: str = "xlsx",
+    columns: Sequence[str] = ("Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", " ", *COLUMNS[5:]),
+) -> Path:
+    """The annotation sheet, by default with the two blank columns of the release."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame([[row.get(column, "") for column in columns] for row in rows], columns=list(columns))
+    path = folder / f"{name}.{suffix}"
+    if suffix == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_excel(path, index=False)
+    return path
+
+
+def sheet_rows(subjects: int = 2, clips_per_subject: int = 2, *, frames: int = 6) -> list[Row]:
+    """The rows that `small_database` writes, to be changed and written again."""
+    return [
+        {
+            "Subject": f"{number + 1:02d}",
+            "Filename": clip_name(position),
+            "OnsetFrame": FIRST_FRAME + 1,
+            "ApexFrame": FIRST_FRAME + frames // 2,
+            "OffsetFrame": FIRST_FRAME + frames - 2,
+            "Action Units": "12",
+            "Estimated Emotion": EMOTIONS[(number + position) % len(EMOTIONS)],
+        }
+        for number in range(subjects)
+        for position in range(clips_per_subject)
+    ]
+
+
+def clip_of(paths: Sequence[Path], *, subject: str = "casme2/01", name: str = "EP01_01", label: str = "others") -> Clip:
+    """A clip of these files, without a release around it."""
+    return Clip(
+        clip_id=f"{subject.split('/')[0]}/sub{subject.split('/')[1]}/{name}",
+        subject=subject,
+        label=label,
+        onset=1,
+        apex=None,
+        offset=max(1, len(paths)),
+        frames=tuple(paths),
+    )

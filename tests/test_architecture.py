@@ -1,0 +1,109 @@
+"""The promises about structure: what importing pulls in, how fast help answers, what options there are."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "__main__" in path.read_text())
+
+PRINT_MODULES = "import sys; print('\\n'.join(sys.modules))"
+
+OPTIONS = {
+    "loso": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
+    grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser out plan protocol rate recipe root
+    sampling seed store subjects tracking-uri trunk weight-decay workers""",
+    "synthesize": "clips-per-subject landmark-model out seed subjects",
+}
+
+
+def modules_after(statement: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{statement}\n{PRINT_MODULES}"], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+ALL_OF_AMAN = "\n".join(
+    f"import aman.{name}"
+    for name in (
+        *(path.stem for path in (ROOT / "aman").glob("*.py") if path.stem != "__init__"),
+        "databases",
+        "magnify",
+        "models",
+    )
+)
+
+
+def test_the_method_pulls_in_no_cluster_tracker_or_network() -> None:
+    assert not {"ray", "mlflow", "boto3"} & modules_after(ALL_OF_AMAN)
+
+
+def test_the_test_above_can_fail() -> None:
+    assert "boto3" in modules_after(f"{ALL_OF_AMAN}\nimport boto3")
+
+
+def test_importing_everything_writes_nothing_and_starts_nothing(tmp_path: Path) -> None:
+    everything = (
+        f"{ALL_OF_AMAN}\nimport cluster.results, jobs.loso, jobs.synthesize, ray\nassert not ray.is_initialized()"
+    )
+    subprocess.run([sys.executable, "-c", everything], check=True, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_help_needs_neither_torch_nor_ray_nor_mlflow(job: str) -> None:
+    program = (
+        f"import sys, runpy\nsys.argv = ['{job}.py', '--help']\n"
+        f"try:\n    runpy.run_path(r'{ROOT}/jobs/{job}.py', run_name='__main__')\nexcept SystemExit as end:\n"
+        "    assert end.code == 0, end.code\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'pandas', 'cv2'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_options_of_a_job_are_these(job: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, f"jobs/{job}.py", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    found = set(re.findall(r"^│ --([a-z0-9-]+)", shown, flags=re.MULTILINE))
+    assert found == set(OPTIONS[job].split())
+
+
+def test_every_command_in_the_readme_is_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^make ([a-z]+)", text, flags=re.MULTILINE))
+    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert targets and targets <= known
+    for line in re.findall(r"python ((?:jobs|bench)/\w+\.py[^`\n]*)", text):
+        assert (ROOT / line.split()[0]).is_file(), line
+        shown = subprocess.run(
+            [sys.executable, line.split()[0], "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout
+        for option in re.findall(r"--[a-z0-9-]+", line):
+            assert option in shown, (line, option)
+
+
+def test_every_file_named_in_the_readmes_tree_exists() -> None:
+    tree = (ROOT / "README.md").read_text().split("## Tree")[1].split("```")[1]
+    folder = ""
+    for line in tree.strip().splitlines():
+        names = line.split("  ")[0] if not line.startswith("  ") else line.strip().split("  ")[0]
+        if not line.startswith("  "):
+            folder = names
+        else:
+            for name in names.split(", "):
+                assert (ROOT / folder / name).exists(), folder + name
+
+
+def test_nothing_names_a_registry_or_a_stub() -> None:
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    assert listed
+    for name in listed:
+        text = (ROOT / name).read_text(errors="replace")
+        assert not re.search("pypi" + r"\.org|pythonhosted" + r"\.org", text), name
+        assert "Not" + "ImplementedError" not in text, name

@@ -1,0 +1,203 @@
+"""Folds on Ray Train: the queue, and the same results however they were come by."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from small import small_database
+
+from aman.errors import DataError
+from aman.recipe import RECIPES, Recipe, variant
+from aman.training import FoldResult, be_deterministic
+from cluster.benchmark import Plan, Request, make_plan, run
+from cluster.folds import FoldQueue, run_fold, train_folds
+from cluster.preparation import load_features, prepare_clip
+
+TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
+
+
+def plan_for(root: Path, store: Path, recipe: Recipe = TINY, **more: int) -> Plan:
+    return make_plan(Request(database="synthetic", root=root, recipe=recipe, store=str(store), **more))
+
+
+def plain_loop(plan: Plan) -> dict[str, FoldResult]:
+    """The folds one after the other in this process, without Ray."""
+    from aman.tim import sample
+
+    be_deterministic()
+    recipe = plan.request.recipe
+    for clip in plan.clips_to_prepare():
+        prepare_clip(clip, recipe.preparation, plan.cache)
+    frames, factors = sample(recipe.preparation, recipe.model)
+    arrays, lost = load_features(list(plan.clips.values()), recipe.preparation, frames, factors, plan.cache)
+    assert not lost
+    features = {clip: torch.from_numpy(array) for clip, array in arrays.items()}
+    return {spec.key: run_fold(spec.task, features, recipe) for spec in plan.folds}
+
+
+def comparable(results: dict[str, FoldResult]) -> dict[str, tuple[str, list[list[float]], list[list[list[float]]]]]:
+    return {key: (r.weights_sha256, r.probabilities, r.alpha) for key, r in results.items()}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_database(tmp_path_factory.mktemp("tiny"), subjects=4, clips_per_subject=3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FoldResult]:
+    return plain_loop(plan_for(root, tmp_path_factory.mktemp("plain")))
+
+
+def test_the_queue_hands_out_folds_in_their_order_and_ends() -> None:
+    queue = FoldQueue(["a", "b"])
+    assert [queue.lease("w"), queue.lease("w")] == ["a", "b"]
+    assert queue.lease("w") == ""
+    queue.finish("a")
+    queue.finish("b")
+    assert queue.lease("w") is None
+
+
+def test_what_a_lost_group_held_is_handed_out_again_first() -> None:
+    queue = FoldQueue(["a", "b", "c"])
+    queue.join("first")
+    queue.join("first")
+    assert queue.lease("w1") == "a"
+    queue.join("second")
+    assert [queue.lease("w2"), queue.lease("w2"), queue.lease("w2")] == ["a", "b", "c"]
+
+
+def test_a_fold_that_fails_three_times_is_given_up_and_the_others_go_on() -> None:
+    queue = FoldQueue(["bad", "good"])
+    for _ in range(3):
+        assert queue.lease("w") == "bad"
+        queue.give_up("bad", "ValueError: no")
+    assert queue.lease("w") == "good"
+    queue.finish("good")
+    assert queue.lease("w") is None
+    assert queue.outcome() == ({"bad": "ValueError: no"}, [], None)
+
+
+def test_a_worker_waits_while_another_may_still_die() -> None:
+    queue = FoldQueue(["a"])
+    queue.lease("w1")
+    assert queue.lease("w2") == ""
+    queue.give_up("a", "its worker died")
+    assert queue.lease("w2") == "a"
+
+
+def test_after_what_stops_everything_nothing_is_handed_out() -> None:
+    queue = FoldQueue(["a", "b"])
+    queue.stop(DataError(got="a full disk", expected="room", fix="make some"))
+    assert queue.lease("w") is None
+
+
+def test_any_order_of_events_loses_no_fold() -> None:
+    draw = random.Random(0)
+    for _ in range(300):
+        queue, done, held = FoldQueue([str(i) for i in range(6)]), set(), {}
+        for step in range(2000):
+            event = draw.random()
+            worker = str(draw.randrange(3))
+            if event < 0.02:
+                queue.join(str(step))
+                held = {}
+            elif worker in held:
+                key = held.pop(worker)
+                if event < 0.9:
+                    queue.finish(key)
+                    done.add(key)
+                else:
+                    queue.give_up(key, "x")
+            else:
+                key = queue.lease(worker)
+                if key is None:
+                    break
+                if key:
+                    held[worker] = key
+        assert done | set(queue.failed) == {str(i) for i in range(6)}
+
+
+def test_two_runs_of_the_plain_loop_are_equal(root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path) -> None:
+    assert comparable(plain_loop(plan_for(root, tmp_path))) == comparable(undisturbed)
+
+
+def test_two_workers_give_the_predictions_of_a_plain_loop_and_a_second_run_computes_nothing(
+    ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+) -> None:
+    plan = plan_for(root, tmp_path, workers=2)
+    outcome = run(plan, lambda line: None)
+    assert (outcome.computed_clips, outcome.computed_folds) == (12, 4)
+    assert comparable(plan.finished) == comparable(undisturbed)
+    again = run(plan_for(root, tmp_path), lambda line: None)
+    assert (again.computed_clips, again.computed_folds) == (0, 0)
+    assert again.key == outcome.key
+    assert again.predictions.equals(outcome.predictions)
+
+
+def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: Path, tmp_path: Path) -> None:
+    import os
+    import signal
+
+    from ray.util.state import list_actors
+
+    recipe = variant(TINY, epochs=400)
+    killed: list[int] = []
+    lines: list[str] = []
+
+    def kill_one(line: str) -> None:
+        lines.append(line)
+        if line.startswith("fold 1/") and not killed:
+            alive = list_actors(filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")])
+            killed.append(alive[0].pid)
+            os.kill(alive[0].pid, signal.SIGKILL)
+
+    plan = plan_for(root, tmp_path / "store", recipe, workers=2)
+    outcome = run(plan, kill_one)
+    assert killed
+    assert outcome.computed_folds == 4 and not outcome.failed_folds and not outcome.incomplete
+    expected = plain_loop(plan_for(root, tmp_path / "plain", recipe))
+    assert comparable(plan.finished) == comparable(expected)
+
+
+def test_one_worker_has_damaged_features_made_anew_and_gives_the_same_predictions(
+    ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+) -> None:
+    plan = plan_for(root, tmp_path, workers=1)
+    for clip in plan.clips_to_prepare():
+        prepare_clip(clip, plan.request.recipe.preparation, plan.cache)
+    largest = max((tmp_path / name for name in plan.store.names("blobs")), key=lambda path: path.stat().st_size)
+    features = [
+        p for p in (tmp_path / n for n in plan.store.names("blobs")) if b"feature_LKCHW" in p.read_bytes()[:200]
+    ]
+    assert largest not in features
+    content = bytearray(features[0].read_bytes())
+    content[-1] ^= 1
+    features[0].write_bytes(content)
+    said: list[str] = []
+    outcome = run(plan, said.append)
+    assert any("gone or damaged" in line for line in said)
+    assert outcome.computed_clips == 1
+    assert comparable(plan.finished) == comparable(undisturbed)
+
+
+def test_an_error_that_stops_everything_comes_out_of_a_training_run(
+    ray_cluster: None, root: Path, tmp_path: Path
+) -> None:
+    plan = plan_for(root, tmp_path / "store", workers=1)
+    for clip in plan.clips_to_prepare():
+        prepare_clip(clip, plan.request.recipe.preparation, plan.cache)
+    folds = tmp_path / "store" / "refs" / "folds"
+    folds.write_text("a file where the folder of results should be")
+    with pytest.raises(Exception, match="cannot be used"):
+        train_folds(
+            plan.folds_to_train(),
+            list(plan.clips.values()),
+            plan.request.recipe,
+            plan.store.uri,
+            workers=1,
+            use_gpu=False,
+            scratch=str(tmp_path / "scratch"),
+            on_finish=lambda spec, result: None,
+        )
