@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. Both build the environment first, in .venv, from requirements.lock.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 

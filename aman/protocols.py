@@ -69,8 +69,13 @@ class Selection:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the numbers of this run may not be compared with those of the protocol."""
+        """Whether numbers over these clips may not be compared with those of the protocol."""
         return self.missing != 0
+
+    @property
+    def shortfall(self) -> str:
+        """What an incomplete selection lacks, in words."""
+        return f"{abs(self.missing)} clips {'of the protocol missing' if self.missing > 0 else 'too many'}"
 
     @property
     def subjects(self) -> tuple[str, ...]:

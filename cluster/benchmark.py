@@ -78,8 +78,8 @@ class Plan:
         """Why the result is not that of the whole protocol, or empty text."""
         done = len(self.finished)
         reasons = []
-        if self.selection.missing:
-            reasons.append(f"{self.selection.missing} clips of the protocol missing")
+        if self.selection.incomplete:
+            reasons.append(self.selection.shortfall)
         if done < len(self.selection.subjects):
             reasons.append(f"{len(self.selection.subjects) - done} of {len(self.selection.subjects)} folds missing")
         return "; ".join(reasons)
@@ -265,8 +265,9 @@ def _train(
 
 def _outcome(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
     if not plan.finished:
+        why = next(iter(failed.values()), "no reason known")
         raise FoldsFailed(
-            got=f"{len(failed)} folds of which none could be trained ({next(iter(failed.values()), 'no reason known')})",
+            got=f"{len(failed)} folds of which none could be trained ({why})",
             expected="one or more",
             fix="where the loss is no number, a smaller --rate; else report it with this line",
         )

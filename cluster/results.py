@@ -29,8 +29,8 @@ def plan_text(plan: Plan) -> str:
         f"clips: {len(plan.clips) - len(clips)} need no preparation, {len(clips)} to prepare, {images} images each",
         f"folds: {len(plan.finished)} done, {len(folds)} to train",
     ]
-    if selection.missing:
-        lines.append(f"incomplete: {selection.missing} clips of the protocol missing")
+    if selection.incomplete:
+        lines.append(f"incomplete: {selection.shortfall}")
     return "\n".join([*lines, *(f"not used: {problem}" for problem in plan.problems)])
 
 
@@ -69,7 +69,8 @@ def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
     names = ("predictions.csv", "confusion.png", "attention_levels.png", "attention_frames.png")
     files = [out / name for name in names]
     labels = list(predictions["label"])
-    alpha_CK = np.array([np.mean(json.loads(text), axis=0) for text in predictions["alpha"]])
+    alpha_CNK = np.array([json.loads(text) for text in predictions["alpha"]])
+    alpha_CK = (alpha_CNK / alpha_CNK.sum(axis=2, keepdims=True)).mean(axis=1)
     beta_CN = np.array([json.loads(text) for text in predictions["beta"]])
     first = 2 if model.amp_convention == "paper" else 1
     try:

@@ -38,8 +38,8 @@ def small_database(
     that moves by a pixel a frame. Labels run through `EMOTIONS`, from another one for every subject.
     """
     for number in range(subjects):
-        texture = np.random.default_rng([seed, number]).uniform(-30, 30, (HEIGHT, WIDTH, 3))
-        texture = cv2.GaussianBlur(texture, (0, 0), 2)
+        noise = np.random.default_rng([seed, number]).uniform(-30, 30, (HEIGHT, WIDTH, 3))
+        texture = cv2.GaussianBlur(noise, (0, 0), 2).astype(np.float64)
         for position in range(clips_per_subject):
             clip_folder = folder / frames_folder / f"sub{number + 1:02d}" / clip_name(position)
             write_frames(clip_folder, texture, frames, start=position)
