@@ -31,7 +31,7 @@ class DataError(UserError):
     code = 4
 
 
-class FoldsFailed(UserError):
+class FoldsFailedError(UserError):
     """No fold could be trained (exit code 3)."""
 
     code = 3

@@ -13,7 +13,7 @@ import pandas as pd
 
 from aman.databases import READERS
 from aman.databases.index import Problem
-from aman.errors import DataError, FoldsFailed, UsageError
+from aman.errors import DataError, FoldsFailedError, UsageError
 from aman.protocols import Selection, protocol_for, restrict, select
 from aman.recipe import Recipe
 from aman.scoring import Scores, best_test_epoch_accuracy, score
@@ -266,7 +266,7 @@ def _train(
 def _outcome(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
     if not plan.finished:
         why = next(iter(failed.values()), "no reason known")
-        raise FoldsFailed(
+        raise FoldsFailedError(
             got=f"{len(failed)} folds of which none could be trained ({why})",
             expected="one or more",
             fix="where the loss is no number, a smaller --rate; else report it with this line",
