@@ -16,8 +16,6 @@ def interpolation_matrix(given: int, wanted: int) -> npt.NDArray[np.float64]:
     a path, its eigenvectors are known and the published SVD is not needed. Equals half-sample cosine (DCT-II)
     interpolation. One frame is repeated; one wanted frame is the first.
     """
-    if given == 1:
-        return np.ones((wanted, 1))
     order = np.arange(1, given)
 
     def curve(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -17,8 +17,8 @@ from cluster.preparation import load_features, prepare_clip
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
 
 
-def plan_for(root: Path, store: Path, recipe: Recipe = TINY, **more: int) -> Plan:
-    return make_plan(Request(database="synthetic", root=root, recipe=recipe, store=str(store), **more))
+def plan_for(root: Path, store: Path, recipe: Recipe = TINY, workers: int = 0) -> Plan:
+    return make_plan(Request(database="synthetic", root=root, recipe=recipe, store=str(store), workers=workers))
 
 
 def plain_loop(plan: Plan) -> dict[str, FoldResult]:
@@ -96,7 +96,9 @@ def test_after_what_stops_everything_nothing_is_handed_out() -> None:
 def test_any_order_of_events_loses_no_fold() -> None:
     draw = random.Random(0)
     for _ in range(300):
-        queue, done, held = FoldQueue([str(i) for i in range(6)]), set(), {}
+        queue = FoldQueue([str(i) for i in range(6)])
+        done: set[str] = set()
+        held: dict[str, str] = {}
         for step in range(2000):
             event = draw.random()
             worker = str(draw.randrange(3))
@@ -104,12 +106,12 @@ def test_any_order_of_events_loses_no_fold() -> None:
                 queue.join(str(step))
                 held = {}
             elif worker in held:
-                key = held.pop(worker)
+                mine = held.pop(worker)
                 if event < 0.9:
-                    queue.finish(key)
-                    done.add(key)
+                    queue.finish(mine)
+                    done.add(mine)
                 else:
-                    queue.give_up(key, "x")
+                    queue.give_up(mine, "x")
             else:
                 key = queue.lease(worker)
                 if key is None:
@@ -150,8 +152,8 @@ def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: 
         lines.append(line)
         if line.startswith("fold 1/") and not killed:
             alive = list_actors(filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")])
-            killed.append(alive[0].pid)
-            os.kill(alive[0].pid, signal.SIGKILL)
+            killed.append(int(alive[0].pid or 0))
+            os.kill(killed[0], signal.SIGKILL)
 
     plan = plan_for(root, tmp_path / "store", recipe, workers=2)
     outcome = run(plan, kill_one)

@@ -79,7 +79,7 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
     table = pd.read_csv(result["predictions"], dtype={"subject": str})
     assert len(table) == 9 and table["clip"].is_unique
     assert result["accuracy"] == pytest.approx((table["label"] == table["prediction"]).mean())
-    assert np.allclose(table[[name for name in table if name.startswith("p_")]].sum(axis=1), 1)
+    assert np.allclose(table[[name for name in map(str, table) if name.startswith("p_")]].sum(axis=1), 1)
     assert np.array(json.loads(table["alpha"][0])).shape == (2, 2)
     for name in ("confusion", "attention_levels", "attention_frames"):
         picture = cv2.imread(str(Path(result["predictions"]).parent / f"{name}.png"))
@@ -92,6 +92,7 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
     run = client.get_run(result["run_id"])
     assert run.data.metrics["pooled/accuracy"] == pytest.approx(result["accuracy"])
     assert run.data.params["k"] == "2" and run.data.tags["protocol"] == "synthetic"
+    assert run.inputs is not None
     assert run.inputs.dataset_inputs[0].dataset.digest == result["fingerprint"][:36]
     assert {item.path for item in client.list_artifacts(result["run_id"])} >= {"predictions.csv", "confusion.png"}
 
