@@ -97,13 +97,29 @@ def test_a_clip_that_is_predicted_twice_is_refused_by_its_name() -> None:
         score(rows, CLASSES)
 
 
-def test_the_interval_contains_the_accuracy_and_is_the_same_every_time() -> None:
-    for rows in (example(), half(by_subject=True), half(by_subject=False)):
+def uneven() -> pd.DataFrame:
+    """Thirty subjects with one to nine clips: no two draws of them give the same accuracy."""
+    rng = np.random.default_rng(11)
+    return table(
+        *(
+            (f"{s}-{c}", f"s{s:02d}", "joy", "joy" if rng.random() < s / 30 else "anger")
+            for s in range(30)
+            for c in range(1 + s * 7 % 9)
+        )
+    )
+
+
+def test_the_interval_contains_the_accuracy() -> None:
+    for rows in (example(), half(by_subject=True), half(by_subject=False), uneven()):
         scores = score(rows, CLASSES)
         low, high = scores.interval
         assert 0 <= low <= scores.accuracy <= high <= 1
-        assert bootstrap_interval(rows) == scores.interval
-    assert bootstrap_interval(example(), seed=0) != bootstrap_interval(half(by_subject=True), seed=0)
+
+
+def test_the_interval_is_the_same_every_time() -> None:
+    intervals = {bootstrap_interval(uneven(), seed) for seed in range(8)}
+    assert len(intervals) > 1  # the draws do show in it
+    assert {bootstrap_interval(uneven()) for _ in range(4)} == {score(uneven(), CLASSES).interval}
 
 
 def test_the_interval_is_over_subjects_and_not_over_clips() -> None:
