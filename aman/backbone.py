@@ -96,15 +96,24 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
             expected=".safetensors, or a PyTorch checkpoint of tensors alone",
             fix="save the state_dict again; pickled programs are never loaded",
         ) from None
-    entries: Any = state.get("state_dict", state)
-    return {key.removeprefix("module."): value for key, value in entries.items() if isinstance(value, torch.Tensor)}
+    entries: Any = state.get("state_dict", state) if isinstance(state, Mapping) else None
+    if not isinstance(entries, Mapping):
+        raise UsageError(
+            got=f"{path}, which holds no table of tensors",
+            expected="the state_dict of a ResNet-18",
+            fix="save network.state_dict()",
+        )
+    named = {str(key).removeprefix("module."): value for key, value in entries.items()}
+    return {key: value for key, value in named.items() if isinstance(value, torch.Tensor)}
 
 
 def _load(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
     wanted = network.state_dict()
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     wrong = [key for key, value in state.items() if key in wanted and value.shape != wanted[key].shape]
-    needed = {key for key in wanted if not key.startswith("layer4.") and not key.endswith("num_batches_tracked")}
+    whole = any(key.startswith("layer4.") for key in state)
+    needed = {key for key in wanted if whole or not key.startswith("layer4.")}
+    needed = {key for key in needed if not key.endswith("num_batches_tracked")}
     absent = sorted(needed - set(state))
     if wrong or absent:
         raise UsageError(

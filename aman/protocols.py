@@ -117,7 +117,8 @@ def protocol_for(database: str, name: str = "") -> Protocol:
 
 def select(index: Index, protocol: Protocol) -> Selection:
     """The clips of the index that count; `DataError` where no benchmark can be made of them."""
-    clips = tuple(clip for clip in index if clip.label in protocol.labels)
+    chosen = (clip for clip in index if clip.label in protocol.labels)
+    clips = tuple(sorted(chosen, key=lambda clip: clip.clip_id))
     folds = len({clip.subject for clip in clips})
     if folds < 2:
         raise DataError(

@@ -61,7 +61,7 @@ class Model:
     attention_bias: bool = False
     """Whether the two attention scores have a bias (equations 5 and 8 have none, the authors' code has)."""
     layer4_init: Literal["pretrained", "random"] = "random"
-    """Start of the trained stages: the trunk's own weights (paper), or fresh ones (the authors' code)."""
+    """Start of layer4, where it is trained: the trunk's own weights (paper), or fresh ones (the authors' code)."""
     bn: Literal["position", "flat", "frozen"] = "position"
     """Batch norm of the trained stages: statistics of one (frame, factor) position at a time (the authors' code), of
     all positions of the batch at once, or the running statistics throughout."""
@@ -125,8 +125,8 @@ def check(recipe: Recipe) -> None:
     _within("--batch", training.batch, 1, 100_000)
     if not 0 < training.rate < 100:
         raise UsageError(got=f"--rate {training.rate}", expected="a rate above 0", fix="the default is 1e-3")
-    if training.weight_decay < 0:
-        raise UsageError(got=f"--weight-decay {training.weight_decay}", expected="0 or more", fix="the default is 1e-2")
+    if not 0 <= training.weight_decay < 100:
+        raise UsageError(got=f"--weight-decay {training.weight_decay}", expected="0 to 100", fix="the default is 1e-2")
 
 
 def variant(recipe: Recipe, **changes: object) -> Recipe:

@@ -25,7 +25,7 @@ Float = npt.NDArray[np.float32]
 WEAKEST, STRONGEST = 0.5, 4.0
 """Strength of the weakest and of the strongest subject, in pixels of the aligned face."""
 FRAME_SIZE = 320
-"""Side of a frame in pixels; the face takes about two thirds of it."""
+"""Side of a frame in pixels; the face takes about half of it."""
 PORTRAIT = (slice(0, 230), slice(105, 335))
 """Rows and columns of the portrait around the face."""
 NOISE = 1.0

@@ -127,7 +127,7 @@ def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, reci
             total = 0.0
             probabilities, alpha, beta = predict(model, x_test, training.batch)
             epoch_classes.append(probabilities.argmax(1).tolist())
-    if not np.isfinite(losses).all():
+    if not np.isfinite(losses).all() or not np.isfinite(probabilities).all():
         raise FloatingPointError(f"the training loss of fold {task.subject} is no number: {losses[-1]}")
     return FoldResult(
         subject=task.subject,

@@ -56,6 +56,9 @@ class Plan:
     folds: list[FoldSpec]
     store: Store
     problems: list[str]
+    """Clips that cannot be used, and why."""
+    remarks: list[str]
+    """What else is wrong with the release."""
     finished: dict[str, FoldResult] = field(default_factory=dict)
 
     @property
@@ -130,6 +133,7 @@ def make_plan(request: Request) -> Plan:
         folds=[],
         store=store,
         problems=problems,
+        remarks=[str(problem) for problem in index.problems if not _blocks(problem)],
     )
     if failed:
         drop(plan, failed)

@@ -31,7 +31,8 @@ def plan_text(plan: Plan) -> str:
     ]
     if selection.incomplete:
         lines.append(f"incomplete: {selection.shortfall}")
-    return "\n".join([*lines, *(f"not used: {problem}" for problem in plan.problems)])
+    lines += [f"not used: {problem}" for problem in plan.problems]
+    return "\n".join([*lines, *(f"remark: {remark}" for remark in plan.remarks)])
 
 
 def estimate_text(plan: Plan) -> str:

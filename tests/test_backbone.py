@@ -282,3 +282,18 @@ def test_different_files_have_different_digests_and_equal_weights_equal_ones(tmp
     a, b, c = (trunk_digest(str(tmp_path / name)) for name in ("a.pth", "b.safetensors", "c.pth"))
     assert a == b
     assert len({a, c, trunk_digest("random")}) == 3
+
+
+@pytest.mark.parametrize("content", [torch.zeros(2), [torch.zeros(2)], {"state_dict": [1]}, {1: torch.zeros(2)}])
+def test_a_checkpoint_that_holds_no_table_of_tensors_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(UsageError):
+        load_trunk(str(tmp_path / "odd.pth"))
+
+
+def test_a_file_with_a_part_of_layer4_is_refused(tmp_path: Path) -> None:
+    state = load_trunk("random").state_dict()
+    del state["layer4.1.conv2.weight"]
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(UsageError, match=r"layer4\.1\.conv2"):
+        load_trunk(str(tmp_path / "part.pth"))

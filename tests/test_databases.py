@@ -269,3 +269,24 @@ def test_every_reader_names_its_clips_after_its_database(root: Path) -> None:
         assert all(clip.clip_id.startswith(f"{name}/sub") for clip in index)
         assert {clip.subject for clip in index} == {f"{name}/01", f"{name}/02"}
         assert {clip.label for clip in index} <= set(EMOTIONS)
+
+
+def test_a_clip_that_is_listed_twice_is_used_once_and_named(tmp_path: Path) -> None:
+    root = small_database(tmp_path)
+    rows = sheet_rows()
+    write_sheet(root, [*rows, rows[0]])
+    index = read_casme2(root)
+    assert len(index.clips) == len({clip.clip_id for clip in index}) == len(rows)
+    assert [(problem.row, problem.what) for problem in index.problems] == [(len(rows) + 2, "the clip is listed twice")]
+
+
+@pytest.mark.parametrize("apex", [2, 99, "x"])
+def test_an_impossible_apex_is_named_and_costs_no_clip(tmp_path: Path, apex: object) -> None:
+    root = small_database(tmp_path)
+    rows = sheet_rows()
+    rows[1]["ApexFrame"] = apex
+    write_sheet(root, rows)
+    index = read_casme2(root)
+    assert len(index.clips) == len(rows)
+    (problem,) = index.problems
+    assert problem.row == 3 and f"apex {apex}" in problem.what and problem.clip_id is None

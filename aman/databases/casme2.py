@@ -24,9 +24,14 @@ def read_casme2(root: Path, *, database: str = "casme2") -> Index:
     frames_root = find_frames(root)
     clips: list[Clip] = []
     problems: list[Problem] = []
+    seen: set[str] = set()
     for row, cells in read_rows(sheet):
         subject, name = cells["Subject"].zfill(2), cells["Filename"]
         clip_id = f"{database}/sub{subject}/{name}"
+        if clip_id in seen:
+            problems.append(Problem(file=sheet.name, row=row, what="the clip is listed twice", fix="keep one row"))
+            continue
+        seen.add(clip_id)
         try:
             onset, offset = int(cells["OnsetFrame"]), int(cells["OffsetFrame"])
         except ValueError:
@@ -34,6 +39,10 @@ def read_casme2(root: Path, *, database: str = "casme2") -> Index:
             problems.append(Problem(file=sheet.name, row=row, what=got, fix="both are frame numbers", clip_id=clip_id))
             continue
         apex = int(cells["ApexFrame"]) if cells["ApexFrame"].isdigit() else None
+        given = cells["ApexFrame"] not in ("/", "")
+        if given and onset <= offset and (apex is None or not onset <= apex <= offset):
+            what = f"apex {cells['ApexFrame']} is no frame from onset {onset} to offset {offset}"
+            problems.append(Problem(file=sheet.name, row=row, what=what, fix="correct the sheet; nothing here uses it"))
         folder = frames_root / f"sub{subject}" / name
         frames = numbered_frames(folder)
         inside = tuple(frames[number] for number in sorted(frames) if onset <= number <= offset)
