@@ -165,27 +165,32 @@ def train_folds(
             failure_config=FailureConfig(max_failures=ATTEMPTS * len(specs), controller_failure_limit=ATTEMPTS),
         ),
     )
-    cache, pending, ended = Cache(open_store(store_uri)), list(specs), threading.Event()
+    cache, pending = Cache(open_store(store_uri)), list(specs)
+    raised: list[BaseException] = []
 
-    def follow() -> None:
-        while pending:
-            last = ended.wait(0.3)
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            raised.append(error)
+
+    # Not in the main thread: there Ray Train takes over the interrupt and ends the process with code 1.
+    training = threading.Thread(target=fit, daemon=True)
+    training.start()
+    try:
+        going = True
+        while going:
+            training.join(0.3)
+            going = training.is_alive()
             for spec in list(pending):
                 result = read_result(cache, spec.key) if cache.has(FOLDS, spec.key) else None
                 if result is not None:
                     pending.remove(spec)
                     on_finish(spec, result)
-            if last:
-                return
-
-    follower = threading.Thread(target=follow, daemon=True)
-    follower.start()
-    try:
-        trainer.fit()
+        if raised:
+            raise raised[0]
         failed, lost, fatal = ray.get(queue.outcome.remote())
     finally:
-        ended.set()
-        follower.join()
         ray.kill(queue)
     if fatal is not None:
         raise fatal
