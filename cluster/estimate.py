@@ -9,7 +9,7 @@ from aman.databases.index import Clip
 from aman.recipe import Preparation, Recipe
 from aman.training import FoldTask
 
-SESSION_SECONDS = 20.0
+SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
 
 
