@@ -7,7 +7,7 @@ from `WEAKEST` to `STRONGEST`, a factor of eight: no single magnification suits 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +150,21 @@ def strengths(subjects: int) -> npt.NDArray[np.float64]:
     return np.geomspace(WEAKEST, STRONGEST, subjects) if subjects > 1 else np.array([STRONGEST])
 
 
+def people(*, subjects: int, seed: int, model: Path) -> Iterator[tuple[Portrait, float, np.random.Generator]]:
+    """Every subject's face and strength, with the generator that goes on to draw the subject's clips."""
+    base = portrait(model)
+    order = np.random.default_rng([seed, 0]).permutation(subjects)
+    for number in range(subjects):
+        rng = np.random.default_rng([seed, 1, number])
+        yield identity(base, model, rng), float(strengths(subjects)[order[number]]), rng
+
+
+def movement(person: Portrait, label: str, strength: float) -> Float:
+    """`field_HW2` in frame pixels of an expression whose peak is `strength` pixels of the aligned face."""
+    scale = float(np.linalg.norm(similarity(person.points)[0, :2]))
+    return expression_field(person.points, label) * np.float32(strength / scale)
+
+
 def write_database(out: Path, *, subjects: int, clips_per_subject: int, seed: int, model: Path) -> Iterator[str]:
     """Write the release into `out`, which must be empty or absent; yields a line a subject.
 
@@ -159,20 +174,16 @@ def write_database(out: Path, *, subjects: int, clips_per_subject: int, seed: in
     """
     import pandas as pd
 
-    base = portrait(model)
     labels = list(EXPRESSIONS)
-    order = np.random.default_rng([seed, 0]).permutation(subjects)
     rows = []
-    for number in range(subjects):
-        rng = np.random.default_rng([seed, 1, number])
-        person = identity(base, model, rng)
-        strength = float(strengths(subjects)[order[number]])
-        scale = float(np.linalg.norm(similarity(person.points)[0, :2]))
+    for number, (person, strength, rng) in enumerate(people(subjects=subjects, seed=seed, model=model)):
         for position in range(clips_per_subject):
             label = labels[(position + number) % len(labels)]
             subject, name = f"{number + 1:02d}", f"EP{position // 9 + 1:02d}_{position % 9 + 1:02d}"
-            field = expression_field(person.points, label) * np.float32(strength / scale)
-            row = _write_clip(out, person, field, rng, subject=subject, name=name)
+            folder = out / "CASME2_RAW_selected" / f"sub{subject}" / name
+            truth = out / "truth" / f"sub{subject}" / f"{name}.npz"
+            field = movement(person, label, strength)
+            row = write_clip(folder, "img{}.jpg".format, person, field, rng, truth=truth)
             emotion: dict[str, object] = {"Action Units": EXPRESSIONS[label][0], "Estimated Emotion": label}
             rows.append({"Subject": subject, "Filename": name, **row, **emotion})
         yield f"subject {number + 1}/{subjects}: {clips_per_subject} clips, peak {strength:.2f} px at {FACE_SIZE}"
@@ -183,36 +194,50 @@ def write_database(out: Path, *, subjects: int, clips_per_subject: int, seed: in
     (out / RELEASE_FILE).write_text(json.dumps(release, indent=1) + "\n")
 
 
-def _write_clip(
-    out: Path, person: Portrait, field: Float, rng: np.random.Generator, *, subject: str, name: str
+def write_clip(
+    folder: Path,
+    file_of: Callable[[int], str | Path],
+    person: Portrait,
+    field: Float,
+    rng: np.random.Generator,
+    *,
+    onsets: tuple[int, int] = (3, 95),
+    margin: int = 2,
+    grey: bool = False,
+    crop: int = 0,
+    truth: Path | None = None,
 ) -> dict[str, int]:
-    """Frames and truth of one clip; its onset, apex and offset. Some frames lie before and behind, as in CASME II."""
+    """Frames of one clip, and its truth where a file is named for it; its onset, apex and offset.
+
+    `file_of` names the file of a frame number in `folder`, and so the format; `onsets` bounds the onset's number;
+    `margin` frames lie before and behind the clip, as in CASME II; `crop` pixels are cut from every side of a frame.
+    """
     count = int(rng.integers(22, 37))
     apex = int(rng.integers(count // 3, count // 2 + 1))
     amplitude, progress = amplitudes(count, apex), np.linspace(0, 1, count).astype(np.float32)
-    direction, onset, margin = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(3, 95)), 2
+    direction, onset = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(*onsets))
     posed, towards = float(rng.uniform(-6, 6)), float(rng.uniform(0, 2 * np.pi))
     pose = drift_field(posed, towards)
-    gain = rng.uniform(0.95, 1.05)
-    folder = out / "CASME2_RAW_selected" / f"sub{subject}" / name
-    folder.mkdir(parents=True)
+    gain, kept = rng.uniform(0.95, 1.05), slice(crop, FRAME_SIZE - crop)
+    (folder / file_of(onset)).parent.mkdir(parents=True)
     for number in range(-margin, count + margin):
         t = min(max(number, 0), count - 1)
         displacement = pose + amplitude[t] * field + drift_field(float(progress[t]), direction)
         frame = displaced(person.image_HWC, displacement) * gain
         frame = frame + NOISE * rng.standard_normal(frame.shape).astype(np.float32)
-        path = folder / f"img{onset + number}.jpg"
-        cv2.imwrite(str(path), _pixels(frame)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    truth = out / "truth" / f"sub{subject}"
-    truth.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        truth / f"{name}.npz",
-        field_HW2=field.astype(np.float16),
-        amplitude_T=amplitude,
-        drift_T=progress,
-        direction=np.float32(direction),
-        pose=np.array([posed, towards], dtype=np.float32),
-    )
+        rgb, path = _pixels(frame[kept, kept]), folder / file_of(onset + number)
+        image = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if grey else rgb[..., ::-1]
+        cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else [])
+    if truth:
+        truth.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            truth,
+            field_HW2=field.astype(np.float16),
+            amplitude_T=amplitude,
+            drift_T=progress,
+            direction=np.float32(direction),
+            pose=np.array([posed, towards], dtype=np.float32),
+        )
     return {"OnsetFrame": onset, "ApexFrame": onset + apex, "OffsetFrame": onset + count - 1}
 
 

@@ -1,34 +1,178 @@
 """Tables of results as text, and the numbers that the paper prints."""
 
-from collections.abc import Sequence
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
 
-from aman.scoring import Scores
+from aman.errors import UsageError
+from aman.scoring import Comparison, Scores
 
 PAPER_ACCURACY: dict[str, float] = {"casme2-5": 75.40, "samm-5": 68.85, "smic-hs-3": 79.87}
-"""AMAN's accuracy in per cent (Table 2). Not comparable with a pooled score: it is no whole number of clips."""
+"""AMAN's accuracy in per cent (Table 2). Two of them are no whole number of clips of their protocol (`reachable`)."""
 
 
-def score_table(scores: Scores, protocol: str, literature: float, notes: Sequence[str] = ()) -> str:
-    """The final table of a benchmark, percentages with one decimal."""
+@dataclass(frozen=True, kw_only=True)
+class Reachable:
+    """Whether a printed percentage can be a share of so many clips, and what is next to it."""
+
+    count: int | None
+    """Clips right that give it, or None: it is no accuracy over one pool of these clips."""
+    cut: bool
+    """The decimals are those of the count only if they were cut off and not rounded."""
+    below: str | None
+    """The next lower percentage that can be, with as many decimals; None below 0."""
+    above: str | None
+
+
+def score_table(
+    scores: Scores,
+    protocol: str,
+    literature: float | None = None,
+    notes: Sequence[str] = (),
+    guessing: Mapping[int, float] | None = None,
+) -> str:
+    """The table of a benchmark, percentages with one decimal.
+
+    `literature` is the accuracy of the best test epochs, where epochs were kept; `guessing` the accuracy of
+    `guessing_best_of` for some numbers of epochs.
+    """
     low, high = scores.interval
     rows = [
         ("accuracy", f"{percent(scores.accuracy)}  [{percent(low)}, {percent(high)}] 95 % over subjects"),
         ("UF1", percent(scores.uf1)),
         ("UAR", percent(scores.uar)),
+        ("weighted F1", percent(scores.weighted_f1)),
         ("mean of folds: accuracy", percent(scores.mean_fold_accuracy)),
         ("mean of folds: macro-F1", percent(scores.mean_fold_f1)),
         ("chance (majority class)", percent(scores.chance_majority)),
-        ("literature (best test epoch)", f"{percent(literature)}  peeks at the test labels"),
+        ("chance (class priors)", percent(scores.chance_prior)),
     ]
+    if literature is not None:
+        rows.append(("literature (best test epoch)", f"{percent(literature)}  peeks at the test labels"))
+    for epochs, accuracy in (guessing or {}).items():
+        rows.append(
+            (f"guessing, best of {epochs}", f"{percent(accuracy)}  chance level of a best test epoch (upper bound)")
+        )
     if protocol in PAPER_ACCURACY:
-        rows.append(("paper (Table 2)", f"{PAPER_ACCURACY[protocol]:.1f}"))
+        rows.append(("paper (Table 2)", printed_text(f"{PAPER_ACCURACY[protocol]:.2f}", scores.clips)))
     rows += [("note", note) for note in notes]
+    return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
+
+
+def confusion_table(scores: Scores) -> str:
+    """Clips by true class (rows) and predicted class (columns), and the recall of each class in per cent."""
+    names = list(scores.per_class_recall)
+    recalls = ["-" if recall is None else percent(recall) for recall in scores.per_class_recall.values()]
+    cells = [["", *names, "clips", "recall"]]
+    for name, counts, recall in zip(names, scores.confusion_YY, recalls, strict=True):
+        cells.append([name, *map(str, counts), str(sum(counts)), recall])
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(["clips by true class (rows) and predicted class (columns)", *(f"  {line}" for line in lines)])
+
+
+def comparison_table(comparison: Comparison, first: str, second: str) -> str:
+    """What `compare` found, differences in points of per cent."""
+
+    def points(value: float, interval: tuple[float, float]) -> str:
+        low, high = interval
+        return f"{percent(value, '+')}  [{percent(low, '+')}, {percent(high, '+')}] 95 % over subjects"
+
+    rows = [
+        (f"right only in {first}", str(comparison.only_first)),
+        (f"right only in {second}", str(comparison.only_second)),
+        ("McNemar, exact, two-sided", f"p = {comparison.p_value:.3g}"),
+        ("accuracy", points(comparison.accuracy_difference, comparison.accuracy_interval)),
+        ("UF1", points(comparison.uf1_difference, comparison.uf1_interval)),
+    ]
+    title = f"{first} less {second}, {comparison.clips} clips joined by id, in points"
+    return "\n".join([title, *_aligned(rows)])
+
+
+def score_values(scores: Scores) -> dict[str, Any]:
+    """The scores under the names that they have in JSON."""
+    return {
+        "clips": scores.clips,
+        "folds": scores.folds,
+        "accuracy": scores.accuracy,
+        "uf1": scores.uf1,
+        "uar": scores.uar,
+        "weighted_f1": scores.weighted_f1,
+        "per_class_recall": dict(scores.per_class_recall),
+        "mean_fold_accuracy": scores.mean_fold_accuracy,
+        "mean_fold_f1": scores.mean_fold_f1,
+        "interval": list(scores.interval),
+        "chance": {"majority": scores.chance_majority, "prior": scores.chance_prior},
+        "classes": list(scores.per_class_recall),
+        "confusion": scores.confusion_YY,
+    }
+
+
+def reachable(printed: str, clips: int) -> Reachable:
+    """Whether `printed` (`75.40`, in per cent) is a whole number of `clips` clips, to the decimals it has.
+
+    Rounded, a tie either way; else with the rest cut off, as some papers print. `UsageError` where it is no percentage.
+    """
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", printed) or Fraction(printed) > 100:
+        raise UsageError(
+            got=f"{printed!r} as a printed percentage", expected="0 to 100 with up to nine decimals", fix="75.40, say"
+        )
+    decimals = len(printed.partition(".")[2])
+    value, unit = Fraction(printed), Fraction(1, 10**decimals)
+
+    def share(count: int) -> Fraction:
+        return Fraction(100 * count, clips)
+
+    def text(count: int) -> str | None:
+        if not 0 <= count <= clips:
+            return None
+        whole, rest = divmod(floor(share(count) / unit + Fraction(1, 2)), 10**decimals)
+        return f"{whole}.{rest:0{decimals}d}" if decimals else str(whole)
+
+    first = ceil((value - unit / 2) * clips / 100)
+    end = ceil((value + unit) * clips / 100)
+    # A count just above the printed value was cut off only where no rounded one is there.
+    fitting = sorted(range(max(first, 0), min(end, clips + 1)), key=lambda count: abs(share(count) - value))
+    count = fitting[0] if fitting else None
+    cut = count is not None and abs(share(count) - value) > unit / 2
+    return Reachable(count=count, cut=cut, below=text(first - 1), above=text(end))
+
+
+def printed_text(printed: str, clips: int) -> str:
+    """A printed percentage with the number of clips that it is, or with those next to it."""
+    found = reachable(printed, clips)
+    if found.count is not None:
+        return f"{printed}  {found.count} of {clips} clips{', cut off and not rounded' if found.cut else ''}"
+    beside = " and ".join(text for text in (found.below, found.above) if text)
+    return f"{printed}  no whole number of {clips} clips (next to it: {beside})"
+
+
+def percent(share: float, sign: str = "") -> str:
+    """`73.9` of 0.7389; with the sign `+`, `+73.9`."""
+    return f"{100 * share:{sign}z.1f}"
+
+
+def write_json(path: Path, result: Mapping[str, Any]) -> None:
+    """A result as a file that appears whole or not at all; `UsageError` where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+        partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+        partial.replace(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            got=f"{path}, which cannot be written ({getattr(error, 'strerror', None) or error})",
+            expected="a file in a folder with room that can be written",
+            fix="name another --json",
+        ) from None
+
+
+def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
     width = max(len(name) for name, _ in rows)
-    return "\n".join(
-        [f"{protocol}, {scores.clips} clips, in %", *(f"  {name:<{width}}  {text}" for name, text in rows)]
-    )
-
-
-def percent(share: float) -> str:
-    """`73.9` of 0.7389."""
-    return f"{100 * share:.1f}"
+    return [f"  {name:<{width}}  {text}" for name, text in rows]

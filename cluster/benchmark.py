@@ -11,8 +11,7 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from aman.databases import READERS
-from aman.databases.index import Problem
+from aman.databases import reader_for
 from aman.errors import DataError, FoldsFailedError, UsageError
 from aman.protocols import Selection, protocol_for, restrict, select
 from aman.recipe import Recipe
@@ -111,15 +110,14 @@ def make_plan(request: Request) -> Plan:
     """
     sample(request.recipe.preparation, request.recipe.model)
     _check_frozen(request.recipe)
-    if request.database not in READERS:
-        raise UsageError(got=f"--database {request.database}", expected=" or ".join(READERS), fix="choose one of these")
+    read = reader_for(request.database)
     store = open_store(request.store)
     protocol = protocol_for(request.database, request.protocol)
-    index = READERS[request.database](request.root)
-    problems = [str(problem) for problem in index.problems if _blocks(problem)]
-    if problems and not request.allow_incomplete:
-        raise unusable(problems, len(index.problems) + len(index.clips))
+    index = read(request.root)
     selection = select(index, protocol)
+    problems = [str(problem) for problem in selection.unusable]
+    if problems and not request.allow_incomplete:
+        raise unusable(problems, selection.expected_clips)
     preparation = absolute(request.recipe.preparation)
     request = replace(request, recipe=replace(request.recipe, preparation=preparation))
     models = inputs(preparation)
@@ -133,7 +131,7 @@ def make_plan(request: Request) -> Plan:
         folds=[],
         store=store,
         problems=problems,
-        remarks=[str(problem) for problem in index.problems if not _blocks(problem)],
+        remarks=[str(problem) for problem in index.problems if problem not in selection.unusable],
     )
     if failed:
         drop(plan, failed)
@@ -170,10 +168,9 @@ def drop(plan: Plan, failed: list[Prepared]) -> None:
         raise unusable(plan.problems, len(plan.selection.clips))
     gone = {one.clip_id for one in failed}
     left = tuple(clip for clip in plan.selection.clips if clip.clip_id not in gone)
-    lost = len(plan.selection.clips) - len(left)
-    plan.selection = replace(plan.selection, clips=left, missing=plan.selection.missing + lost)
+    plan.selection = replace(plan.selection, clips=left)
     if len(plan.selection.subjects) < 2:
-        raise unusable(plan.problems, len(left) + lost)
+        raise unusable(plan.problems, plan.selection.expected_clips)
     plan.subjects = tuple(subject for subject in plan.subjects if subject in plan.selection.subjects)
     plan.clips = {name: clip for name, clip in plan.clips.items() if name not in gone}
     plan_folds(plan)
@@ -315,6 +312,20 @@ def pool(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("clip", ignore_index=True)
 
 
+def pool_epochs(plan: Plan) -> pd.DataFrame:
+    """What was predicted after every epoch, a row a clip and epoch, all folds pooled."""
+    classes = plan.selection.protocol.classes
+    clips = {clip.clip_id: clip for clip in plan.selection.clips}
+    rows = []
+    for result in plan.finished.values():
+        for epoch, said in enumerate(result.epoch_classes, start=1):
+            for clip_id, number in zip(result.clips, said, strict=True):
+                label = classes[plan.selection.class_of(clips[clip_id])]
+                rows.append((clip_id, clips[clip_id].subject, label, classes[number], epoch))
+    table = pd.DataFrame(rows, columns=["clip", "subject", "label", "prediction", "epoch"])
+    return table.sort_values(["clip", "epoch"], ignore_index=True)
+
+
 def mean_losses(plan: Plan) -> list[float]:
     """Training loss of every epoch, mean over folds."""
     return [float(value) for value in np.mean([result.losses for result in plan.finished.values()], axis=0)]
@@ -331,10 +342,6 @@ def describe(recipe: Recipe) -> dict[str, object]:
 def _right(result: FoldResult, truth: dict[str, int]) -> int:
     said = [int(np.argmax(row)) for row in result.probabilities]
     return sum(truth[clip] == one for clip, one in zip(result.clips, said, strict=True))
-
-
-def _blocks(problem: Problem) -> bool:
-    return problem.clip_id is not None
 
 
 def _check_frozen(recipe: Recipe) -> None:

@@ -7,14 +7,16 @@ nothing but the queue, so they may be any number, and a fold's result depends on
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aman.errors import UserError
 from aman.recipe import Recipe
-from aman.training import FoldResult, FoldTask
 from cluster.cache import Cache, content_key
 from cluster.preparation import ClipPlan, load_features
 from cluster.storage import open_store
+
+if TYPE_CHECKING:  # the queue's process has no use for torch
+    from aman.training import FoldResult, FoldTask
 
 FOLDS = "folds"
 VERSION = 1
@@ -31,10 +33,10 @@ class FoldSpec:
     """A fold to train, and the name of its result."""
 
     key: str
-    task: FoldTask
+    task: "FoldTask"
 
 
-def fold_key(task: FoldTask, plans: dict[str, ClipPlan], recipe: Recipe, trunk_digest: str) -> str:
+def fold_key(task: "FoldTask", plans: dict[str, ClipPlan], recipe: Recipe, trunk_digest: str) -> str:
     """Digest of what makes a fold's result: features, fold, recipe and seed."""
     made_of = asdict(task)
     made_of["train_clips"] = [(clip, plans[clip].features_key) for clip in task.train_clips]
@@ -43,13 +45,15 @@ def fold_key(task: FoldTask, plans: dict[str, ClipPlan], recipe: Recipe, trunk_d
     return content_key({**parts, "frozen": recipe.preparation.frozen, "trunk": trunk_digest, "version": VERSION})
 
 
-def pack_result(result: FoldResult) -> bytes:
+def pack_result(result: "FoldResult") -> bytes:
     """A fold's result as JSON; floats keep every digit."""
     return json.dumps(asdict(result)).encode()
 
 
-def read_result(cache: Cache, key: str) -> FoldResult | None:
+def read_result(cache: Cache, key: str) -> "FoldResult | None":
     """A finished fold, or None."""
+    from aman.training import FoldResult
+
     content = cache.read(FOLDS, key)
     if content is None:
         return None
@@ -111,7 +115,7 @@ class FoldQueue:
         return self.failed, self.lost_clips, self.fatal
 
 
-def run_fold(task: FoldTask, features: dict[str, Any], recipe: Recipe) -> FoldResult:
+def run_fold(task: "FoldTask", features: dict[str, Any], recipe: Recipe) -> "FoldResult":
     """Train and predict one fold from features that lie on the device, `x_NKCHW` by clip id."""
     import torch
 
@@ -131,7 +135,7 @@ def train_folds(
     workers: int,
     use_gpu: bool,
     scratch: str,
-    on_finish: Callable[[FoldSpec, FoldResult], None],
+    on_finish: "Callable[[FoldSpec, FoldResult], None]",
 ) -> tuple[dict[str, str], list[str]]:
     """Train the folds, which should come longest first; `on_finish` is called once for each, as it finishes.
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure
-from aman.tables import PAPER_ACCURACY, score_table
+from aman.scoring import guessing_best_of, labels_by_fold
+from aman.tables import PAPER_ACCURACY, score_table, score_values, write_json
 from aman.tim import sampled_frames
-from cluster.benchmark import Outcome, Plan, describe, mean_losses
+from cluster.benchmark import Outcome, Plan, describe, mean_losses, pool_epochs
 from cluster.estimate import measure
 from cluster.preparation import minutes
 from cluster.tracking import RunRecord, log_run, next_command
@@ -31,6 +32,8 @@ def plan_text(plan: Plan) -> str:
     ]
     if selection.incomplete:
         lines.append(f"incomplete: {selection.shortfall}")
+    if selection.excluded:
+        lines.append(f"excluded by the protocol: {len(selection.excluded)} clips (jobs/check_database.py names them)")
     lines += [f"not used: {problem}" for problem in plan.problems]
     return "\n".join([*lines, *(f"remark: {remark}" for remark in plan.remarks)])
 
@@ -65,9 +68,10 @@ def run_name(plan: Plan, recipe_name: str) -> str:
 
 
 def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
-    """predictions.csv and the three figures; their paths. `UsageError` where the folder cannot be written."""
+    """predictions.csv, three figures, and epochs.csv (what was predicted after every epoch, for jobs/score.py); their
+    paths. `UsageError` where the folder cannot be written."""
     model, predictions = plan.request.recipe.model, outcome.predictions
-    names = ("predictions.csv", "confusion.png", "attention_levels.png", "attention_frames.png")
+    names = ("predictions.csv", "confusion.png", "attention_levels.png", "attention_frames.png", "epochs.csv")
     files = [out / name for name in names]
     labels = list(predictions["label"])
     alpha_CNK = np.array([json.loads(text) for text in predictions["alpha"]])
@@ -76,9 +80,10 @@ def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
     first = 2 if model.amp_convention == "paper" else 1
     try:
         out.mkdir(parents=True, exist_ok=True)
-        partial = files[0].with_suffix(".partial")
-        predictions.to_csv(partial, index=False)
-        partial.replace(files[0])
+        for table, path in ((predictions, files[0]), (pool_epochs(plan), files[4])):
+            partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+            table.to_csv(partial, index=False)
+            partial.replace(path)
         confusion_figure(outcome.scores.confusion_YY, plan.selection.protocol.classes, files[1])
         attention_figure(alpha_CK, labels, range(first, first + model.k), "factor", files[2])
         frames = sampled_frames(model.n, model.sampling)
@@ -102,12 +107,15 @@ def track(
             "pooled/accuracy": scores.accuracy,
             "pooled/uf1": scores.uf1,
             "pooled/uar": scores.uar,
+            "pooled/weighted_f1": scores.weighted_f1,
             "pooled/accuracy_low": scores.interval[0],
             "pooled/accuracy_high": scores.interval[1],
             "folds/mean_accuracy": scores.mean_fold_accuracy,
             "folds/mean_f1": scores.mean_fold_f1,
             "literature/accuracy": outcome.literature,
             "chance/majority": scores.chance_majority,
+            "chance/class_priors": scores.chance_prior,
+            "chance/guessing_best_of_epochs": guessing(plan, outcome)["accuracy"],
         },
         curves={"train/loss": mean_losses(plan)},
         tags={
@@ -137,32 +145,30 @@ def final_text(plan: Plan, outcome: Outcome) -> str:
     """The table at the end."""
     notes = [f"incomplete: {outcome.incomplete}"] if outcome.incomplete else []
     notes += [f"fold {subject} failed: {why}" for subject, why in outcome.failed_folds.items()]
-    return score_table(outcome.scores, plan.selection.protocol.name, outcome.literature, notes)
+    best_of = guessing(plan, outcome)
+    return score_table(
+        outcome.scores,
+        plan.selection.protocol.name,
+        outcome.literature,
+        notes,
+        {int(best_of["epochs"]): best_of["accuracy"]},
+    )
 
 
-def write_json(
+def write_scores(
     plan: Plan, outcome: Outcome, out: Path, run_id: str | None, seconds: float, wanted: Path | None
 ) -> None:
     """scores.json beside the predictions, and a copy where the user wants one."""
-    scores, protocol = outcome.scores, plan.selection.protocol
+    protocol = plan.selection.protocol
     result = {
         "protocol": protocol.name,
         "fingerprint": plan.selection.fingerprint,
-        "clips": scores.clips,
-        "folds": len(plan.finished),
         "incomplete": bool(outcome.incomplete),
         "incomplete_why": outcome.incomplete,
-        "accuracy": scores.accuracy,
-        "uf1": scores.uf1,
-        "uar": scores.uar,
-        "mean_fold_accuracy": scores.mean_fold_accuracy,
-        "mean_fold_f1": scores.mean_fold_f1,
-        "interval": list(scores.interval),
-        "chance": {"majority": scores.chance_majority},
+        **score_values(outcome.scores),
         "literature": {"best_test_epoch_accuracy": outcome.literature},
+        "guessing_best_of": guessing(plan, outcome),
         "paper_accuracy_percent": PAPER_ACCURACY.get(protocol.name),
-        "confusion": scores.confusion_YY,
-        "classes": list(protocol.classes),
         "failed_folds": outcome.failed_folds,
         "computed_clips": outcome.computed_clips,
         "computed_folds": outcome.computed_folds,
@@ -172,13 +178,13 @@ def write_json(
         "weights": {spec.task.subject: plan.finished[spec.key].weights_sha256 for spec in _finished(plan)},
     }
     for path in [out / "scores.json", *([wanted] if wanted else [])]:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(json.dumps(result, indent=1) + "\n")
-            partial.replace(path)
-        except OSError as error:
-            raise _unwritable(path, error) from None
+        write_json(path, result)
+
+
+def guessing(plan: Plan, outcome: Outcome) -> dict[str, float]:
+    """The chance level of the literature score: guessing that shows its best of as many epochs."""
+    epochs = plan.request.recipe.training.epochs
+    return {"epochs": epochs, "accuracy": guessing_best_of(labels_by_fold(outcome.predictions), epochs)}
 
 
 def next_text(uri: str, out: Path) -> str:

@@ -30,11 +30,11 @@ class BenchmarkOptions:
     """Options of every job that works on a database."""
 
     database: str = "synthetic"
-    """synthetic or casme2."""
+    """synthetic, casme2, samm, smic, megc2019 or csv."""
     root: Path | None = None
-    """Folder of the release on disk. Synthetic: made in runs/synthetic where it is missing."""
+    """Folder of the release on disk (csv: the table). Synthetic: made in runs/synthetic where it is missing."""
     protocol: str = ""
-    """Which clips and classes count. Empty: the database's own (casme2-5, synthetic)."""
+    """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
     recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
     """default, official or quick: where all settings below start. Empty: quick for synthetic, else default."""
     settings: Recipe = field(default_factory=Recipe)
@@ -56,7 +56,7 @@ class BenchmarkOptions:
 
         return Request(
             database=self.database,
-            root=self.root or SYNTHETIC_ROOT,
+            root=root_of(self.database, self.root),
             recipe=self.settings,
             store=self.store,
             protocol=self.protocol,
@@ -65,6 +65,17 @@ class BenchmarkOptions:
             allow_incomplete=self.allow_incomplete,
             **more,
         )
+
+
+def root_of(database: str, root: Path | None) -> Path:
+    """The folder of a database: the one that was named, and for the synthetic one its default."""
+    if root is None and database != "synthetic":
+        raise UsageError(
+            got=f"--database {database} without --root",
+            expected="the folder of the unpacked release",
+            fix="add --root DIR, or --database synthetic to go without a release",
+        )
+    return root or SYNTHETIC_ROOT
 
 
 def say(line: str) -> None:

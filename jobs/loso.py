@@ -51,7 +51,7 @@ def main(options: Options) -> int:
     run_id = results.track(plan, outcome, files, options.tracking_uri, options.recipe_name, say)
     say(results.final_text(plan, outcome))
     seconds = perf_counter() - begun
-    results.write_json(plan, outcome, out, run_id, seconds, options.json)
+    results.write_scores(plan, outcome, out, run_id, seconds, options.json)
     say(f"done in {seconds:.0f} s: {outcome.computed_clips} clips and {outcome.computed_folds} folds computed")
     say(f"Next: {results.next_text(options.tracking_uri, out)}")
     return SOME_FOLDS_FAILED if outcome.failed_folds else DONE

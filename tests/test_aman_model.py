@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -15,15 +14,6 @@ from aman.models.aman import FrozenNorm, PositionNorm, attend, replace_norms
 from aman.recipe import Model
 
 B, N, K, Y = 3, 2, 4, 5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums of several threads differ in their last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

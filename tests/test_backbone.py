@@ -1,7 +1,6 @@
 """ResNet-18 cut in two: together the halves are the whole, and the frozen one knows no other image."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +28,6 @@ from aman.errors import UsageError
 
 DEPTHS = ("none", *STAGES)
 State = dict[str, torch.Tensor]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums of several threads differ in their last bits, and these nets are too small to share."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

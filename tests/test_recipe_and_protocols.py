@@ -171,7 +171,9 @@ def test_classes_are_numbered_in_the_order_of_the_protocol(root: Path) -> None:
 def test_every_protocol_maps_its_labels_to_its_classes() -> None:
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name
-        assert set(protocol.labels.values()) == set(protocol.classes)
+        assert {name for labels in protocol.labels.values() for name in labels.values()} == set(protocol.classes)
+        for edition in protocol.editions:
+            assert tuple(edition.counts) == protocol.classes
         assert protocol.rule
     for database, name in DEFAULT_PROTOCOL.items():
         assert protocol_for(database) == protocol_for(database, name)
@@ -208,20 +210,60 @@ def test_the_fingerprint_does_not_change_with_the_order_of_the_sheet_or_the_plac
     assert small_selection(elsewhere).fingerprint == before
 
 
-@pytest.mark.parametrize(("clips_of_26", "missing"), [(246, 0), (249, 0), (240, 6), (248, 1), (251, -2)])
-def test_a_protocol_says_how_many_clips_are_missing(clips_of_26: int, missing: int) -> None:
-    per_subject = {f"{i:02d}": 9 for i in range(1, 26)} | {"26": clips_of_26 - 25 * 9}
-    selection = casme2(Index(database="casme2", clips=clips(per_subject)))
-    assert len(selection.subjects) == 26
-    assert selection.missing == missing
-    assert bool(selection.incomplete) == (missing != 0)
+def casme2_clips(edition: int, subjects: int = 26) -> list[Clip]:
+    """Clips without frames with the class counts of an edition of casme2-5, dealt to the subjects in turn."""
+    counts = PROTOCOLS["casme2-5"].editions[edition].counts
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    return [
+        clip_of([], subject=f"casme2/{i % subjects + 1:02d}", name=f"EP{i:03d}_01", label=label)
+        for i, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize(("edition", "expected"), [(0, 246), (1, 249)])
+def test_a_protocol_knows_its_edition_and_how_many_clips_are_missing(edition: int, expected: int) -> None:
+    full = casme2_clips(edition)
+    for kept, shortfall in (
+        (full, ""),
+        (full[:-7], "7 clips of the protocol missing"),
+        ([*full, clip_of([], subject="casme2/01", name="new")], "1 clips too many"),
+    ):
+        selection = casme2(Index(database="casme2", clips=tuple(kept)))
+        assert selection.edition == PROTOCOLS["casme2-5"].editions[edition]
+        assert selection.expected_clips == expected
+        assert selection.shortfall == shortfall
+        assert selection.incomplete == bool(shortfall)
 
 
 def test_a_protocol_is_incomplete_without_a_subject_though_no_clip_is_missing() -> None:
-    per_subject = {f"{i:02d}": 10 for i in range(1, 25)} | {"25": 6}
-    selection = casme2(Index(database="casme2", clips=clips(per_subject)))
-    assert len(selection.clips) == 246
-    assert selection.incomplete
+    selection = casme2(Index(database="casme2", clips=tuple(casme2_clips(0, subjects=25))))
+    assert selection.missing == 0
+    assert selection.shortfall == "1 subjects of the protocol missing"
+
+
+def test_a_protocol_is_incomplete_with_other_class_counts_though_no_clip_is_missing() -> None:
+    clips = casme2_clips(0)
+    clips[0] = replace(clips[0], label="disgust")
+    selection = casme2(Index(database="casme2", clips=tuple(clips)))
+    assert selection.missing == 0
+    assert "happiness 31 of 32, disgust 64 of 63" in selection.shortfall
+
+
+def test_clips_that_cannot_be_used_do_not_make_one_edition_pass_for_another() -> None:
+    full = casme2_clips(1)
+    lost = [clip for clip in full if clip.label == "surprise"][:3]
+    problems = tuple(
+        Problem(file="x", row=2, what="no frame", fix="unpack", clip_id=clip.clip_id, label=clip.label) for clip in lost
+    )
+    kept = tuple(clip for clip in full if clip not in lost)
+    selection = casme2(Index(database="casme2", clips=kept, problems=problems))
+    assert (selection.missing, selection.unusable) == (3, problems)
+
+
+def test_a_clip_that_does_not_count_is_not_missed() -> None:
+    fear = Problem(file="x", row=2, what="no frame", fix="unpack", clip_id="casme2/sub01/EP99", label="fear")
+    selection = casme2(Index(database="casme2", clips=tuple(casme2_clips(0)), problems=(fear,)))
+    assert not selection.unusable and not selection.incomplete
 
 
 def test_a_release_that_lacks_declared_clips_is_incomplete(root: Path) -> None:

@@ -1,14 +1,12 @@
 """The synthetic database: the same from the same seed, and its truth explains its frames."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from aman.databases import Index, read_synthetic
 from aman.faces import landmark_model_path, landmarks, similarity
@@ -31,15 +29,6 @@ from aman.synthesis import (
 )
 
 Float = npt.NDArray[np.float32]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The warps are small; other threads only wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

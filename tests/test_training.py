@@ -1,7 +1,6 @@
 """A fold: the same seed gives the same network, and the subject that is left out gives nothing to it."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -36,15 +35,6 @@ SMALL = Recipe(
 """layer4 is trained: what every fold of the paper does, on features of 4x4."""
 LIGHT = variant(SMALL, frozen="layer4")
 """Attentions and classifier alone: a fold of milliseconds."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As `be_deterministic` asks for: sums of several threads differ in their last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def task_of(seed: int = 0, **changes: Any) -> FoldTask:

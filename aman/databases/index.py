@@ -10,7 +10,7 @@ class Clip:
     """One annotated clip of one subject. `frames` are files in numeric order, onset to offset, both included."""
 
     clip_id: str
-    """`casme2/sub01/EP02_01f`: unique over all databases."""
+    """`casme2/sub01/EP02_01f`: unique over all databases, the same whatever the copy of the release."""
     subject: str
     """`casme2/01`: namespaced text, for the numbers of different databases collide."""
     label: str
@@ -20,6 +20,18 @@ class Clip:
     """None where the release gives none (`/`)."""
     offset: int
     frames: tuple[Path, ...]
+    action_units: tuple[int, ...] = field(default=(), compare=False)
+    """Numbers of the facial action units that the sheet names. No score depends on them and copies of a sheet differ
+    in them, so that neither they nor the two below make an index another one."""
+    source: str = field(default="", compare=False)
+    """The sheet or folder that names the clip."""
+    row: int | None = field(default=None, compare=False)
+    """Row of the sheet as a spreadsheet counts it."""
+
+    @property
+    def database(self) -> str:
+        """`casme2`: the database the clip comes from, in a composite too."""
+        return self.clip_id.partition("/")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +43,23 @@ class Problem:
     """Row of the sheet as a spreadsheet counts it (the first is 1), or None."""
     what: str
     fix: str
+    consequence: str = "none, every clip is used"
     clip_id: str | None = None
     """The clip that cannot be used because of it, or None where it is a remark."""
+    label: str | None = None
+    """That clip's label: whether its protocol misses it."""
 
     def __str__(self) -> str:
         where = f"{self.file}, row {self.row}" if self.row else self.file
         return f"{where}: {self.what}; fix: {self.fix}"
+
+
+def unusable(*, file: str, row: int | None, what: str, fix: str, clip_id: str, label: str | None = None) -> Problem:
+    """A problem that costs the clip."""
+    consequence = f"{clip_id} cannot be used"
+    return Problem(
+        file=file, row=row, what=what, fix=fix, consequence=consequence, clip_id=clip_id, label=label or None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

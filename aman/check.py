@@ -1,0 +1,139 @@
+"""A release against a protocol: how many clips a run would have, and everything that is wrong, clip by clip."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from aman.databases.index import Clip, Index, Problem, unusable
+from aman.errors import DataError
+from aman.protocols import Edition, Protocol, Selection, select
+
+READING_THREADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What a run on the release would have."""
+
+    protocol: Protocol
+    clips: int
+    folds: int
+    counts: dict[str, int]
+    """Usable clips of each class."""
+    edition: Edition | None
+    fingerprint: str
+    """Over the clips that can be used; empty text where there are none."""
+    shortfall: str
+    """How a run would differ from the protocol, or empty text."""
+    problems: tuple[Problem, ...]
+    """Of the release, of its images, and clips that the protocol leaves out."""
+
+
+def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] | None = None) -> Check:
+    """Compare an index with the protocol, and with an official list where one is given (its file, class by clip)."""
+    problems = list(index.problems)
+    try:
+        selection = select(index, protocol)
+    except DataError as error:
+        problems.insert(0, Problem(file="--root", row=None, what=error.got, fix=error.fix, consequence="no run at all"))
+        return Check(
+            protocol=protocol,
+            clips=len(index.clips),
+            folds=len({clip.subject for clip in index}),
+            counts=dict(Counter(clip.label for clip in index)),
+            edition=None,
+            fingerprint="",
+            shortfall=error.got,
+            problems=tuple(problems),
+        )
+    clips = {clip.clip_id: clip for clip in index}
+    for clip_id, reason in selection.excluded.items():
+        clip = clips[clip_id]
+        consequence = f"{clip_id} is left out by the protocol"
+        problems.append(
+            Problem(file=clip.source, row=clip.row, what=reason, fix="none is needed", consequence=consequence)
+        )
+    problems += _differences(selection, listed)
+    reasons = [selection.shortfall] if selection.shortfall else []
+    lost = len({problem.clip_id for problem in selection.unusable})
+    if lost:
+        reasons.append(f"{lost} clips cannot be used")
+    return Check(
+        protocol=selection.protocol,
+        clips=len(selection.clips),
+        folds=len(selection.subjects),
+        counts=selection.counts(),
+        edition=selection.edition,
+        fingerprint=selection.fingerprint,
+        shortfall="; ".join(reasons),
+        problems=tuple(problems),
+    )
+
+
+def _differences(selection: Selection, listed: tuple[Path, dict[str, str]] | None) -> list[Problem]:
+    """Clips on which the selection and the official list disagree."""
+    if listed is None:
+        return []
+    path, official = listed
+    mine = {clip.clip_id: selection.class_name(clip) for clip in selection.clips}
+    problems = []
+    for clip_id in sorted(mine.keys() | official.keys()):
+        here, there = mine.get(clip_id, "no clip"), official.get(clip_id, "no clip")
+        if here != there:
+            what = f"{clip_id} is {there} in the list and {here} in the release"
+            problems.append(
+                Problem(
+                    file=path.name,
+                    row=None,
+                    what=what,
+                    fix="compare the sheet and the list with the published ones",
+                    consequence="scores are not those of the challenge",
+                )
+            )
+    return problems
+
+
+def check_images(index: Index, progress: Callable[[int, int], None] = lambda done, total: None) -> Index:
+    """The index without clips that have an unreadable image or frames of several sizes, each with its problem.
+
+    Every frame is decoded; `progress` is called with clips done and clips in all.
+    """
+    good: list[Clip] = []
+    problems = list(index.problems)
+    with ThreadPoolExecutor(READING_THREADS) as pool:
+        for done, (clip, found) in enumerate(zip(index.clips, pool.map(bad_images, index.clips), strict=True), start=1):
+            problems += found
+            good += [] if found else [clip]
+            progress(done, len(index.clips))
+    return Index(
+        database=index.database, clips=tuple(good), problems=tuple(problems), expected_clips=index.expected_clips
+    )
+
+
+def bad_images(clip: Clip) -> Sequence[Problem]:
+    """A problem for each frame that cannot be read or has another size than the onset."""
+    from aman.frames import decode, read_bytes
+
+    problems = []
+    size = None
+    for path in clip.frames:
+        try:
+            shape = decode(path, read_bytes(path)).shape
+            size = size or shape
+            what = f"{shape[1]}x{shape[0]} pixels, unlike the {size[1]}x{size[0]} of the onset" if shape != size else ""
+        except DataError as error:
+            what = error.got
+        if what:
+            problems.append(
+                unusable(
+                    file=str(path),
+                    row=clip.row,
+                    what=what,
+                    fix="unpack the clip again",
+                    clip_id=clip.clip_id,
+                    label=clip.label,
+                )
+            )
+    return problems

@@ -1,0 +1,247 @@
+"""Releases whose clips are rows of a sheet (CASME II, SAMM): rows and folders brought together, one by one."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from aman.databases.action_units import action_units
+from aman.databases.folders import Frames, Tree, cropped, find_files, numbered_frames, relative, trees
+from aman.databases.index import Clip, Index, Problem, unusable
+from aman.databases.sheet import Row, number, read_rows
+from aman.errors import DataError
+
+ACTION_UNITS = "Action Units"
+CLIP_NAME = re.compile(r"^[\w.\- ]+$", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What a database's sheet and folders are called."""
+
+    database: str
+    sheet_name: re.Pattern[str]
+    sheet_example: str
+    worksheet: str = ""
+    """The worksheet to look at first."""
+    subject_folder: re.Pattern[str]
+    """First group: the subject's number."""
+    folder_example: str
+    frames_example: str
+    """Where the release unpacks the first subject."""
+    frame_name: re.Pattern[str]
+    """First group: the frame's number."""
+    subject: str
+    """How a subject's number is written, `{:02d}`."""
+    clip_id: str
+    """`{database}/sub{subject}/{name}`."""
+    onset: str
+    apex: str
+    offset: str
+    label: str = "Estimated Emotion"
+    duration: str = ""
+    """Column with the number of frames, where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row that names a clip."""
+
+    clip_id: str
+    subject: int
+    name: str
+    label: str
+    row: int
+    cells: dict[str, str]
+
+
+def read_release(root: Path, release: Release) -> Index:
+    """Index of the release under `root`; what cannot be used becomes a problem, never silence.
+
+    Raises `DataError` where there is no sheet, no frame folder, or no usable header.
+    """
+    if not root.is_dir():
+        raise DataError(
+            got=f"--root {root}, which is no folder",
+            expected="the folder of the unpacked release",
+            fix=f"give the folder that holds {release.sheet_example}",
+        )
+    sheet, problems = find_sheet(root, release)
+    columns = ("Subject", "Filename", release.onset, release.apex, release.offset, release.label)
+    optional = (ACTION_UNITS, *([release.duration] if release.duration else []))
+    rows = read_rows(sheet, columns, optional, release.worksheet)
+    entries, named = read_entries(rows, release, sheet.name)
+    problems += named
+    tree, chosen = find_tree(root, release, {(entry.subject, entry.name.lower()) for entry in entries})
+    problems += chosen
+    clips = []
+    for entry in entries:
+        folder = tree.clips.get((entry.subject, entry.name.lower()))
+        where = folder or tree.folder / release.folder_example.format(entry.subject) / entry.name
+        frames = numbered_frames(folder, release.frame_name)
+        clip, found = make_clip(entry, frames, release, sheet.name, relative(where, root), exists=folder is not None)
+        clips += [clip] if clip else []
+        problems += found
+    wanted = {(subject, name.lower()) for subject, name in all_names(rows)}
+    for place, folder in sorted(tree.clips.items()):
+        if place not in wanted:
+            problems.append(
+                Problem(
+                    file=relative(folder, root),
+                    row=None,
+                    what="a folder that no row of the sheet names",
+                    fix="compare it with the sheet of the release",
+                    consequence="its frames are not used",
+                )
+            )
+    clips.sort(key=lambda clip: clip.clip_id)
+    return Index(database=release.database, clips=tuple(clips), problems=tuple(problems))
+
+
+def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
+    """The annotation sheet under `root` or beside it: the newest by name, a spreadsheet rather than its CSV copy."""
+    found = find_files(root, release.sheet_name) or find_files(root.parent, release.sheet_name, depth=0)
+    if not found:
+        raise DataError(
+            got=f"no {release.sheet_example} (or .csv) under {root}",
+            expected="the annotation sheet beside the frames",
+            fix="copy the sheet of the release into that folder",
+        )
+    best = max(found, key=lambda path: (path.stem.lower(), path.suffix.lower() != ".csv", -len(path.parts)))
+    others = sorted({path.name for path in found} - {best.name})
+    if not others:
+        return best, []
+    what = f"{best.name} is read, {', '.join(others)} lies there too"
+    fix = "move away the one that is not wanted: their labels may differ"
+    return best, [Problem(file=best.name, row=None, what=what, fix=fix)]
+
+
+def subject_number(cell: str) -> int | None:
+    """`01`, `1`, `1.0` and `sub01` are subject 1."""
+    return number(re.sub(r"^sub", "", cell.strip(), flags=re.IGNORECASE))
+
+
+def all_names(rows: list[Row]) -> list[tuple[int, str]]:
+    """Subjects and clips that any row names, whatever else is wrong with it."""
+    numbers = [(subject_number(cells["Subject"]), cells["Filename"]) for _, cells in rows]
+    return [(subject, name) for subject, name in numbers if subject is not None]
+
+
+def read_entries(rows: list[Row], release: Release, sheet: str) -> tuple[list[Entry], list[Problem]]:
+    """Rows that name a clip, each clip once, and what is wrong with the others."""
+    entries: dict[str, Entry] = {}
+    problems = []
+    contradicted = set()
+    for row, cells in rows:
+        subject, name, label = subject_number(cells["Subject"]), cells["Filename"], cells[release.label].lower()
+        if subject is None or not CLIP_NAME.match(name):
+            what = f"subject {cells['Subject']!r} with clip {name!r} names no clip"
+            fix = "write a subject's number and the name of a clip's folder"
+            lost = "the row is not used"
+            problems.append(Problem(file=sheet, row=row, what=what, fix=fix, consequence=lost))
+            continue
+        text = release.subject.format(subject)
+        clip_id = release.clip_id.format(database=release.database, subject=text, name=name)
+        entry = Entry(clip_id=clip_id, subject=subject, name=name, label=label, row=row, cells=cells)
+        first = entries.setdefault(clip_id.lower(), entry)
+        if first is entry:
+            continue
+        what = f"{clip_id} is listed twice, in row {first.row} too"
+        if {**first.cells, "Filename": ""} == {**cells, "Filename": ""}:
+            problems.append(Problem(file=sheet, row=row, what=what, fix="keep one row"))
+        else:
+            contradicted.add(first.clip_id)
+            problems.append(
+                unusable(
+                    file=sheet,
+                    row=row,
+                    what=f"{what}, and says otherwise",
+                    fix="keep the row that is right",
+                    clip_id=first.clip_id,
+                    label=first.label,
+                )
+            )
+    return [entry for entry in entries.values() if entry.clip_id not in contradicted], problems
+
+
+def find_tree(root: Path, release: Release, wanted: set[tuple[int, str]]) -> tuple[Tree, list[Problem]]:
+    """The copy of the frames that holds most of the clips; among equals raw before cropped, and the nearest."""
+    found = [(len(wanted & tree.clips.keys()), tree) for tree in trees(root, release.subject_folder)]
+    found = [(count, tree) for count, tree in found if count]
+    if not found:
+        raise DataError(
+            got=f"no folder like {release.frames_example} with a clip of the sheet under {root}",
+            expected="the frames as the release unpacks them",
+            fix="unpack the frames there",
+        )
+    found.sort(key=lambda one: (-one[0], cropped(one[1].folder, root), len(one[1].folder.parts), str(one[1].folder)))
+    best = found[0][1]
+    problems = []
+    for count, other in found[1:]:
+        problems.append(
+            Problem(
+                file=relative(other.folder, root),
+                row=None,
+                what=f"another copy of the frames, with {count} of the clips; {relative(best.folder, root)} is read",
+                fix="to read this one, give a --root that holds it and the sheet alone",
+                consequence="its frames are not used",
+            )
+        )
+    return best, problems
+
+
+def make_clip(
+    entry: Entry, frames: Frames, release: Release, sheet: str, where: str, *, exists: bool
+) -> tuple[Clip | None, list[Problem]]:
+    """The clip of a row, or None, and what is wrong with it."""
+    cells = entry.cells
+    problems: list[Problem] = []
+
+    def lost(what: str, fix: str, file: str = sheet) -> tuple[None, list[Problem]]:
+        one = unusable(file=file, row=entry.row, what=what, fix=fix, clip_id=entry.clip_id, label=entry.label)
+        return None, [*problems, one]
+
+    onset, offset = number(cells[release.onset]), number(cells[release.offset])
+    if onset is None or offset is None:
+        got = f"onset {cells[release.onset]!r}, offset {cells[release.offset]!r}"
+        return lost(got, "both are frame numbers")
+    span = f"from onset {onset} to offset {offset}"
+    if onset > offset:
+        return lost(f"no frame {span}: the onset is the later one", "correct the sheet")
+    if not entry.label:
+        return lost("a clip without a label", "correct the sheet")
+    apex = number(cells[release.apex])
+    if apex is None or not onset <= apex <= offset:
+        given = cells[release.apex]
+        what = f"no apex ({given!r})" if given in ("", "/") else f"apex {given} is no frame {span}"
+        kept = "none, the clip is used without an apex, which nothing here needs"
+        problems.append(
+            Problem(file=sheet, row=entry.row, what=what, fix="correct it if you know it", consequence=kept)
+        )
+        apex = None
+    if release.duration and number(cells[release.duration]) not in (None, offset - onset + 1):
+        what = f"duration {cells[release.duration]}, and {offset - onset + 1} frames {span}"
+        problems.append(Problem(file=sheet, row=entry.row, what=what, fix="correct the one that is wrong"))
+    if not exists:
+        return lost("the sheet names a clip that has no folder", "unpack the clip", where)
+    inside = frames.between(onset, offset)
+    if not inside:
+        return lost(f"no frame {span} ({len(frames.by_number)} frames in the folder)", "unpack the clip again", where)
+    missing, which = frames.gaps(onset, offset)
+    if missing:
+        what = f"{missing} of {offset - onset + 1} frames {span} are missing ({which})"
+        return lost(what, "unpack the clip again", where)
+    if frames.twice:
+        return lost(f"two files with the number of {frames.twice[0]}", "keep the right one", where)
+    clip = Clip(
+        clip_id=entry.clip_id,
+        subject=f"{release.database}/{release.subject.format(entry.subject)}",
+        label=entry.label,
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        frames=inside,
+        action_units=action_units(cells[ACTION_UNITS]),
+        source=sheet,
+        row=entry.row,
+    )
+    return clip, problems

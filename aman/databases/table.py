@@ -1,0 +1,92 @@
+"""A database of one's own, declared by a table: `clip,subject,label,onset,apex,offset,frames`.
+
+`frames` is the clip's folder, relative to the table; a frame's number is the last number in its file's name. Empty
+`onset` and `offset` mean the first and the last frame. `--root` is the table or the folder that holds it alone.
+"""
+
+import re
+from pathlib import Path
+
+from aman.databases.folders import numbered_frames
+from aman.databases.index import Clip, Index, Problem, unusable
+from aman.databases.sheet import number, read_rows
+from aman.errors import DataError
+
+COLUMNS = ("clip", "subject", "label", "frames")
+OPTIONAL = ("onset", "apex", "offset")
+FRAME = re.compile(r"^(?!\.)(?:.*\D)?(\d{1,9})\D*\.(?:jpg|jpeg|png|bmp)$", re.IGNORECASE | re.ASCII)
+NAME = re.compile(r"^[\w.\-]+(?:/[\w.\-]+)*$", re.ASCII)
+
+
+def read_table(root: Path) -> Index:
+    """Index of the table at `root`; a row that cannot be used becomes a problem of its clip."""
+    table = find_table(root)
+    clips: dict[str, Clip] = {}
+    problems: list[Problem] = []
+    contradicted = set()
+    for row, cells in read_rows(table, COLUMNS, OPTIONAL):
+        clip_id, label = f"csv/{cells['clip']}", cells["label"].lower()
+
+        def lost(what: str, fix: str, row: int = row, clip_id: str = clip_id, label: str = label) -> None:
+            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id, label=label))
+
+        if not NAME.match(cells["clip"]) or not NAME.match(cells["subject"]) or not label:
+            got = f"clip {cells['clip']!r}, subject {cells['subject']!r}, label {cells['label']!r}"
+            lost(got, "all three are needed, names of letters, digits, '.', '_', '-' and '/'")
+            continue
+        if clip_id in clips or clip_id in contradicted:
+            contradicted.add(clip_id)
+            lost(f"{clip_id} is listed twice", "keep the row that is right")
+            continue
+        folder = table.parent / cells["frames"]
+        frames = numbered_frames(folder if cells["frames"] else None, FRAME)
+        span = [number(cells[name]) for name in ("onset", "offset")]
+        wrong = [name for name in OPTIONAL if cells[name] not in ("", "/") and number(cells[name]) is None]
+        if wrong:
+            lost(f"{wrong[0]} {cells[wrong[0]]!r}", "a frame number, or an empty cell")
+            continue
+        if not frames.by_number:
+            lost(f"no numbered image in {cells['frames'] or 'an empty cell'}", "name the folder that holds the frames")
+            continue
+        onset = min(frames.by_number) if span[0] is None else span[0]
+        offset = max(frames.by_number) if span[1] is None else span[1]
+        inside, (missing, which) = frames.between(onset, offset), frames.gaps(onset, offset)
+        if missing or not inside:
+            lost(f"frames from onset {onset} to offset {offset} are missing ({which})", "add them, or correct the row")
+            continue
+        if frames.twice:
+            lost(f"two files with the number of {frames.twice[0]}", "keep the right one")
+            continue
+        apex = number(cells["apex"])
+        if apex is not None and not onset <= apex <= offset:
+            what = f"apex {apex} is no frame from onset {onset} to offset {offset}"
+            kept = "none, the clip is used without an apex, which nothing here needs"
+            problems.append(Problem(file=table.name, row=row, what=what, fix="correct it", consequence=kept))
+            apex = None
+        clips[clip_id] = Clip(
+            clip_id=clip_id,
+            subject=f"csv/{cells['subject']}",
+            label=label,
+            onset=onset,
+            apex=apex,
+            offset=offset,
+            frames=inside,
+            source=table.name,
+            row=row,
+        )
+    kept_clips = sorted((c for c in clips.values() if c.clip_id not in contradicted), key=lambda c: c.clip_id)
+    return Index(database="csv", clips=tuple(kept_clips), problems=tuple(problems))
+
+
+def find_table(root: Path) -> Path:
+    """The table itself, or the only one in the folder."""
+    if root.is_file():
+        return root
+    found = sorted(root.glob("*.csv")) if root.is_dir() else []
+    if len(found) != 1:
+        raise DataError(
+            got=f"--root {root} with {len(found)} tables" if root.is_dir() else f"--root {root}, which is not there",
+            expected=f"one .csv with the columns {', '.join((*COLUMNS, *OPTIONAL))}",
+            fix="name the table itself as --root",
+        )
+    return found[0]

@@ -1,0 +1,256 @@
+"""A table of predictions from a file of anybody's making, read without trust and put beside its protocol.
+
+The format is CSV text in UTF-8, a row a clip (and epoch), separated by `,`, `;` or tabs, with a header that names the
+columns `clip`, `subject`, `label`, `prediction` and, where several epochs were kept, `epoch`; others are ignored.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from aman.errors import DataError, UsageError
+from aman.protocols import PROTOCOLS, Protocol, Selection, fingerprint, nearest_edition, with_classes
+
+COLUMNS = ("clip", "subject", "label", "prediction")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """Predictions under a protocol, labels and predictions by the names of its classes, sorted by clip id."""
+
+    protocol: Protocol
+    table: pd.DataFrame
+    """`COLUMNS`, a row a clip: the last epoch where there are several."""
+    by_epoch: pd.DataFrame | None = None
+    """`COLUMNS` and `epoch`, every clip in every epoch; None where the file has no epochs."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in the file, 0 where it does not tell them."""
+        return 0 if self.by_epoch is None else int(self.by_epoch["epoch"].nunique())
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over clip ids and classes, as `Selection.fingerprint`."""
+        return fingerprint(zip(self.table["clip"], self.table["label"], strict=True))
+
+    @property
+    def shortfall(self) -> str | None:
+        """How clips, folds and classes differ from the protocol's nearest edition, in words; empty where they do not,
+        None where the protocol has no published size."""
+        found = Counter(self.table["label"])
+        edition = nearest_edition(self.protocol, found)
+        if not edition:
+            return None
+        folds = self.table["subject"].nunique()
+        said = [f"{len(self.table)} clips of {edition.clips}"] if len(self.table) != edition.clips else []
+        said += [f"{folds} folds of {edition.folds}"] if folds != edition.folds else []
+        said += [f"{name} {found[name]} of {count}" for name, count in edition.counts.items() if found[name] != count]
+        said += [f"{clip} is {why}" for clip, why in self.protocol.excluded.items() if clip in set(self.table["clip"])]
+        return f"{edition.name}: {'; '.join(said)}" if said else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseCheck:
+    """A table of predictions against the release on disk."""
+
+    fingerprint: str
+    """The release's own."""
+    missing: tuple[str, ...] = ()
+    """Clips of the release that the table lacks."""
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """Clips of the table that do not count in the release, and why."""
+    otherwise: Mapping[str, str] = field(default_factory=dict)
+    """Clips with another label or subject, and which."""
+    shortfall: str = ""
+    """How the release itself differs from the protocol."""
+
+    @property
+    def differences(self) -> list[str]:
+        """All that differs, in words."""
+        said = []
+        if self.missing:
+            said.append(f"{len(self.missing)} clips of the release missing ({_first(self.missing)})")
+        if self.unknown:
+            named = _first([f"{clip}: {why}" for clip, why in self.unknown.items()])
+            said.append(f"{len(self.unknown)} clips that do not count in the release ({named})")
+        if self.otherwise:
+            named = _first([f"{clip}: {why}" for clip, why in self.otherwise.items()])
+            said.append(f"{len(self.otherwise)} clips labelled otherwise in the release ({named})")
+        return [*said, f"the release on disk: {self.shortfall}"] if self.shortfall else said
+
+
+def check_release(predictions: Predictions, selection: Selection) -> ReleaseCheck:
+    """Compare the clips, labels and subjects of a table with those that count in a release."""
+    there = {clip.clip_id: (selection.class_name(clip), clip.subject) for clip in selection.clips}
+    table = predictions.table
+    given = {clip: (label, subject) for clip, subject, label, _ in table[list(COLUMNS)].itertuples(index=False)}
+    reasons = {str(p.clip_id): p.what for p in selection.unusable} | dict(selection.excluded)
+    unlike = {clip: (given[clip], there[clip]) for clip in sorted(given.keys() & there.keys())}
+    return ReleaseCheck(
+        fingerprint=selection.fingerprint,
+        missing=tuple(sorted(there.keys() - given.keys())),
+        unknown={clip: reasons.get(clip, "not there") for clip in sorted(given.keys() - there.keys())},
+        otherwise={
+            clip: " and ".join(f"{one} in the table, {two} there" for one, two in zip(*pair, strict=True) if one != two)
+            for clip, pair in unlike.items()
+            if pair[0] != pair[1]
+        },
+        shortfall=selection.shortfall,
+    )
+
+
+def read_predictions(path: Path, protocol: Protocol) -> Predictions:
+    """The table in a file; `UsageError` where there is no file, `DataError` naming the row that is wrong.
+
+    Labels and predictions are class names of the protocol in upper or lower case; a label of the sheet of which the
+    protocol makes another class is refused and not translated, for nobody could tell afterwards. A protocol without
+    classes takes the labels of the table. With a protocol of one database, clips and subjects may lack its prefix.
+    """
+    rows = _rows(path)
+    protocol = with_classes(protocol, (row["label"].lower() for _, row in rows))
+    seen: dict[tuple[str, int], int] = {}
+    facts: dict[str, tuple[int, str, str]] = {}
+    spellings: dict[str, str] = {}
+    table = []
+    for number, row in rows:
+        where = f"{path.name}, row {number}"
+        clip, subject = (_with_prefix(where, column, row[column], protocol) for column in ("clip", "subject"))
+        if clip.partition("/")[0] != subject.partition("/")[0] and len(protocol.labels) > 1:
+            raise _wrong(where, f"clip {clip!r} of subject {subject!r}", "both of one database", "correct the row")
+        label, said = (_class(where, column, row[column], clip, protocol) for column in ("label", "prediction"))
+        epoch = _epoch(where, row.get("epoch", "0"))
+        earlier = seen.setdefault((clip, epoch), number)
+        if earlier != number:
+            fix = "remove one, or add a column epoch where they are of several epochs"
+            again = f" of epoch {epoch}" if "epoch" in row else ""
+            raise _wrong(where, f"clip {clip!r}{again}, which row {earlier} has too", "a clip once an epoch", fix)
+        known, *fact = facts.setdefault(clip, (number, subject, label))
+        if fact != [subject, label]:
+            got = f"clip {clip!r} with subject {subject!r} and label {label!r}, in row {known} {fact[0]!r}, {fact[1]!r}"
+            raise _wrong(where, got, "one subject and one label a clip", "correct the table")
+        spelled = spellings.setdefault(re.sub(r"(?<![0-9])0+(?=[0-9])", "", subject.lower()), subject)
+        if spelled != subject:
+            fix = "write a person in one way: two ids are two folds"
+            raise _wrong(where, f"subject {subject!r} beside {spelled!r}", "one id a person", fix)
+        table.append((clip, subject, label, said, epoch))
+    frame = pd.DataFrame(table, columns=[*COLUMNS, "epoch"]).sort_values(["clip", "epoch"], ignore_index=True)
+    for epoch in sorted({epoch for _, epoch in seen}):
+        lacking = [clip for clip in facts if (clip, epoch) not in seen]
+        if lacking:
+            got = f"epoch {epoch} without {len(lacking)} clips ({_first(lacking)})"
+            raise _wrong(path.name, got, "every clip in every epoch", "keep the epochs that all folds have")
+    last = frame[frame["epoch"] == frame["epoch"].max()]
+    by_epoch = frame if "epoch" in rows[0][1] else None
+    return Predictions(protocol=protocol, table=last[list(COLUMNS)].reset_index(drop=True), by_epoch=by_epoch)
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows with their numbers as a spreadsheet counts them (the header is 1), cells trimmed."""
+    table = _records(path)
+    header, names = next(table, (0, []))
+    columns = [name.lower() for name in names]
+    lacking = [name for name in COLUMNS if name not in columns]
+    if lacking:
+        seen = f"columns {_first([repr(name[:40]) for name in names])}" if names else "no header"
+        got = f"{seen} and so no {', '.join(lacking)}"
+        raise _wrong(path.name, got, f"a header with {', '.join(COLUMNS)}", "name the columns so, in the first row")
+    wanted = [*COLUMNS, "epoch"] if "epoch" in columns else list(COLUMNS)
+    twice = [name for name in wanted if columns.count(name) > 1]
+    if twice:
+        raise _wrong(f"{path.name}, row {header}", f"two columns {twice[0]}", "each once", "rename one of them")
+    rows = []
+    for number, cells in table:
+        where = f"{path.name}, row {number}"
+        if any(cells[len(columns) :]):
+            fix = "put cells that contain the separator in double quotes"
+            raise _wrong(where, f"{len(cells)} cells", f"{len(columns)}, as in the header", fix)
+        row = {name: cell for name, cell in zip(columns, cells, strict=False) if name in wanted}
+        odd = [name for name, cell in row.items() if not cell.isprintable()]
+        if odd:
+            raise _wrong(where, f"{odd[0]} {_shown(row[odd[0]])}", "text of one line", "remove what cannot be printed")
+        empty = [name for name in wanted if not row.get(name)]
+        if empty:
+            raise _wrong(where, f"no {empty[0]}", f"{', '.join(wanted)} in every row", "fill the cell, or drop the row")
+        rows.append((number, row))
+    if not rows:
+        raise _wrong(path.name, "a header and no row", "a row for every clip", "name the file that was written whole")
+    return rows
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UsageError(
+            got=f"{path}, which is no file", expected="a CSV file of predictions", fix="check the path"
+        ) from None
+    except UnicodeDecodeError:
+        fix = "save the table as CSV in UTF-8 (a spreadsheet itself is not read)"
+        raise _wrong(path.name, "bytes that are not UTF-8 text", "a CSV file", fix) from None
+    except OSError as error:
+        fix = "see to its permissions and its disk"
+        raise _wrong(str(path), f"a file that cannot be read ({error.strerror})", "a CSV file", fix) from None
+    head = next(iter(text.lstrip().splitlines()), "").lower()
+    separator = max(",;\t", key=lambda one: len({name.strip(' "\r') for name in head.split(one)} & set(COLUMNS)))
+    number = 0
+    try:
+        for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1):
+            if any(cell.strip() for cell in cells):
+                yield number, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        where = f"{path.name}, row {number + 1}"
+        raise _wrong(where, f"no CSV ({error})", "a CSV file", "close the quotes, double those within") from None
+
+
+def _with_prefix(where: str, column: str, value: str, protocol: Protocol) -> str:
+    """The id with the database in front, as `casme2/06`."""
+    prefix, _, rest = value.partition("/")
+    if len(protocol.labels) > 1:
+        if prefix not in protocol.labels or not rest:
+            expected = f"one of {', '.join(f'{name}/' for name in protocol.labels)} in front"
+            raise _wrong(
+                where, f"{column} {_shown(value)}", expected, "ids of different databases are the same numbers"
+            )
+        return value
+    others = {name for other in PROTOCOLS.values() for name in other.labels} - {protocol.database}
+    if prefix in others and rest and protocol.database != "csv":
+        fix = "name the protocol that the predictions were made under"
+        raise _wrong(where, f"{column} {_shown(value)}", f"one of {protocol.database}", fix)
+    return value if prefix == protocol.database and rest else f"{protocol.database}/{value}"
+
+
+def _class(where: str, column: str, value: str, clip: str, protocol: Protocol) -> str:
+    for name in protocol.classes:
+        if value.lower() == name.lower():
+            return name
+    meant = protocol.class_of(clip.partition("/")[0], value.lower())
+    fix = (
+        f"write {meant}, the protocol's class for it" if meant else f"correct it, or drop what {protocol.name} excludes"
+    )
+    raise _wrong(where, f"{column} {_shown(value)}", f"one of {', '.join(protocol.classes)}", fix)
+
+
+def _epoch(where: str, value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}(\.0)?", value):
+        raise _wrong(where, f"epoch {_shown(value)}", "a whole number from 0", "number the epochs")
+    return int(value.partition(".")[0])
+
+
+def _wrong(where: str, got: str, expected: str, fix: str) -> DataError:
+    return DataError(got=f"{where}: {got}", expected=expected, fix=fix)
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:60] + "...")
+
+
+def _first(names: Iterable[str]) -> str:
+    listed: Sequence[str] = list(names)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")

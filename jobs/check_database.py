@@ -1,0 +1,102 @@
+"""Check a release on disk against a protocol: clips, folds and classes, and every problem with its consequence.
+
+Laptop: `python jobs/check_database.py --database casme2 --root /data/CASMEII`. On a cluster the same command runs
+where the release lies. Time: seconds for the sheet and the file names, about a minute for the images of a whole
+release on two cores; `--no-images` leaves them out. Exit code 4 where a run would be incomplete.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aman.errors import DataError
+from jobs.command_line import DONE, root_of, run_job, say
+
+if TYPE_CHECKING:
+    from aman.check import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of check_database."""
+
+    database: str = "casme2"
+    """casme2, samm, smic, megc2019, csv or synthetic."""
+    root: Path | None = None
+    """Folder of the release as it was unpacked (csv: the table)."""
+    protocol: str = ""
+    """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
+    images: bool = True
+    """Decode every frame too."""
+    json: Path | None = None
+    """File for the result as JSON."""
+
+
+def main(options: Options) -> int:
+    """Read, compare, tell."""
+    from aman.check import check, check_images
+    from aman.databases import reader_for
+    from aman.databases.megc2019 import official_list
+    from aman.protocols import protocol_for
+    from aman.tables import write_json
+
+    read, root = reader_for(options.database), root_of(options.database, options.root)
+    protocol = protocol_for(options.database, options.protocol)
+    index = read(root)
+    listed = official_list(root) if options.database == "megc2019" else None
+    if options.images:
+        say(f"{len(index.clips)} clips indexed; decoding {sum(len(clip.frames) for clip in index)} images")
+        index = check_images(index)
+    found = check(index, protocol, listed)
+    for problem in found.problems:
+        say(f"{problem}; consequence: {problem.consequence}")
+    say(text(found))
+    if options.json:
+        write_json(options.json, as_json(found))
+    if found.shortfall:
+        say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
+        return DataError.code
+    say(f"Next: python jobs/loso.py --database {options.database} --root {root}")
+    return DONE
+
+
+def text(found: "Check") -> str:
+    """Counts beside those of the protocol."""
+    wanted = found.edition
+    lines = [
+        f"{found.protocol.name}: {found.clips} clips{f' of {wanted.clips} ({wanted.name})' if wanted else ''},"
+        f" {found.folds} folds{f' of {wanted.folds}' if wanted else ''},"
+        f" {len(found.problems)} problems, fingerprint {found.fingerprint[:12] or 'none'}"
+    ]
+    for name, count in found.counts.items():
+        lines.append(f"  {name:<12} {count:>4}{f' of {wanted.counts[name]}' if wanted else ''}")
+    return "\n".join(lines)
+
+
+def as_json(found: "Check") -> dict[str, object]:
+    """The result as it is written."""
+    return {
+        "protocol": found.protocol.name,
+        "clips": found.clips,
+        "folds": found.folds,
+        "classes": found.counts,
+        "fingerprint": found.fingerprint,
+        "incomplete": bool(found.shortfall),
+        "incomplete_why": found.shortfall,
+        "expected": asdict(found.edition) if found.edition else None,
+        "problems": [
+            {
+                "file": problem.file,
+                "row": problem.row,
+                "what": problem.what,
+                "fix": problem.fix,
+                "consequence": problem.consequence,
+                "clip": problem.clip_id,
+            }
+            for problem in found.problems
+        ],
+    }
+
+
+if __name__ == "__main__":
+    run_job(Options, main, __doc__)

@@ -1,0 +1,128 @@
+"""Which protocols there are: classes, clips, folds, what they leave out, their chance levels and the paper's number.
+
+Laptop: `python jobs/protocols.py`, or `python jobs/protocols.py casme2-5 --root /data/CASMEII` for the fingerprint of a
+release and for what guessing gets there when every fold shows its best epoch.
+
+Time: some seconds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from aman.errors import UsageError
+from aman.protocols import PROTOCOLS, Edition, Protocol
+from jobs.command_line import DONE, run_job, say
+
+if TYPE_CHECKING:
+    from aman.protocols import Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of protocols."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = ()
+    """Protocols to show (casme2-5 megc2019 ...). Empty: every one."""
+    root: Path | None = None
+    """Folder of the release on disk, with one NAME: shows its fingerprint and what guessing gets on its folds."""
+    json: Path | None = None
+    """File for the same as JSON."""
+
+
+def main(options: Options) -> int:
+    """Show them one after the other."""
+    from aman.tables import write_json
+
+    protocols = [protocol_named(name) for name in options.names] or list(PROTOCOLS.values())
+    if options.root and len(protocols) != 1:
+        raise UsageError(got=f"--root for {len(protocols)} protocols", expected="one NAME with it", fix="name one")
+    shown = [_show(protocol) for protocol in protocols]
+    if options.root:
+        shown[0]["release"] = _show_release(release(protocols[0], options.root))
+    if options.json:
+        write_json(options.json, {"protocols": shown})
+    return DONE
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of that name, whatever its database."""
+    if name not in PROTOCOLS:
+        raise UsageError(got=f"protocol {name!r}", expected=f"one of {', '.join(PROTOCOLS)}", fix="choose one of these")
+    return PROTOCOLS[name]
+
+
+def release(protocol: Protocol, root: Path) -> "Selection":
+    """The clips of the release in `root` that count under the protocol."""
+    from aman.databases import reader_for
+    from aman.protocols import select
+
+    return select(reader_for(protocol.database)(root), protocol)
+
+
+def _show(protocol: Protocol) -> dict[str, Any]:
+    say(f"{protocol.name} ({protocol.database}): {protocol.rule}")
+    editions = [_show_edition(protocol, edition) for edition in protocol.editions]
+    if not editions:
+        say("  no published size")
+    for clip, why in protocol.excluded.items():
+        say(f"  leaves out {clip}: {why}")
+    return {
+        "name": protocol.name,
+        "database": protocol.database,
+        "rule": protocol.rule,
+        "classes": list(protocol.classes),
+        "editions": editions,
+        "excluded": dict(protocol.excluded),
+    }
+
+
+def _show_edition(protocol: Protocol, edition: Edition) -> dict[str, Any]:
+    from aman.scoring import chances
+    from aman.tables import PAPER_ACCURACY, percent, printed_text, reachable
+
+    majority, prior = chances(edition.counts)
+    counts = ", ".join(f"{name} {count}" for name, count in edition.counts.items())
+    say(f"  {edition.name}: {edition.clips} clips ({counts}), {edition.folds} folds")
+    say(f"    chance, in %: {percent(majority)} (majority class), {percent(prior)} (class priors)")
+    shown = {
+        "name": edition.name,
+        "clips": edition.clips,
+        "counts": dict(edition.counts),
+        "folds": edition.folds,
+        "chance": {"majority": majority, "prior": prior},
+        "paper": None,
+    }
+    if protocol.name in PAPER_ACCURACY:
+        printed = f"{PAPER_ACCURACY[protocol.name]:.2f}"
+        say(f"    paper, in %: {printed_text(printed, edition.clips)}")
+        shown["paper"] = {"accuracy_percent": float(printed), "clips_right": reachable(printed, edition.clips).count}
+    return shown
+
+
+def _show_release(selection: "Selection") -> dict[str, Any]:
+    from aman.scoring import guessing_best_of
+    from aman.tables import percent
+
+    labels = [[selection.class_name(clip) for clip in selection.fold(one).test] for one in selection.subjects]
+    guessing = {epochs: guessing_best_of(labels, epochs) for epochs in (1, 50)}
+    edition = f", {selection.edition.name}" if selection.edition else ""
+    say(f"  release: {len(selection.clips)} clips, {len(labels)} folds{edition}, fingerprint {selection.fingerprint}")
+    if selection.incomplete:
+        say(f"    incomplete: {selection.shortfall}")
+    for epochs, accuracy in guessing.items():
+        say(f"    guessing by class priors, every fold's best of {epochs} epochs, in %: {percent(accuracy)}")
+    return {
+        "clips": len(selection.clips),
+        "folds": len(labels),
+        "fingerprint": selection.fingerprint,
+        "incomplete": selection.incomplete,
+        "incomplete_why": selection.shortfall,
+        "guessing_best_of": [{"epochs": epochs, "accuracy": accuracy} for epochs, accuracy in guessing.items()],
+    }
+
+
+if __name__ == "__main__":
+    run_job(Options, main, __doc__)

@@ -1,0 +1,181 @@
+"""Score a table of predictions, of this project or of any other, in all the ways that papers do, each by its name.
+
+Laptop: `python jobs/score.py predictions.csv --protocol casme2-5`. The file is CSV with the columns `clip`, `subject`,
+`label`, `prediction` and, where every epoch was kept, `epoch`: the last one counts, and the best on the test clips is
+shown for what it is. `--against OTHER.csv` compares two tables of the same clips.
+
+Time: some seconds. The paper has 75.40 % on CASME II (Table 2), which is no whole number of 246 or 249 clips.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from aman.errors import DataError, UsageError
+from jobs.command_line import DONE, run_job, say
+from jobs.protocols import protocol_named, release
+
+if TYPE_CHECKING:
+    from aman.predictions import Predictions, ReleaseCheck
+    from aman.scoring import Comparison, Scores
+
+EPOCHS = 50
+"""Epochs of the authors' code: what guessing is given where the file tells no epochs."""
+
+MOST_EPOCHS = 1_000_000
+
+UNKNOWN = "and the protocol has no published size to check them by"
+"""Said instead of complete or incomplete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of score."""
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = tyro.MISSING
+    """CSV of predictions: clip, subject, label, prediction, and epoch where there are several."""
+    protocol: str = tyro.MISSING
+    """casme2-5, casme2-4, samm-5, smic-hs-3, megc2019, synthetic or csv: jobs/protocols.py shows them."""
+    against: Path | None = None
+    """Another such table of the same clips, to compare with."""
+    root: Path | None = None
+    """Folder of the release on disk: clips, labels and subjects are checked against it."""
+    fingerprint: str = ""
+    """What the fingerprint must be, eight leading digits or more."""
+    epochs: int = 0
+    """Epochs of which guessing shows its best. 0: as many as the file has, or 50."""
+    printed: str = ""
+    """A percentage as printed elsewhere (75.40): whether these clips can give it."""
+    json: Path | None = None
+    """File for the result as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All that is found out about a table."""
+
+    given: "Predictions"
+    scores: "Scores"
+    literature: float | None
+    guessing: dict[int, float]
+    check: "ReleaseCheck | None"
+    comparison: "Comparison | None"
+
+    @property
+    def incomplete(self) -> bool | None:
+        """Whether the table is not the protocol's; None where nobody can tell."""
+        return bool(self.why) if self.check or self.given.shortfall is not None else None
+
+    @property
+    def why(self) -> str:
+        """What differs."""
+        said = [self.given.shortfall or "", *(self.check.differences if self.check else [])]
+        return "; ".join(part for part in said if part)
+
+
+def main(options: Options) -> int:
+    """Read, check, score, compare, write."""
+    _refuse(options)
+    result = _score(options)
+    from aman.tables import write_json
+
+    for line in _text(options, result):
+        say(line)
+    if options.json:
+        write_json(options.json, _json(options, result))
+    return DONE
+
+
+def _refuse(options: Options) -> None:
+    """Wrong options, before anything is read."""
+    protocol_named(options.protocol)
+    if options.fingerprint and not re.fullmatch("[0-9a-fA-F]{8,64}", options.fingerprint):
+        expected = "8 to 64 hexadecimal digits"
+        raise UsageError(
+            got=f"--fingerprint {options.fingerprint}", expected=expected, fix="copy it from the other run"
+        )
+    if not 0 <= options.epochs <= MOST_EPOCHS:
+        raise UsageError(
+            got=f"--epochs {options.epochs}", expected=f"1 to {MOST_EPOCHS}", fix="0 takes those of the file"
+        )
+    if options.printed:
+        from aman.tables import reachable
+
+        reachable(options.printed, 1)
+
+
+def _score(options: Options) -> Result:
+    from aman.predictions import check_release, read_predictions
+    from aman.scoring import best_test_epoch_accuracy, compare, guessing_best_of, labels_by_fold, right_by_epoch, score
+
+    protocol = protocol_named(options.protocol)
+    selection = release(protocol, options.root) if options.root else None
+    given = read_predictions(options.file, selection.protocol if selection else protocol)
+    if not given.fingerprint.startswith(options.fingerprint.lower()):
+        raise DataError(
+            got=f"fingerprint {given.fingerprint} of {options.file.name}",
+            expected=f"{options.fingerprint}, as --fingerprint says",
+            fix="score the clips and labels that this fingerprint was made of",
+        )
+    epochs = options.epochs or given.epochs or EPOCHS
+    classes, table = given.protocol.classes, given.table
+    other = read_predictions(options.against, given.protocol).table if options.against else None
+    return Result(
+        given=given,
+        scores=score(table, classes),
+        literature=None if given.by_epoch is None else best_test_epoch_accuracy(right_by_epoch(given.by_epoch)),
+        guessing={epochs: guessing_best_of(labels_by_fold(table), epochs)},
+        check=check_release(given, selection) if selection else None,
+        comparison=None if other is None else compare(table, other, classes),
+    )
+
+
+def _text(options: Options, result: Result) -> Iterator[str]:
+    from aman.tables import comparison_table, confusion_table, printed_text, score_table
+
+    scores, check = result.scores, result.check
+    yield f"fingerprint {result.given.fingerprint}"
+    if check:
+        same = check.fingerprint == result.given.fingerprint
+        yield f"fingerprint of the release {'is equal' if same else f'differs: {check.fingerprint}'}"
+    size = f"{scores.clips} clips, {scores.folds} folds"
+    stamp = {True: f"incomplete: {result.why}", False: f"complete: {size}", None: f"{size}, {UNKNOWN}"}
+    yield stamp[result.incomplete]
+    notes = [stamp[True]] if result.incomplete else []
+    yield score_table(scores, options.protocol, result.literature, notes, result.guessing)
+    yield confusion_table(scores)
+    if options.printed:
+        yield f"printed elsewhere, in %: {printed_text(options.printed, scores.clips)}"
+    if result.comparison:
+        yield comparison_table(result.comparison, str(options.file), str(options.against))
+
+
+def _json(options: Options, result: Result) -> dict[str, Any]:
+    from aman.tables import reachable, score_values
+
+    check, scores, given = result.check, result.scores, result.given
+    ((epochs, guessing),) = result.guessing.items()
+    return {
+        "protocol": options.protocol,
+        "fingerprint": given.fingerprint,
+        "incomplete": result.incomplete,
+        "incomplete_why": UNKNOWN if result.incomplete is None else result.why,
+        **score_values(scores),
+        "guessing_best_of": {"epochs": epochs, "accuracy": guessing},
+        "literature": None
+        if result.literature is None
+        else {"best_test_epoch_accuracy": result.literature, "epochs": given.epochs},
+        "against": {"file": str(options.against), **asdict(result.comparison)} if result.comparison else None,
+        "release": {**asdict(check), "fingerprint_equal": check.fingerprint == given.fingerprint} if check else None,
+        "printed": {"percent": options.printed, **asdict(reachable(options.printed, scores.clips))}
+        if options.printed
+        else None,
+    }
+
+
+if __name__ == "__main__":
+    run_job(Options, main, __doc__)

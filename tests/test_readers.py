@@ -1,0 +1,381 @@
+"""Readers of SAMM, SMIC-HS, the composite and one's own table: quirks, and what is said of what cannot be used."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import write_image
+
+from aman.databases import READERS, Index, reader_for
+from aman.databases.action_units import action_units
+from aman.databases.annotated import read_release, subject_number
+from aman.databases.casme2 import CASME2
+from aman.databases.folders import Frames, numbered_frames
+from aman.databases.megc2019 import official_clip, official_list
+from aman.databases.samm import SAMM
+from aman.databases.sheet import number, read_rows
+from aman.databases.smic import FRAME as SMIC_FRAME
+from aman.databases.table import FRAME as TABLE_FRAME
+from aman.errors import DataError, UsageError
+
+GREY = np.full((6, 8), 90, dtype=np.uint8)
+HEADER = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
+HEADER += ["Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"]
+
+
+def samm(root: Path, *rows: list[object], header: list[str] = HEADER, preamble: int = 13) -> Path:
+    """SAMM with these rows; frames 98 to 105 of every clip whose subject is a number."""
+    root.mkdir(exist_ok=True)
+    with (root / "SAMM_Micro_FACS_Codes_v2.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([*([["about"]] * preamble), header, *rows])
+    for row in rows:
+        if str(row[0]).isdigit():
+            folder = root / "SAMM" / str(row[0]) / str(row[1])
+            folder.mkdir(parents=True, exist_ok=True)
+            for frame in range(98, 106):
+                write_image(folder / f"{row[0]}_{frame:0{4 + frame % 2}d}.jpg", GREY)
+    return root
+
+
+def row(subject: object = "006", name: object = "006_1_2", **changes: object) -> list[object]:
+    cells: dict[str, object] = {"on": 99, "apex": 101, "off": 104, "duration": 6, "label": "Anger", **changes}
+    numbers = [1, cells["on"], cells["apex"], cells["off"], cells["duration"]]
+    return [subject, name, *numbers, "Micro", "4+7", cells["label"], 1, ""]
+
+
+def smic(root: Path, *clips: str, frames: tuple[int, ...] = (998, 999, 1000)) -> Path:
+    """SMIC with these clip folders, `s1/micro/negative/s1_ne_01`."""
+    for clip in clips:
+        folder = root / "HS" / clip
+        folder.mkdir(parents=True)
+        for frame in frames:
+            write_image(folder / f"reg_image{frame}.bmp", GREY)
+    return root
+
+
+def table(root: Path, *rows: str, header: str = "clip,subject,label,onset,apex,offset,frames") -> Path:
+    """One's own database with these rows; the folders `a` and `b` hold frames 8 to 11."""
+    for name in ("a", "b"):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for frame in range(8, 12):
+            write_image(folder / f"cam2_{frame}.png", GREY)
+    (root / "clips.csv").write_text("\n".join([header, *rows]) + "\n")
+    return root
+
+
+def only(index: Index, clips: int) -> str:
+    """What the only problem of an index with so many clips says."""
+    assert len(index.clips) == clips
+    (problem,) = index.problems
+    assert problem.fix and problem.consequence
+    return f"{problem.what} | {problem.consequence}"
+
+
+# SAMM
+
+
+@pytest.mark.parametrize("preamble", [0, 1, 13, 30])
+def test_the_header_is_found_by_its_content(tmp_path: Path, preamble: int) -> None:
+    (clip,) = READERS["samm"](samm(tmp_path, row(), preamble=preamble))
+    assert (clip.clip_id, clip.subject, clip.label) == ("samm/006/006_1_2", "samm/006", "anger")
+    assert [path.stem for path in clip.frames] == ["006_00099", "006_0100"] + [
+        f"006_{frame:0{4 + frame % 2}d}" for frame in range(101, 105)
+    ]
+    assert (clip.row, clip.action_units) == (preamble + 2, (4, 7))
+
+
+def test_an_apex_outside_the_clip_is_named_by_its_row_and_the_clip_is_used(tmp_path: Path) -> None:
+    index = READERS["samm"](samm(tmp_path, row(apex=900), row("007", "007_1_1")))
+    assert only(index, 2).startswith("apex 900 is no frame from onset 99 to offset 104 | none")
+    assert index.problems[0].row == 15
+    assert [clip.apex for clip in index] == [None, 101]
+
+
+def test_a_duration_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    assert "duration 9, and 6 frames" in only(READERS["samm"](samm(tmp_path, row(duration=9))), 1)
+
+
+def test_a_row_that_names_no_clip_is_named(tmp_path: Path) -> None:
+    said = only(READERS["samm"](samm(tmp_path, row(), row("sixth", "006_1_3"))), 1)
+    assert "'sixth'" in said and "the row is not used" in said
+    said = only(READERS["samm"](samm(tmp_path / "b", row(), row("006", "../../etc"))), 1)
+    assert "'../../etc'" in said
+
+
+def test_a_clip_listed_twice_is_used_once_or_if_the_rows_differ_not_at_all(tmp_path: Path) -> None:
+    assert "listed twice, in row 15 too | none" in only(READERS["samm"](samm(tmp_path / "a", row(), row())), 1)
+    said = only(READERS["samm"](samm(tmp_path / "b", row(), row(label="Fear"), row("007", "007_1_1"))), 1)
+    assert "says otherwise | samm/006/006_1_2 cannot be used" in said
+
+
+def test_a_folder_that_no_row_names_is_named(tmp_path: Path) -> None:
+    root = samm(tmp_path, row())
+    (root / "SAMM" / "006" / "006_9_9").mkdir()
+    assert "no row of the sheet names | its frames are not used" in only(READERS["samm"](root), 1)
+    assert READERS["samm"](root).problems[0].file == "SAMM/006/006_9_9"
+
+
+def test_two_files_of_one_number_make_a_clip_unusable(tmp_path: Path) -> None:
+    root = samm(tmp_path, row(), row("007", "007_1_1"))
+    write_image(root / "SAMM" / "006" / "006_1_2" / "006_100.jpg", GREY)
+    assert "two files with the number of 006_100.jpg | samm/006" in only(READERS["samm"](root), 1)
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two columns Duration"):
+        READERS["samm"](samm(tmp_path, row(), header=[*HEADER[:-1], "duration"]))
+
+
+def test_two_sheets_are_named_and_the_newer_is_read(tmp_path: Path) -> None:
+    root = samm(tmp_path, row())
+    text = (root / "SAMM_Micro_FACS_Codes_v2.csv").read_text()
+    (root / "SAMM_Micro_FACS_Codes_v1.csv").write_text(text.replace("Anger", "Fear"))
+    index = READERS["samm"](root)
+    assert "v2.csv is read, SAMM_Micro_FACS_Codes_v1.csv lies there too" in only(index, 1)
+    assert index.clips[0].label == "anger"
+
+
+def test_the_sheet_may_lie_beside_the_frames(tmp_path: Path) -> None:
+    root = samm(tmp_path / "release", row())
+    assert len(READERS["samm"](root / "SAMM").clips) == 1
+
+
+# SMIC
+
+
+def test_the_label_of_smic_is_its_folder_and_the_apex_its_middle(tmp_path: Path) -> None:
+    root = smic(tmp_path, "s1/micro/negative/s1_ne_01", "s03/micro/Surprise/s3_sur_04", "s3/non_micro/x/s3_ne_01")
+    index = READERS["smic"](root)
+    assert [(c.clip_id, c.subject, c.label) for c in index] == [
+        ("smic/s1/s1_ne_01", "smic/s1", "negative"),
+        ("smic/s3/s3_sur_04", "smic/s3", "surprise"),
+    ]
+    assert [path.name for path in index.clips[0].frames] == [f"reg_image{n}.bmp" for n in (998, 999, 1000)]
+    assert (index.clips[0].onset, index.clips[0].apex, index.clips[0].offset) == (998, 999, 1000)
+    assert not index.problems
+
+
+def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None:
+    (clip,) = READERS["smic"](smic(tmp_path, "s03/s03_po_02"))
+    assert (clip.clip_id, clip.label) == ("smic/s3/s3_po_02", "positive")
+
+
+@pytest.mark.parametrize(
+    ("clip", "said"),
+    [
+        ("s2/micro/negative/s1_ne_02", "a clip of subject 1 in the folder of subject 2 | smic/s2/"),
+        ("s2/micro/negative/holiday", "holiday is no name of a clip | smic/s2/holiday cannot"),
+        ("s2/micro/bored/s2_bo_01", "bored is none of negative, positive, surprise | what lies in it"),
+        ("s1/micro/negative/s01_ne_1", "a second folder of smic/s1/s1_ne_01 | smic/s1/s1_ne_01 cannot"),
+    ],
+)
+def test_a_folder_of_smic_that_cannot_be_used_is_named(tmp_path: Path, clip: str, said: str) -> None:
+    index = READERS["smic"](smic(tmp_path, "s1/micro/negative/s1_ne_01", "s1/micro/positive/s1_po_01", clip))
+    assert only(index, 1 if "second" in said else 2).startswith(said.split("cannot")[0].rstrip())
+    assert index.problems[0].file in (f"HS/{clip}", "HS/s2/micro/bored", "HS/s1/micro/negative/s1_ne_01")
+
+
+def test_gaps_in_the_numbering_are_named_and_the_clip_is_used(tmp_path: Path) -> None:
+    index = READERS["smic"](smic(tmp_path, "s1/micro/negative/s1_ne_01", frames=(5, 6, 9, 11)))
+    assert "3 of 7 numbers are missing (7-8, 10) | the clip is used with the 4 frames" in only(index, 1)
+
+
+def test_a_clip_in_the_folder_of_another_emotion_counts_by_its_folder_and_is_named(tmp_path: Path) -> None:
+    index = READERS["smic"](smic(tmp_path, "s1/micro/positive/s1_ne_01"))
+    assert "counts as positive" in only(index, 1)
+    assert (index.clips[0].clip_id, index.clips[0].label) == ("smic/s1/s1_ne_01", "positive")
+
+
+def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
+    root = smic(tmp_path, "s1/micro/negative/s1_ne_01")
+    (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_02").mkdir()
+    assert "no frame in the folder | smic/s1/s1_ne_02 cannot" in only(READERS["smic"](root), 1)
+
+
+# One's own table
+
+
+def test_a_table_of_ones_own_is_a_database(tmp_path: Path) -> None:
+    index = READERS["csv"](table(tmp_path, "c1,anna,Joy,9,10,11,a", "c2,01,anger,,/,,b"))
+    assert [(c.clip_id, c.subject, c.label, c.onset, c.apex, c.offset, len(c.frames)) for c in index] == [
+        ("csv/c1", "csv/anna", "joy", 9, 10, 11, 3),
+        ("csv/c2", "csv/01", "anger", 8, None, 11, 4),
+    ]
+    assert READERS["csv"](tmp_path / "clips.csv") == index
+
+
+def test_a_table_needs_only_four_columns(tmp_path: Path) -> None:
+    index = READERS["csv"](table(tmp_path, "c1;x;joy;a", header="clip;subject;label;frames"))
+    assert (index.clips[0].onset, index.clips[0].offset) == (8, 11)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("c2,,joy,,,,b", "subject ''"),
+        ("c2,x,,,,,b", "label ''"),
+        ("c 2,x,joy,,,,b", "clip 'c 2'"),
+        ("c2,x,joy,first,,,b", "onset 'first'"),
+        ("c2,x,joy,,,,c", "no numbered image in c"),
+        ("c2,x,joy,,,,", "no numbered image in an empty cell"),
+        ("c2,x,joy,7,,,b", "frames from onset 7 to offset 11 are missing (7)"),
+        ("c2,x,joy,11,,8,b", "frames from onset 11 to offset 8 are missing"),
+    ],
+)
+def test_a_row_of_a_table_that_cannot_be_used_is_named(tmp_path: Path, second: str, said: str) -> None:
+    index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", second))
+    assert said in only(index, 1) and index.problems[0].row == 3 and index.problems[0].clip_id
+
+
+def test_a_clip_that_a_table_lists_twice_is_not_used(tmp_path: Path) -> None:
+    index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", "c1,x,joy,,,,b", "c2,x,joy,,,,b"))
+    assert "csv/c1 is listed twice" in only(index, 1)
+
+
+def test_no_table_and_two_tables_are_refused(tmp_path: Path) -> None:
+    for expected in ("with 0 tables", "with 2 tables"):
+        with pytest.raises(DataError, match=expected):
+            READERS["csv"](tmp_path)
+        (tmp_path / "a.csv").write_text("")
+        (tmp_path / "b.csv").write_text("")
+    with pytest.raises(DataError, match="not there"):
+        READERS["csv"](tmp_path / "c.csv")
+
+
+# The composite
+
+
+@pytest.mark.parametrize(
+    ("cells", "clip"),
+    [
+        (["CASME2", "sub01", "EP02_01f", "0"], ("casme2/sub01/EP02_01f", "negative")),
+        (["samm", "6", "006_1_2", "1"], ("samm/006/006_1_2", "positive")),
+        (["smic", "s03", "s03_ne_7", "2"], ("smic/s3/s3_ne_07", "surprise")),
+        (["casme2", "sub01", "EP02_01f", "3"], None),
+        (["casme2", "sub01"], None),
+        (["casme2", "", "EP02_01f", "0"], None),
+        (["mmew", "s1", "x", "0"], None),
+    ],
+)
+def test_rows_of_the_official_list_name_clips_as_the_readers_do(cells: list[str], clip: tuple[str, str] | None) -> None:
+    assert official_clip(cells) == clip
+
+
+def test_an_official_list_that_is_none_is_refused_by_its_row(tmp_path: Path) -> None:
+    assert official_list(tmp_path) is None
+    (tmp_path / "combined_3class_gt.csv").write_text("smic,s3,s3_ne_07,2\n\nhello\n")
+    with pytest.raises(DataError, match="row 3: hello"):
+        official_list(tmp_path)
+
+
+def test_a_composite_without_one_of_its_databases_is_refused(tmp_path: Path) -> None:
+    samm(tmp_path / "samm", row())
+    with pytest.raises(DataError, match="CASME2-coding"):
+        READERS["megc2019"](tmp_path)
+
+
+@pytest.mark.parametrize("database", ["casme2", "samm", "smic", "megc2019"])
+@pytest.mark.parametrize("kind", ["missing", "file", "empty"])
+def test_a_root_without_a_release_is_refused(tmp_path: Path, database: str, kind: str) -> None:
+    root = tmp_path / "root"
+    if kind == "file":
+        root.write_text("")
+    elif kind == "empty":
+        root.mkdir()
+    with pytest.raises(DataError) as caught:
+        READERS[database](root)
+    assert str(root) in caught.value.got and caught.value.fix
+
+
+def test_a_database_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match="casme2 or samm or smic"):
+        reader_for("casme3")
+
+
+# Properties
+
+
+@given(st.lists(st.integers(1, 99), max_size=5), st.data())
+def test_units_survive_whatever_is_written_around_them(units: list[int], data: st.DataObject) -> None:
+    sides, ends = st.sampled_from(["", "L", "R", "A", "(", "ref(", "T"]), st.sampled_from(["", "A", "B", "C", ")"])
+    between = st.sampled_from(["+", " or ", " + ", "/"])
+    cell = data.draw(between).join(f"{data.draw(sides)}{unit}{data.draw(ends)}" for unit in units)
+    assert action_units(cell) == tuple(sorted(set(units)))
+
+
+@given(st.text())
+def test_any_cell_of_units_is_read_without_a_fault(cell: str) -> None:
+    units = action_units(cell)
+    assert list(units) == sorted(set(units)) and all(0 < unit < 100 for unit in units)
+
+
+@given(st.sets(st.integers(0, 10**8), max_size=20), st.integers(1, 9), st.sampled_from(["", "reg_"]), st.data())
+def test_frame_names_are_read_as_numbers_whatever_their_padding(
+    numbers: set[int], width: int, prefix: str, data: st.DataObject
+) -> None:
+    suffix = data.draw(st.sampled_from(["jpg", "JPG", "bmp", "png"]))
+    for pattern, stem in (
+        (CASME2.frame_name, "img{}"),
+        (SAMM.frame_name, "006_{}"),
+        (SMIC_FRAME, "image{}"),
+        (TABLE_FRAME, "camera 3_{}"),
+        (TABLE_FRAME, "{}"),
+    ):
+        for value in numbers:
+            match = pattern.match(f"{prefix}{stem.format(f'{value:0{width}d}')}.{suffix}")
+            assert match and int(match.group(1)) == value
+
+
+@given(st.text(max_size=30))
+def test_any_other_name_is_no_frame_or_has_a_number(name: str) -> None:
+    for pattern in (CASME2.frame_name, SAMM.frame_name, SMIC_FRAME, TABLE_FRAME):
+        match = pattern.match(name)
+        assert match is None or int(match.group(1)) >= 0
+
+
+@given(st.sets(st.integers(0, 300), max_size=40), st.integers(0, 300), st.integers(0, 300))
+def test_gaps_and_frames_between_make_up_the_span(there: set[int], onset: int, offset: int) -> None:
+    frames = Frames(by_number={n: Path(str(n)) for n in there})
+    inside = [int(path.name) for path in frames.between(onset, offset)]
+    missing, which = frames.gaps(onset, offset, most=1000)
+    assert inside == sorted(n for n in there if onset <= n <= offset)
+    assert missing == max(0, offset - onset + 1) - len(inside)
+    named = set()
+    for run in which.split(", ") if which else []:
+        first, _, last = run.partition("-")
+        named |= set(range(int(first), int(last or first) + 1))
+    if onset <= offset:
+        assert named == set(range(onset, offset + 1)) - there
+
+
+@given(st.text())
+def test_any_cell_is_a_frame_number_or_none(cell: str) -> None:
+    assert number(cell) is None or number(cell) == int(float(cell))
+    assert subject_number(cell) is None or str(subject_number(cell)) in cell.replace(" ", "")
+
+
+@given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])), min_size=4, max_size=4), max_size=6))
+def test_rows_of_a_sheet_come_back_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
+) -> None:
+    sheet = tmp_path_factory.mktemp("sheet") / "x.csv"
+    with sheet.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["preamble"], ["a", "b", "c", "d"], *rows])
+    stripped = [[cell.strip() for cell in row] for row in rows]
+    expected = [(3 + i, dict(zip("abcd", row, strict=True))) for i, row in enumerate(stripped) if any(row)]
+    assert read_rows(sheet, list("abcd")) == expected
+
+
+def test_files_that_are_no_frames_are_left_alone(tmp_path: Path) -> None:
+    for name in ("img1.jpg", "img2.txt", "._img3.jpg", "Desktop - Shortcut.lnk", "img.jpg", "img4.jpg.part"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list(numbered_frames(tmp_path, CASME2.frame_name).by_number) == [1]
+    assert numbered_frames(tmp_path / "missing", CASME2.frame_name).by_number == {}
+
+
+def test_a_release_is_one_description(tmp_path: Path) -> None:
+    assert read_release(samm(tmp_path, row()), SAMM) == READERS["samm"](tmp_path)

@@ -1,0 +1,207 @@
+"""Whole releases as they are downloaded: exact counts of every protocol, and one index whatever the copy."""
+
+import io
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aman.databases import READERS, Index
+from aman.databases.action_units import action_units
+from aman.lookalike import frames_folder, write_sheet
+from aman.protocols import PROTOCOLS, fingerprint, select
+from aman.releases import whole_release
+
+
+def plain(index: Index) -> list[tuple[object, ...]]:
+    """The index without the place of its files."""
+    return [(c.clip_id, c.subject, c.label, c.onset, c.apex, c.offset, [p.name for p in c.frames]) for c in index]
+
+
+# Exact counts
+
+
+@pytest.mark.parametrize(
+    ("protocol", "clips", "folds", "counts"),
+    [
+        ("casme2-5", 246, 26, {"happiness": 32, "disgust": 63, "repression": 27, "surprise": 25, "others": 99}),
+        ("casme2-4", 147, 24, {"happiness": 32, "disgust": 63, "repression": 27, "surprise": 25}),
+        ("samm-5", 136, 27, {"anger": 57, "other": 26, "happiness": 26, "surprise": 15, "contempt": 12}),
+        ("smic-hs-3", 164, 16, {"negative": 70, "positive": 51, "surprise": 43}),
+        ("megc2019", 442, 68, {"negative": 250, "positive": 109, "surprise": 83}),
+    ],
+)
+def test_a_whole_release_has_the_published_clips_folds_and_classes(
+    whole_releases: Path, protocol: str, clips: int, folds: int, counts: dict[str, int]
+) -> None:
+    database = PROTOCOLS[protocol].database
+    index = READERS[database](whole_releases if database == "megc2019" else whole_releases / database)
+    selection = select(index, PROTOCOLS[protocol])
+    assert (len(selection.clips), len(selection.subjects)) == (clips, folds)
+    assert selection.counts() == counts
+    assert not selection.incomplete and not selection.unusable
+
+
+def test_the_sheet_of_2019_gives_249_clips_and_the_same_composite(whole_releases: Path, tmp_path: Path) -> None:
+    before = READERS["megc2019"](whole_releases)
+    for name in ("samm", "smic"):
+        (tmp_path / name).symlink_to(whole_releases / name)
+    root = tmp_path / "casme2"
+    root.mkdir()
+    (root / "CASME2_RAW_selected").symlink_to(whole_releases / "casme2" / "CASME2_RAW_selected")
+    write_sheet(root, whole_release("casme2", 0), edition=2019)
+    selection = select(READERS["casme2"](root), PROTOCOLS["casme2-5"])
+    assert (len(selection.clips), len(selection.subjects), selection.counts()["surprise"]) == (249, 26, 28)
+    assert selection.edition is not None and selection.edition.name == "sheet of 2019"
+    assert not selection.incomplete
+    composite = PROTOCOLS["megc2019"]
+    later = select(READERS["megc2019"](tmp_path), composite)
+    assert later.fingerprint == select(before, composite).fingerprint
+    assert {"casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03"} <= later.excluded.keys()
+
+
+def test_the_parts_of_the_composite_have_their_published_clips_and_folds(whole_releases: Path) -> None:
+    selection = select(READERS["megc2019"](whole_releases), PROTOCOLS["megc2019"])
+    found = {}
+    for database in ("casme2", "samm", "smic"):
+        clips = [clip for clip in selection.clips if clip.database == database]
+        counts = [sum(selection.class_of(clip) == number for clip in clips) for number in range(3)]
+        found[database] = (len({clip.subject for clip in clips}), *counts)
+    assert found == {"casme2": (24, 88, 32, 25), "samm": (28, 92, 26, 15), "smic": (16, 70, 51, 43)}
+
+
+def test_every_clip_that_a_protocol_leaves_out_has_its_reason(whole_releases: Path) -> None:
+    selection = select(READERS["casme2"](whole_releases / "casme2"), PROTOCOLS["casme2-5"])
+    assert len(selection.excluded) == 255 - 246
+    assert set(selection.excluded.values()) == {
+        "label 'sadness' is outside the protocol",
+        "label 'fear' is outside the protocol",
+    }
+    composite = select(READERS["megc2019"](whole_releases), PROTOCOLS["megc2019"])
+    assert composite.excluded["casme2/sub05/EP09_05f"] == "not in the official list"
+
+
+def test_frames_are_in_numeric_order_from_onset_to_offset(whole_releases: Path) -> None:
+    for database in ("casme2", "samm"):
+        for clip in READERS[database](whole_releases / database):
+            numbers = [int(path.stem.replace("img", "").split("_")[-1]) for path in clip.frames]
+            assert numbers == list(range(clip.onset, clip.offset + 1))
+            assert clip.apex is None or clip.onset <= clip.apex <= clip.offset
+
+
+# One index whatever the copy
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "csv"])
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("database", ["casme2", "samm"])
+def test_the_index_is_the_same_whatever_the_copy_of_the_sheet(
+    whole_releases: Path, tmp_path: Path, database: str, bare: bool, suffix: str
+) -> None:
+    root = tmp_path / "copy"
+    root.mkdir()
+    for folder in (whole_releases / database).iterdir():
+        if folder.is_dir():
+            (root / folder.name).symlink_to(folder)
+    rows = whole_release(database, 0)
+    random.Random(1).shuffle(rows)
+    write_sheet(root, rows, suffix=suffix, blank_columns=not bare, preamble=not bare)
+    copy, before = READERS[database](root), READERS[database](whole_releases / database)
+    assert plain(copy) == plain(before)
+    assert [c.action_units for c in copy] == [c.action_units for c in before]
+    assert len(copy.problems) == len(before.problems)
+
+
+@pytest.mark.parametrize("database", ["casme2", "samm", "smic"])
+@pytest.mark.parametrize("place", [".", "unpacked", "a/b/unpacked"])
+def test_the_index_is_the_same_however_often_it_was_unpacked_into_itself(
+    whole_releases: Path, tmp_path: Path, database: str, place: str
+) -> None:
+    source = frames_folder(whole_releases / database, database)
+    names = {"casme2": "Cropped", "samm": "SAMM_CROP", "smic": "SMIC_all_raw/HS"}
+    folder = tmp_path / "root" / place / names[database]
+    folder.mkdir(parents=True)
+    children = sorted(source.iterdir())
+    random.Random(2).shuffle(children)
+    for child in children:
+        (folder / child.name).symlink_to(child)
+    if database != "smic":
+        write_sheet(tmp_path / "root" / place, whole_release(database, 0))
+    assert plain(READERS[database](tmp_path / "root")) == plain(READERS[database](whole_releases / database))
+
+
+def test_subjects_of_smic_are_compared_as_numbers(whole_releases: Path, tmp_path: Path) -> None:
+    source = frames_folder(whole_releases / "smic", "smic")
+    for subject in source.iterdir():
+        number = int(subject.name[1:])
+        for clip in subject.glob("micro/*/*"):
+            code, place = clip.name.split("_")[1:]
+            other = tmp_path / "HS" / f"S{number:02d}" / "Micro" / clip.parent.name / f"s{number:02d}_{code}_{place}"
+            other.parent.mkdir(parents=True, exist_ok=True)
+            other.symlink_to(clip)
+    assert plain(READERS["smic"](tmp_path)) == plain(READERS["smic"](whole_releases / "smic"))
+
+
+def test_a_cropped_copy_beside_the_raw_one_is_named_and_not_read(tmp_path: Path) -> None:
+    from small import small_database
+
+    root = small_database(tmp_path / "release", 2, 2)
+    alone = READERS["casme2"](root)
+    shutil.copytree(root / "CASME2_RAW_selected", root / "A-Cropped")
+    both = READERS["casme2"](root)
+    assert both.clips == alone.clips
+    (problem,) = both.problems
+    assert problem.file == "A-Cropped" and "another copy" in problem.what
+
+
+# Action units
+
+
+@pytest.mark.parametrize(
+    ("cell", "units"),
+    [
+        ("12", (12,)),
+        ("12.0", (12,)),
+        ("4+7", (4, 7)),
+        ("L10", (10,)),
+        ("R2", (2,)),
+        ("?", ()),
+        ("", ()),
+        ("A14C", (14,)),
+        ("12B", (12,)),
+        ("T23", (23,)),
+        ("ref(4)", (4,)),
+        ("(R6 or R12)+R15", (6, 12, 15)),
+        ("R14A or 17A or 24A", (14, 17, 24)),
+        ("4A/B", (4,)),
+        ("A/L12", (12,)),
+        ("soft focus", ()),
+        ("7+4 ", (4, 7)),
+    ],
+)
+def test_action_units_are_read_from_every_way_of_writing_them(cell: str, units: tuple[int, ...]) -> None:
+    assert action_units(cell) == units
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_its_clips(whole_releases: Path) -> None:
+    selection = select(READERS["smic"](whole_releases / "smic"), PROTOCOLS["smic-hs-3"])
+    pairs = [(clip.clip_id, selection.class_name(clip)) for clip in selection.clips]
+    assert fingerprint(pairs[::-1]) == selection.fingerprint
+    assert fingerprint(pairs[1:]) != selection.fingerprint
+
+
+def test_indexing_reads_no_image(whole_releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = io.open
+
+    def noting(file: Any, *arguments: Any, **options: Any) -> Any:
+        opened.append(str(file))
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", noting)
+    monkeypatch.setattr("builtins.open", noting)
+    READERS["casme2"](whole_releases / "casme2")
+    assert any("CASME2-coding" in name for name in opened)
+    assert not [name for name in opened if "/img" in name]
