@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aman.errors import UsageError
+from aman.protocols import PROTOCOLS
 from aman.scoring import Comparison, Scores
 
 PAPER_ACCURACY: dict[str, float] = {"casme2-5": 75.40, "samm-5": 68.85, "smic-hs-3": 79.87}
@@ -60,7 +61,9 @@ def score_table(
             (f"guessing, best of {epochs}", f"{percent(accuracy)}  chance level of a best test epoch (upper bound)")
         )
     if protocol in PAPER_ACCURACY:
-        rows.append(("paper (Table 2)", printed_text(f"{PAPER_ACCURACY[protocol]:.2f}", scores.clips)))
+        printed = f"{PAPER_ACCURACY[protocol]:.2f}"
+        whole = scores.clips in {edition.clips for edition in PROTOCOLS[protocol].editions}
+        rows.append(("paper (Table 2)", printed_text(printed, scores.clips) if whole else printed))
     rows += [("note", note) for note in notes]
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
 

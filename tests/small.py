@@ -1,5 +1,6 @@
-"""Tiny releases and tables for tests: the layout of CASME II with plain images, no face and no dlib."""
+"""Tiny releases and tables for tests: CASME II, SAMM and SMIC-HS with plain images, no face and no dlib."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,3 +120,38 @@ def clip_of(paths: Sequence[Path], *, subject: str = "casme2/01", name: str = "E
         offset=max(1, len(paths)),
         frames=tuple(paths),
     )
+
+
+GREY = np.full((6, 8), 90, dtype=np.uint8)
+SAMM_HEADER = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
+SAMM_HEADER += ["Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"]
+
+
+def small_samm(root: Path, *rows: list[object], header: list[str] = SAMM_HEADER, preamble: int = 13) -> Path:
+    """SAMM with these rows; frames 98 to 105 of every clip whose subject is a number."""
+    root.mkdir(exist_ok=True)
+    with (root / "SAMM_Micro_FACS_Codes_v2.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([*([["about"]] * preamble), header, *rows])
+    for row in rows:
+        if str(row[0]).isdigit():
+            folder = root / "SAMM" / str(row[0]) / str(row[1])
+            folder.mkdir(parents=True, exist_ok=True)
+            for frame in range(98, 106):
+                write_image(folder / f"{row[0]}_{frame:0{4 + frame % 2}d}.jpg", GREY)
+    return root
+
+
+def samm_row(subject: object = "006", name: object = "006_1_2", **changes: object) -> list[object]:
+    cells: dict[str, object] = {"on": 99, "apex": 101, "off": 104, "duration": 6, "label": "Anger", **changes}
+    numbers = [1, cells["on"], cells["apex"], cells["off"], cells["duration"]]
+    return [subject, name, *numbers, "Micro", "4+7", cells["label"], 1, ""]
+
+
+def small_smic(root: Path, *clips: str, frames: tuple[int, ...] = (998, 999, 1000)) -> Path:
+    """SMIC with these clip folders, `s1/micro/negative/s1_ne_01`."""
+    for clip in clips:
+        folder = root / "HS" / clip
+        folder.mkdir(parents=True)
+        for frame in frames:
+            write_image(folder / f"reg_image{frame}.bmp", GREY)
+    return root

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from small import small_database
+from small import samm_row, small_database, small_samm, small_smic
 
-from jobs import loso, synthesize
+from jobs import check_database, loso, score, synthesize
 from jobs.command_line import run_job
 
 ROOT = Path(__file__).parents[1]
@@ -284,6 +284,47 @@ def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
     few, small = peak(3)
     many, large = peak(24)
     assert many - few < 0.05 * (large - small)
+
+
+def test_the_composite_of_three_databases_runs_end_to_end_and_is_stamped_incomplete(
+    ray_cluster: None, call: Callable[..., tuple[int, str]], here: Path
+) -> None:
+    small_database(here / "release" / "c2", subjects=2, clips_per_subject=3, release=False)
+    small_samm(here / "release" / "samm", *(samm_row("006", f"006_1_{i}") for i in range(2)))
+    small_smic(here / "release" / "smic", "s3/micro/positive/s3_po_01", "s3/micro/surprise/s3_sur_01")
+    wanted = ["--database", "megc2019", "--root", "release", "--recipe", "quick", "--json", "result.json"]
+    code, text = call(*wanted, *SETTINGS)
+    assert code == 0, text
+    result = json.loads((here / "result.json").read_text())
+    assert (result["protocol"], result["clips"], result["folds"]) == ("megc2019", 9, 4)
+    assert result["incomplete"] and "433 clips of the protocol missing" in text
+    table = pd.read_csv(result["predictions"])
+    assert set(table["subject"]) == {"casme2/01", "casme2/02", "samm/006", "smic/s3"}
+    code, text = call("--protocol", "megc2019", Path(result["predictions"]).with_name("epochs.csv"), job=score)
+    assert code == 0 and "incomplete" in text and "best of 3" in text
+
+
+@pytest.mark.parametrize(
+    ("database", "make"),
+    [
+        ("casme2", lambda root: small_database(root, 2, 3, release=False)),
+        ("samm", lambda root: small_samm(root, samm_row(), samm_row("007", "007_1_1"))),
+        ("smic", lambda root: small_smic(root, "s1/micro/negative/s1_ne_01", "s2/micro/surprise/s2_sur_01")),
+    ],
+)
+def test_a_release_of_every_layout_is_planned(
+    call: Callable[..., tuple[int, str]], here: Path, database: str, make: Callable[[Path], object]
+) -> None:
+    make(here / "release")
+    wanted = ["--database", database, "--root", "release", "--recipe", "quick", "--align", "none", "--plan"]
+    code, text = call(*wanted, "--magnifier", "linear")
+    assert code == 0 and "2 to train" in text and "incomplete: " in text
+
+
+def test_a_release_must_be_named(call: Callable[..., tuple[int, str]]) -> None:
+    for job, options in ((loso, ["--database", "samm"]), (check_database, ["--database", "samm"])):
+        code, text = call(*options, job=job)
+        assert code == 2 and "--database samm without --root" in text
 
 
 def test_synthesize_refuses_a_folder_that_holds_something_and_writes_nothing(

@@ -3,11 +3,10 @@
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import write_image
+from small import GREY, SAMM_HEADER, samm_row, small_samm, small_smic, write_image
 
 from aman.databases import READERS, Index, reader_for
 from aman.databases.action_units import action_units
@@ -20,40 +19,6 @@ from aman.databases.sheet import number, read_rows
 from aman.databases.smic import FRAME as SMIC_FRAME
 from aman.databases.table import FRAME as TABLE_FRAME
 from aman.errors import DataError, UsageError
-
-GREY = np.full((6, 8), 90, dtype=np.uint8)
-HEADER = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
-HEADER += ["Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"]
-
-
-def samm(root: Path, *rows: list[object], header: list[str] = HEADER, preamble: int = 13) -> Path:
-    """SAMM with these rows; frames 98 to 105 of every clip whose subject is a number."""
-    root.mkdir(exist_ok=True)
-    with (root / "SAMM_Micro_FACS_Codes_v2.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([*([["about"]] * preamble), header, *rows])
-    for row in rows:
-        if str(row[0]).isdigit():
-            folder = root / "SAMM" / str(row[0]) / str(row[1])
-            folder.mkdir(parents=True, exist_ok=True)
-            for frame in range(98, 106):
-                write_image(folder / f"{row[0]}_{frame:0{4 + frame % 2}d}.jpg", GREY)
-    return root
-
-
-def row(subject: object = "006", name: object = "006_1_2", **changes: object) -> list[object]:
-    cells: dict[str, object] = {"on": 99, "apex": 101, "off": 104, "duration": 6, "label": "Anger", **changes}
-    numbers = [1, cells["on"], cells["apex"], cells["off"], cells["duration"]]
-    return [subject, name, *numbers, "Micro", "4+7", cells["label"], 1, ""]
-
-
-def smic(root: Path, *clips: str, frames: tuple[int, ...] = (998, 999, 1000)) -> Path:
-    """SMIC with these clip folders, `s1/micro/negative/s1_ne_01`."""
-    for clip in clips:
-        folder = root / "HS" / clip
-        folder.mkdir(parents=True)
-        for frame in frames:
-            write_image(folder / f"reg_image{frame}.bmp", GREY)
-    return root
 
 
 def table(root: Path, *rows: str, header: str = "clip,subject,label,onset,apex,offset,frames") -> Path:
@@ -80,7 +45,7 @@ def only(index: Index, clips: int) -> str:
 
 @pytest.mark.parametrize("preamble", [0, 1, 13, 30])
 def test_the_header_is_found_by_its_content(tmp_path: Path, preamble: int) -> None:
-    (clip,) = READERS["samm"](samm(tmp_path, row(), preamble=preamble))
+    (clip,) = READERS["samm"](small_samm(tmp_path, samm_row(), preamble=preamble))
     assert (clip.clip_id, clip.subject, clip.label) == ("samm/006/006_1_2", "samm/006", "anger")
     assert [path.stem for path in clip.frames] == ["006_00099", "006_0100"] + [
         f"006_{frame:0{4 + frame % 2}d}" for frame in range(101, 105)
@@ -89,49 +54,51 @@ def test_the_header_is_found_by_its_content(tmp_path: Path, preamble: int) -> No
 
 
 def test_an_apex_outside_the_clip_is_named_by_its_row_and_the_clip_is_used(tmp_path: Path) -> None:
-    index = READERS["samm"](samm(tmp_path, row(apex=900), row("007", "007_1_1")))
+    index = READERS["samm"](small_samm(tmp_path, samm_row(apex=900), samm_row("007", "007_1_1")))
     assert only(index, 2).startswith("apex 900 is no frame from onset 99 to offset 104 | none")
     assert index.problems[0].row == 15
     assert [clip.apex for clip in index] == [None, 101]
 
 
 def test_a_duration_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    assert "duration 9, and 6 frames" in only(READERS["samm"](samm(tmp_path, row(duration=9))), 1)
+    assert "duration 9, and 6 frames" in only(READERS["samm"](small_samm(tmp_path, samm_row(duration=9))), 1)
 
 
 def test_a_row_that_names_no_clip_is_named(tmp_path: Path) -> None:
-    said = only(READERS["samm"](samm(tmp_path, row(), row("sixth", "006_1_3"))), 1)
+    said = only(READERS["samm"](small_samm(tmp_path, samm_row(), samm_row("sixth", "006_1_3"))), 1)
     assert "'sixth'" in said and "the row is not used" in said
-    said = only(READERS["samm"](samm(tmp_path / "b", row(), row("006", "../../etc"))), 1)
+    said = only(READERS["samm"](small_samm(tmp_path / "b", samm_row(), samm_row("006", "../../etc"))), 1)
     assert "'../../etc'" in said
 
 
 def test_a_clip_listed_twice_is_used_once_or_if_the_rows_differ_not_at_all(tmp_path: Path) -> None:
-    assert "listed twice, in row 15 too | none" in only(READERS["samm"](samm(tmp_path / "a", row(), row())), 1)
-    said = only(READERS["samm"](samm(tmp_path / "b", row(), row(label="Fear"), row("007", "007_1_1"))), 1)
+    same = small_samm(tmp_path / "a", samm_row(), samm_row())
+    assert "listed twice, in row 15 too | none" in only(READERS["samm"](same), 1)
+    other = small_samm(tmp_path / "b", samm_row(), samm_row(label="Fear"), samm_row("007", "007_1_1"))
+    said = only(READERS["samm"](other), 1)
     assert "says otherwise | samm/006/006_1_2 cannot be used" in said
 
 
 def test_a_folder_that_no_row_names_is_named(tmp_path: Path) -> None:
-    root = samm(tmp_path, row())
+    root = small_samm(tmp_path, samm_row())
     (root / "SAMM" / "006" / "006_9_9").mkdir()
     assert "no row of the sheet names | its frames are not used" in only(READERS["samm"](root), 1)
     assert READERS["samm"](root).problems[0].file == "SAMM/006/006_9_9"
 
 
 def test_two_files_of_one_number_make_a_clip_unusable(tmp_path: Path) -> None:
-    root = samm(tmp_path, row(), row("007", "007_1_1"))
+    root = small_samm(tmp_path, samm_row(), samm_row("007", "007_1_1"))
     write_image(root / "SAMM" / "006" / "006_1_2" / "006_100.jpg", GREY)
     assert "two files with the number of 006_100.jpg | samm/006" in only(READERS["samm"](root), 1)
 
 
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two columns Duration"):
-        READERS["samm"](samm(tmp_path, row(), header=[*HEADER[:-1], "duration"]))
+        READERS["samm"](small_samm(tmp_path, samm_row(), header=[*SAMM_HEADER[:-1], "duration"]))
 
 
 def test_two_sheets_are_named_and_the_newer_is_read(tmp_path: Path) -> None:
-    root = samm(tmp_path, row())
+    root = small_samm(tmp_path, samm_row())
     text = (root / "SAMM_Micro_FACS_Codes_v2.csv").read_text()
     (root / "SAMM_Micro_FACS_Codes_v1.csv").write_text(text.replace("Anger", "Fear"))
     index = READERS["samm"](root)
@@ -140,7 +107,7 @@ def test_two_sheets_are_named_and_the_newer_is_read(tmp_path: Path) -> None:
 
 
 def test_the_sheet_may_lie_beside_the_frames(tmp_path: Path) -> None:
-    root = samm(tmp_path / "release", row())
+    root = small_samm(tmp_path / "release", samm_row())
     assert len(READERS["samm"](root / "SAMM").clips) == 1
 
 
@@ -148,7 +115,7 @@ def test_the_sheet_may_lie_beside_the_frames(tmp_path: Path) -> None:
 
 
 def test_the_label_of_smic_is_its_folder_and_the_apex_its_middle(tmp_path: Path) -> None:
-    root = smic(tmp_path, "s1/micro/negative/s1_ne_01", "s03/micro/Surprise/s3_sur_04", "s3/non_micro/x/s3_ne_01")
+    root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01", "s03/micro/Surprise/s3_sur_04", "s3/non_micro/x/s3_ne_01")
     index = READERS["smic"](root)
     assert [(c.clip_id, c.subject, c.label) for c in index] == [
         ("smic/s1/s1_ne_01", "smic/s1", "negative"),
@@ -160,7 +127,7 @@ def test_the_label_of_smic_is_its_folder_and_the_apex_its_middle(tmp_path: Path)
 
 
 def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None:
-    (clip,) = READERS["smic"](smic(tmp_path, "s03/s03_po_02"))
+    (clip,) = READERS["smic"](small_smic(tmp_path, "s03/s03_po_02"))
     assert (clip.clip_id, clip.label) == ("smic/s3/s3_po_02", "positive")
 
 
@@ -174,24 +141,24 @@ def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None
     ],
 )
 def test_a_folder_of_smic_that_cannot_be_used_is_named(tmp_path: Path, clip: str, said: str) -> None:
-    index = READERS["smic"](smic(tmp_path, "s1/micro/negative/s1_ne_01", "s1/micro/positive/s1_po_01", clip))
+    index = READERS["smic"](small_smic(tmp_path, "s1/micro/negative/s1_ne_01", "s1/micro/positive/s1_po_01", clip))
     assert only(index, 1 if "second" in said else 2).startswith(said.split("cannot")[0].rstrip())
     assert index.problems[0].file in (f"HS/{clip}", "HS/s2/micro/bored", "HS/s1/micro/negative/s1_ne_01")
 
 
 def test_gaps_in_the_numbering_are_named_and_the_clip_is_used(tmp_path: Path) -> None:
-    index = READERS["smic"](smic(tmp_path, "s1/micro/negative/s1_ne_01", frames=(5, 6, 9, 11)))
+    index = READERS["smic"](small_smic(tmp_path, "s1/micro/negative/s1_ne_01", frames=(5, 6, 9, 11)))
     assert "3 of 7 numbers are missing (7-8, 10) | the clip is used with the 4 frames" in only(index, 1)
 
 
 def test_a_clip_in_the_folder_of_another_emotion_counts_by_its_folder_and_is_named(tmp_path: Path) -> None:
-    index = READERS["smic"](smic(tmp_path, "s1/micro/positive/s1_ne_01"))
+    index = READERS["smic"](small_smic(tmp_path, "s1/micro/positive/s1_ne_01"))
     assert "counts as positive" in only(index, 1)
     assert (index.clips[0].clip_id, index.clips[0].label) == ("smic/s1/s1_ne_01", "positive")
 
 
 def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
-    root = smic(tmp_path, "s1/micro/negative/s1_ne_01")
+    root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
     (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_02").mkdir()
     assert "no frame in the folder | smic/s1/s1_ne_02 cannot" in only(READERS["smic"](root), 1)
 
@@ -273,7 +240,7 @@ def test_an_official_list_that_is_none_is_refused_by_its_row(tmp_path: Path) -> 
 
 
 def test_a_composite_without_one_of_its_databases_is_refused(tmp_path: Path) -> None:
-    samm(tmp_path / "samm", row())
+    small_samm(tmp_path / "samm", samm_row())
     with pytest.raises(DataError, match="CASME2-coding"):
         READERS["megc2019"](tmp_path)
 
@@ -378,4 +345,4 @@ def test_files_that_are_no_frames_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_release_is_one_description(tmp_path: Path) -> None:
-    assert read_release(samm(tmp_path, row()), SAMM) == READERS["samm"](tmp_path)
+    assert read_release(small_samm(tmp_path, samm_row()), SAMM) == READERS["samm"](tmp_path)
