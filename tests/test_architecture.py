@@ -17,7 +17,7 @@ OPTIONS = {
     grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser out plan protocol rate recipe root
     sampling seed store subjects tracking-uri trunk weight-decay workers""",
     "synthesize": "clips-per-subject full-size landmark-model layout out seed subjects",
-    "check_database": "database images json no-images protocol root",
+    "check_database": "database images json protocol root",
     "score": "against epochs fingerprint json printed protocol root",
     "protocols": "json root",
 }
