@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint lock bench clean
+.PHONY: help env demo test lint lock bench store clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -40,6 +40,9 @@ lock: env  ## Resolve requirements.lock anew from pyproject.toml
 
 bench: env  ## Print the speed comparisons: about five minutes on two cores
 	$(BIN)/python bench/loso.py
+
+store: env  ## Start a real S3 server on this machine (SeaweedFS, loopback); Ctrl-C stops it
+	$(BIN)/python -m cluster.seaweed
 
 clean:  ## Remove the environment and caches of tools; runs/ with its results stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

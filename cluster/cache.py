@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cluster.storage import Store
 
+BLOBS, REFS = "blobs", "refs"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -79,8 +80,13 @@ class Cache:
 
 
 def _blob(digest: str) -> str:
-    return f"blobs/{digest[:2]}/{digest}"
+    return f"{BLOBS}/{digest[:2]}/{digest}"
+
+
+def blob_digest(name: str) -> str:
+    """The digest that the blob of this name must have."""
+    return name.rpartition("/")[2]
 
 
 def _ref(kind: str, key: str) -> str:
-    return f"refs/{kind}/{key[:2]}/{key}"
+    return f"{REFS}/{kind}/{key[:2]}/{key}"

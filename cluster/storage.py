@@ -6,6 +6,7 @@ Names are made of digests and fixed words only. Putting never replaces: the firs
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,10 @@ from aman.errors import DataError, UsageError, UserError
 
 PARTIAL = ".partial-"
 """Prefix of files that are being written; a killed writer may leave one, no reader ever sees it."""
+
+
+ASIDE = "aside"
+"""Folder of damaged objects."""
 
 
 class Store(Protocol):
@@ -35,6 +40,13 @@ class Store(Protocol):
 
     def set_aside(self, name: str) -> None:
         """Take a damaged object out of the way: kept under `aside/`, found no more."""
+
+    def ages(self, prefix: str) -> Iterator[tuple[str, float, int]]:
+        """Name, seconds since it was written and bytes of everything under the prefix, leftovers of killed writers
+        and emptied objects included."""
+
+    def delete(self, name: str) -> None:
+        """Remove an object for good; only a person's clean-up asks for it."""
 
     def check_writable(self) -> None:
         """Raise `UserError` now rather than after an hour of work."""
@@ -87,12 +99,27 @@ class FolderStore:
                 yield path.relative_to(self.folder).as_posix()
 
     def set_aside(self, name: str) -> None:
-        target = self.folder / "aside" / f"{name.replace('/', '-')}-{secrets.token_hex(4)}"
+        target = self.folder / ASIDE / f"{name.replace('/', '-')}-{secrets.token_hex(4)}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.rename(self.folder / name, target)
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise storage_error(error, self.folder) from None
+
+    def ages(self, prefix: str) -> Iterator[tuple[str, float, int]]:
+        now = time.time()
+        for path in sorted((self.folder / prefix).rglob("*")):
+            try:
+                if path.is_file():
+                    yield path.relative_to(self.folder).as_posix(), now - path.stat().st_mtime, path.stat().st_size
+            except OSError:
+                continue  # gone meanwhile
+
+    def delete(self, name: str) -> None:
+        try:
+            (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self.folder) from None
 
@@ -103,14 +130,20 @@ class FolderStore:
 
 
 def open_store(uri: str) -> Store:
-    """The store of a URI: a folder's path or `file://`. Nothing is made or touched yet."""
+    """The store of a URI: a folder's path, `file://` or `s3://bucket/folder`. Nothing is made or touched yet."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return FolderStore(Path(uri).expanduser())
     if scheme == "file" and rest.startswith("/"):
         return FolderStore(Path(rest))
+    if scheme == "s3":
+        from cluster.s3 import S3Store
+
+        return S3Store(uri)
     raise UsageError(
-        got=f"--store of the kind {scheme}://", expected="a folder or file:///folder", fix="give a folder's path"
+        got=f"--store of the kind {scheme}://",
+        expected="a folder, file:///folder or s3://bucket/folder",
+        fix="give a folder's path, or a bucket",
     )
 
 

@@ -25,6 +25,10 @@ SYNTHETIC_ROOT = Path("runs/synthetic")
 """Where the synthetic database is, and is made when a job finds none there."""
 
 
+STORE = "runs/store"
+"""Where results are kept when no store is named."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions:
     """Options of every job that works on a database."""
@@ -41,8 +45,8 @@ class BenchmarkOptions:
     """Every setting of the recipe."""
     seed: int = 0
     """Seed of the training; preparation has none."""
-    store: str = "runs/store"
-    """Folder of the cache (or file:///folder). What is there is not computed again."""
+    store: str = STORE
+    """Where results are kept: a folder, or s3://bucket/folder. What is there is not computed again."""
     workers: int = 0
     """Training workers. 0: one a GPU, or one a CPU."""
     allow_incomplete: bool = False

@@ -4,8 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cluster.seaweed import Server
 
 os.environ.pop("RAY_ADDRESS", None)
 os.environ.update(
@@ -21,8 +25,8 @@ os.environ.update(
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """A session that jobs in this process join, as they would join a cluster."""
+def ray_cluster(s3_server: "Server") -> Iterator[None]:
+    """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
     import ray
 
     ray.init(
@@ -46,6 +50,19 @@ def whole_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for layout in RELEASES:
         write_lookalike(root / layout, layout=layout)
     return root
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
+    """A real S3 server with the bucket `aman`; boto3's variables lead to it."""
+    from cluster.s3 import client
+    from cluster.seaweed import running
+
+    with running(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        client().create_bucket(Bucket="aman")
+        yield server
 
 
 @pytest.fixture(autouse=True)

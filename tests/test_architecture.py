@@ -1,5 +1,6 @@
 """The promises about structure: what importing pulls in, how fast help answers, what options there are."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -20,7 +21,15 @@ OPTIONS = {
     "check_database": "database images json protocol root",
     "score": "against epochs fingerprint json printed protocol root",
     "protocols": "json root",
+    "cache": "delete json store",
 }
+
+
+@functools.cache
+def help_of(program: str) -> str:
+    """What a job says of itself."""
+    command = [sys.executable, program, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
 def modules_after(statement: str) -> set[str]:
@@ -70,9 +79,7 @@ def test_help_needs_neither_torch_nor_ray_nor_mlflow(job: str) -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_the_options_of_a_job_are_these(job: str) -> None:
-    shown = subprocess.run(
-        [sys.executable, f"jobs/{job}.py", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout
+    shown = help_of(f"jobs/{job}.py")
     found = set(re.findall(r"^│ --([a-z0-9-]+)", shown, flags=re.MULTILINE))
     assert found == set(OPTIONS[job].split())
 
@@ -84,9 +91,7 @@ def test_every_command_in_the_readme_is_there() -> None:
     assert targets and targets <= known
     for line in re.findall(r"python ((?:jobs|bench)/\w+\.py[^`\n]*)", text):
         assert (ROOT / line.split()[0]).is_file(), line
-        shown = subprocess.run(
-            [sys.executable, line.split()[0], "--help"], capture_output=True, text=True, check=True, cwd=ROOT
-        ).stdout
+        shown = help_of(line.split()[0])
         for option in re.findall(r"--[a-z0-9-]+", line):
             assert option in shown, (line, option)
 

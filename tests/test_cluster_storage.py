@@ -1,14 +1,24 @@
-"""The store and the cache: whole or absent, first writer wins, damage is noticed."""
+"""The contract of stores, on a folder and on a real S3 server, and the cache over both: whole or absent, first writer
+wins, damage is noticed."""
 
 import errno
 import hashlib
+import itertools
 import os
+import pickle
 import random
+import re
+import secrets
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,49 +27,71 @@ import pytest
 from aman.errors import DataError, UsageError
 from cluster.cache import Cache, content_key
 from cluster.containers import pack_features, pack_images, unpack_features, unpack_images
-from cluster.storage import FolderStore, open_store
+from cluster.s3 import S3Store, _client, client
+from cluster.seaweed import Server
+from cluster.storage import FolderStore, Store, open_store
+from cluster.upkeep import removable, status, verify
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind."""
+    if request.param == "folder":
+        return FolderStore(tmp_path / "store")
+    request.getfixturevalue("s3_server")
+    return S3Store(f"s3://aman/{secrets.token_hex(6)}")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path / "store")
-
-
-@pytest.fixture
-def cache(store: FolderStore) -> Cache:
+def cache(store: Store) -> Cache:
     return Cache(store)
 
 
-def blobs(store: FolderStore) -> list[Path]:
-    return [store.folder / name for name in store.names("blobs")]
+def replace(store: Store, name: str, content: bytes | None) -> None:
+    """Damage or remove an object behind the store's back."""
+    if isinstance(store, FolderStore):
+        path = store.folder / name
+        path.write_bytes(content) if content is not None else path.unlink()
+        return
+    assert isinstance(store, S3Store)
+    place = {"Bucket": store.bucket, "Key": store.prefix + name}
+    if content is None:
+        _client(os.getpid()).delete_object(**place)
+    else:
+        _client(os.getpid()).put_object(**place, Body=content)
 
 
-def test_what_is_put_can_be_got_by_a_store_opened_from_the_uri(store: FolderStore) -> None:
+def blobs(store: Store) -> list[str]:
+    return list(store.names("blobs"))
+
+
+def test_what_is_put_can_be_got_by_a_store_opened_from_the_uri(store: Store) -> None:
     assert store.put("a/b", b"content")
     assert open_store(store.uri).get("a/b") == b"content"
-    assert open_store(str(store.folder)).size("a/b") == 7
+    assert open_store(store.uri).size("a/b") == 7
 
 
-def test_what_is_absent_is_none(store: FolderStore) -> None:
+def test_what_is_absent_is_none(store: Store) -> None:
     assert store.get("a/b") is None
     assert store.size("a/b") is None
     assert list(store.names("a")) == []
 
 
-def test_the_first_writer_of_a_name_wins(store: FolderStore) -> None:
+def test_the_first_writer_of_a_name_wins(store: Store) -> None:
     assert store.put("name", b"first")
     assert not store.put("name", b"second")
     assert store.get("name") == b"first"
 
 
-def test_of_sixteen_writers_at_once_exactly_one_wins(store: FolderStore) -> None:
+def test_of_sixteen_writers_at_once_exactly_one_wins(store: Store) -> None:
     with ThreadPoolExecutor(16) as pool:
         won = list(pool.map(lambda i: store.put("name", str(i).encode()), range(16)))
     assert won.count(True) == 1
     assert store.get("name") == str(won.index(True)).encode()
 
 
-def test_nothing_partial_is_left_or_listed(store: FolderStore) -> None:
+def test_nothing_partial_is_left_or_listed(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
     store.put("a/one", b"1")
     store.put("a/one", b"2")
     (store.folder / "a" / ".partial-1-2").write_bytes(b"torn")
@@ -96,9 +128,8 @@ def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> Non
         FolderStore(tmp_path / "file" / "store").check_writable()
 
 
-def test_a_full_disk_is_a_data_error_and_leaves_nothing_behind(
-    store: FolderStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_a_data_error_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path)
     store.put("before", b"whole")
 
     def full(descriptor: int) -> None:
@@ -126,14 +157,14 @@ def test_a_published_result_is_read_back(cache: Cache) -> None:
     assert cache.read("folds", "ab" * 32) is None
 
 
-def test_every_flipped_bit_is_noticed_set_aside_and_can_be_made_anew(cache: Cache, store: FolderStore) -> None:
+def test_every_flipped_bit_is_noticed_set_aside_and_can_be_made_anew(cache: Cache, store: Store) -> None:
     content = bytes(range(64))
     for position in range(0, 64, 7):
         cache.publish("kind", "key", content)
         (blob,) = blobs(store)
         damaged = bytearray(content)
         damaged[position] ^= 1 << (position % 8)
-        blob.write_bytes(damaged)
+        replace(store, blob, bytes(damaged))
         assert cache.read("kind", "key") is None
         assert not cache.has("kind", "key")
     cache.publish("kind", "key", content)
@@ -141,19 +172,19 @@ def test_every_flipped_bit_is_noticed_set_aside_and_can_be_made_anew(cache: Cach
     assert len(list(store.names("aside"))) == 2 * len(range(0, 64, 7))
 
 
-def test_a_blob_cut_off_is_replaced_by_the_next_publication(cache: Cache, store: FolderStore) -> None:
+def test_a_blob_cut_off_is_replaced_by_the_next_publication(cache: Cache, store: Store) -> None:
     cache.publish("kind", "key", b"content")
-    blobs(store)[0].write_bytes(b"con")
+    replace(store, blobs(store)[0], b"con")
     assert not cache.has("kind", "key")
     cache.publish("kind", "key", b"content")
     assert cache.read("kind", "key") == b"content"
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"digest": "../../x", "size": 1}', b"\xff\x00"])
-def test_a_damaged_ref_is_a_miss_and_can_be_made_anew(cache: Cache, store: FolderStore, damage: bytes) -> None:
+def test_a_damaged_ref_is_a_miss_and_can_be_made_anew(cache: Cache, store: Store, damage: bytes) -> None:
     cache.publish("kind", "key", b"content")
     (ref,) = store.names("refs")
-    (store.folder / ref).write_bytes(damage)
+    replace(store, ref, damage)
     assert cache.read("kind", "key") is None
     cache.publish("kind", "key", b"content")
     assert cache.read("kind", "key") == b"content"
@@ -165,16 +196,16 @@ def test_two_producers_of_a_key_agree_on_the_first(cache: Cache) -> None:
     assert cache.read("kind", "key") == b"one"
 
 
-def test_objects_lost_at_random_are_misses_and_never_wrong(cache: Cache, store: FolderStore) -> None:
+def test_objects_lost_at_random_are_misses_and_never_wrong(cache: Cache, store: Store) -> None:
     draw = random.Random(0)
-    wanted = {f"{number:064x}": os.urandom(50) for number in range(40)}
-    for _ in range(5):
+    wanted = {f"{number:064x}": os.urandom(50) for number in range(16)}
+    for _ in range(4):
         for key, content in wanted.items():
             cache.publish("kind", key, content)
-        for name in draw.sample([*store.names("refs"), *store.names("blobs")], 30):
-            (store.folder / name).unlink()
+        for name in draw.sample([*store.names("refs"), *store.names("blobs")], 12):
+            replace(store, name, None)
         read = {key: cache.read("kind", key) for key in wanted}
-        assert 0 < sum(content is None for content in read.values()) < 40
+        assert 0 < sum(content is None for content in read.values()) < 16
         assert all(content in (None, wanted[key]) for key, content in read.items())
 
 
@@ -204,3 +235,221 @@ def test_a_chunk_that_unpacks_to_another_size_is_refused() -> None:
     tensors["0/0"] = np.frombuffer(bomb, dtype=np.uint8)
     with pytest.raises(ValueError, match="declared size"):
         unpack_images(save(tensors), [0], [0])
+
+
+# S3 alone
+
+
+def test_a_store_that_travels_carries_no_secret(s3_server: Server) -> None:
+    store = S3Store("s3://aman/travels")
+    store.put("a", b"content")
+    packed = pickle.dumps(store)
+    for secret in ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"):
+        assert s3_server.environment[secret].encode() not in packed
+    assert pickle.loads(packed).get("a") == b"content"
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [("s3://", "no bucket"), ("s3://b/x?color=red", "option color"), ("s3://key:secret@b/x", "credential")],
+)
+def test_a_uri_that_is_none_is_refused_without_repeating_a_secret(uri: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        open_store(uri)
+    assert "secret" not in str(caught.value)
+
+
+def test_wrong_credentials_a_missing_bucket_and_a_wrong_endpoint_are_one_sentence(
+    s3_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="NoSuchBucket"):
+        open_store("s3://nobody/x").check_writable()
+    for name, value, said in (
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "SignatureDoesNotMatch"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "EndpointConnectionError"),
+    ):
+        monkeypatch.setenv(name, value)
+        _client.cache_clear()
+        with pytest.raises(UsageError, match=said) as caught:
+            open_store("s3://aman/x").check_writable()
+        assert s3_server.environment["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+        monkeypatch.undo()
+        _client.cache_clear()
+
+
+class Relay:
+    """A proxy before the server that does something wrong once: `fault(request) -> reply or None` sees each reply."""
+
+    def __init__(self, port: int, fault: Callable[[bytes, bytes], bytes | None]) -> None:
+        self.port, self.fault, self.faults = port, fault, 0
+        relay = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                while request := read_message(self.request):
+                    with socket.create_connection(("127.0.0.1", relay.port)) as server:
+                        server.sendall(request.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1))
+                        reply = b"".join(iter(lambda: server.recv(1 << 16), b""))
+                    wrong = relay.fault(request, reply)
+                    if wrong is not None:
+                        relay.faults += 1
+                    self.request.sendall(reply if wrong is None else wrong)
+                    return
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+def read_message(connection: socket.socket) -> bytes:
+    """One HTTP request, head and body, answering an `Expect: 100-continue`."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(1 << 16)
+        if not more:
+            return b""
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    if b"100-continue" in head.lower():
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"expect:"))
+    length = re.search(rb"content-length: *(\d+)", head.lower())
+    while length and len(body) < int(length.group(1)):
+        body += connection.recv(1 << 16)
+    return head + b"\r\n\r\n" + body
+
+
+@contextmanager
+def relayed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, fault: Callable[[bytes, bytes], bytes | None]
+) -> Iterator[Relay]:
+    relay = Relay(server.port, fault)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", relay.url)
+    _client.cache_clear()
+    try:
+        yield relay
+    finally:
+        relay.server.shutdown()
+        relay.server.server_close()
+        monkeypatch.undo()
+        _client.cache_clear()
+
+
+def test_a_body_cut_off_or_flipped_on_its_way_is_asked_for_again(
+    s3_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(50_000)
+    S3Store("s3://aman/wire").put("object", content)
+    count = itertools.count()
+
+    def fault(request: bytes, reply: bytes) -> bytes | None:
+        if not request.startswith(b"GET") or next(count) > 3:
+            return None
+        return reply[:-1000] if next(count) % 4 else reply[:-1] + bytes([reply[-1] ^ 1])
+
+    with relayed(s3_server, monkeypatch, fault) as relay:
+        assert S3Store("s3://aman/wire").get("object") == content
+        assert relay.faults >= 2
+
+
+def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = iter([True])
+
+    def fault(request: bytes, reply: bytes) -> bytes | None:
+        return b"" if request.startswith(b"PUT") and next(lost, False) else None
+
+    with relayed(s3_server, monkeypatch, fault) as relay:
+        assert S3Store("s3://aman/lost").put("object", b"content")
+        assert relay.faults == 1
+    assert not S3Store("s3://aman/lost").put("object", b"other")
+    assert S3Store("s3://aman/lost").get("object") == b"content"
+
+
+def test_a_server_killed_and_started_again_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cluster import seaweed
+
+    server = seaweed.start(tmp_path)
+    keys = {name: server.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    _client.cache_clear()
+    try:
+        client().create_bucket(Bucket="aman")
+        store, written = S3Store("s3://aman/killed"), {}
+
+        def write() -> None:
+            for number in range(60):
+                content = os.urandom(20_000)
+                assert store.put(f"o/{number}", content)
+                written[f"o/{number}"] = content
+
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write)
+            while len(written) < 15:
+                time.sleep(0.01)
+            seaweed.stop(server, signal.SIGKILL)
+            server = seaweed.start(tmp_path, keys, server.port)
+            writing.result(timeout=120)
+        assert len(written) == 60
+        assert {name: store.get(name) for name in written} == written
+    finally:
+        seaweed.stop(server)
+        monkeypatch.undo()
+        _client.cache_clear()
+
+
+# Upkeep
+
+
+def test_clean_finds_leftovers_and_never_what_a_result_leads_to(cache: Cache, store: Store) -> None:
+    for number in range(4):
+        cache.publish("kind", f"{number:064x}", f"content {number}".encode())
+    store.put(f"blobs/00/{'0' * 64}", b"nobody's")
+    replace(store, blobs(store)[1], b"damaged")
+    for number in range(4):
+        cache.read("kind", f"{number:064x}")
+    assert list(removable(store)) == []  # all of it is young
+    names = {name for name, _, _ in removable(store, grace=-1)}
+    assert f"blobs/00/{'0' * 64}" in names and sum(name.startswith("aside/") for name in names) >= 1
+    for name in names:
+        store.delete(name)
+    found = [cache.read("kind", f"{number:064x}") for number in range(4)]
+    assert sum(content is None for content in found) <= 1
+    assert [name for name, _, _ in removable(store, grace=-1) if name.startswith("blobs/00")] == []
+
+
+def test_verify_reads_everything_and_sets_damage_aside(cache: Cache, store: Store) -> None:
+    for number in range(5):
+        cache.publish("kind", f"{number:064x}", f"content {number}".encode())
+    replace(store, blobs(store)[2], b"damaged")
+    said: list[str] = []
+    assert verify(store, said.append) == (4, 1)
+    assert len(said) == 1 and status(store).aside == 1
+    assert status(store).results == {"kind": 5} and status(store).blobs == 4
+    assert verify(store, said.append) == (4, 0)
+
+
+def test_preparation_into_a_folder_and_into_s3_gives_the_same_digests(s3_server: Server, tmp_path: Path) -> None:
+    from small import small_database
+
+    from aman.recipe import RECIPES, variant
+    from cluster.benchmark import Request, make_plan
+    from cluster.preparation import prepare_clip
+
+    tiny = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2}
+    recipe = variant(RECIPES["quick"], frozen="layer1", **tiny)
+    root = small_database(tmp_path / "release", 2, 2)
+    found = []
+    for uri in (str(tmp_path / "store"), "s3://aman/prepared"):
+        plan = make_plan(Request(database="synthetic", root=root, recipe=recipe, store=uri))
+        for clip in plan.clips_to_prepare():
+            prepare_clip(clip, recipe.preparation, plan.cache)
+        assert not plan.clips_to_prepare()
+        found.append(sorted(name for name in plan.store.names("") if name.startswith(("blobs", "refs"))))
+    assert found[0] == found[1] and len(found[0]) == 16

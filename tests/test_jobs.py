@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from small import samm_row, small_database, small_samm, small_smic
 
-from jobs import check_database, loso, score, synthesize
+from jobs import cache, check_database, loso, score, synthesize
 from jobs.command_line import run_job
 
 ROOT = Path(__file__).parents[1]
@@ -286,17 +286,20 @@ def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
     assert many - few < 0.05 * (large - small)
 
 
-def test_the_composite_of_three_databases_runs_end_to_end_and_is_stamped_incomplete(
+def test_the_composite_of_three_databases_runs_end_to_end_on_s3_and_is_stamped_incomplete(
     ray_cluster: None, call: Callable[..., tuple[int, str]], here: Path
 ) -> None:
     small_database(here / "release" / "c2", subjects=2, clips_per_subject=3, release=False)
     small_samm(here / "release" / "samm", *(samm_row("006", f"006_1_{i}") for i in range(2)))
     small_smic(here / "release" / "smic", "s3/micro/positive/s3_po_01", "s3/micro/surprise/s3_sur_01")
     wanted = ["--database", "megc2019", "--root", "release", "--recipe", "quick", "--json", "result.json"]
-    code, text = call(*wanted, *SETTINGS)
+    code, text = call(*wanted, *SETTINGS, "--store", "s3://aman/jobs")
     assert code == 0, text
     result = json.loads((here / "result.json").read_text())
     assert (result["protocol"], result["clips"], result["folds"]) == ("megc2019", 9, 4)
+    assert not (here / "runs" / "store").exists()
+    code, text = call("status", "--store", "s3://aman/jobs", job=cache)
+    assert code == 0 and "features: 9 results" in text and "folds: 4 results" in text
     assert result["incomplete"] and "433 clips of the protocol missing" in text
     table = pd.read_csv(result["predictions"])
     assert set(table["subject"]) == {"casme2/01", "casme2/02", "samm/006", "smic/s3"}

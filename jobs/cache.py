@@ -1,0 +1,71 @@
+"""Look after a store: what is in it, whether it is whole, what can be thrown away.
+
+Laptop: `python jobs/cache.py status`, `verify` or `clean`; a cluster's with `--store s3://bucket/cache`. `clean` says
+what it would remove; `--delete` removes it. It never removes what a result leads to, nor what is younger than a day, so
+it may run beside a job. Time: a second for a thousand objects; `verify` reads every byte.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from aman.errors import DataError, UsageError
+from jobs.command_line import DONE, STORE, run_job, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of cache."""
+
+    verb: Annotated[Literal["status", "verify", "clean"], tyro.conf.Positional] = "status"
+    """status counts, verify reads everything and sets damaged objects aside, clean lists what no run can use."""
+    store: str = STORE
+    """Folder, file:///folder or s3://bucket/folder."""
+    delete: bool = False
+    """With clean: remove what it lists."""
+    json: Path | None = None
+    """File for the result as JSON."""
+
+
+def main(options: Options) -> int:
+    """Do what the verb says."""
+    from aman.tables import write_json
+    from cluster.storage import open_store
+    from cluster.upkeep import removable, status, verify
+
+    if options.delete and options.verb != "clean":
+        raise UsageError(got=f"--delete with {options.verb}", expected="clean", fix="leave --delete out")
+    store = open_store(options.store)
+    found = status(store)
+    if not found.blobs and not found.results and not found.aside:
+        raise UsageError(
+            got=f"--store {options.store}, which is empty", expected="a store of this project", fix="check it"
+        )
+    damaged, result = 0, asdict(found)
+    if options.verb == "status":
+        for kind, count in found.results.items():
+            say(f"{kind}: {count} results")
+        say(f"{found.blobs} blobs, {found.size / 1e6:.1f} MB; {found.aside} set aside")
+    elif options.verb == "verify":
+        sound, damaged = verify(store, say)
+        result |= {"sound": sound, "damaged": damaged}
+        say(f"{sound} blobs are what was written, {damaged} were not; the next run makes those anew")
+    else:
+        names = list(removable(store))
+        for name, size, why in names:
+            say(f"{'removed' if options.delete else 'would remove'} {name} ({size} bytes): {why}")
+            if options.delete:
+                store.delete(name)
+        result |= {"removable": [name for name, _, _ in names], "deleted": options.delete}
+        say(f"{len(names)} objects, {sum(size for _, size, _ in names) / 1e6:.1f} MB")
+        if names and not options.delete:
+            say("Next: the same command with --delete")
+    if options.json:
+        write_json(options.json, result)
+    return DataError.code if damaged else DONE
+
+
+if __name__ == "__main__":
+    run_job(Options, main, __doc__)
