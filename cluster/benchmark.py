@@ -20,8 +20,19 @@ from aman.tim import sample, sampled_frames
 from aman.training import FoldResult, FoldTask
 from cluster.cache import Cache, content_key
 from cluster.folds import FoldSpec, fold_key, read_result, train_folds
-from cluster.preparation import ClipPlan, Inputs, Prepared, absolute, inputs, minutes, missing, plan_clips, prepare
-from cluster.session import ray_session
+from cluster.preparation import (
+    ClipPlan,
+    Inputs,
+    Prepared,
+    Report,
+    absolute,
+    inputs,
+    minutes,
+    missing,
+    plan_clips,
+    prepare,
+)
+from cluster.session import Slots, ray_session
 from cluster.storage import Store, open_store
 
 REPAIRS = 3
@@ -72,8 +83,10 @@ class Plan:
 
     def clips_to_prepare(self) -> list[ClipPlan]:
         """Clips that the missing folds need and the cache lacks; none where no fold is missing."""
-        if not self.folds_to_train():
-            return []
+        return self.clips_without_features() if self.folds_to_train() else []
+
+    def clips_without_features(self) -> list[ClipPlan]:
+        """Clips that the cache lacks."""
         return missing(list(self.clips.values()), self.request.recipe.preparation, self.cache)
 
     def incomplete(self) -> str:
@@ -199,11 +212,8 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
             for _ in range(REPAIRS):
                 clips = plan.clips_to_prepare()
                 if clips:
-                    preparation, store_uri = plan.request.recipe.preparation, plan.store.uri
-                    share = slots.gpus / slots.cpus if gpus else 0
-                    report = prepare(clips, preparation, store_uri, slots=slots.cpus, gpus_per_clip=share, say=say)
+                    report = _prepare(plan, clips, slots, say)
                     computed_clips += report.computed
-                    say(f"prepared {report.computed} clips: {report.magnified} images magnified")
                     if report.failed:
                         drop(plan, report.failed)
                 todo = plan.folds_to_train()
@@ -220,6 +230,24 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
                 )
     say(f"{len(plan.finished) - already} folds trained, {already} were done, {minutes(perf_counter() - begun)}")
     return _outcome(plan, computed_clips, len(plan.finished) - already, failed_folds)
+
+
+def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
+    """Prepare every clip of the plan that the cache lacks and train nothing; clips that failed are in the report."""
+    plan.store.check_writable()
+    clips = plan.clips_without_features()
+    if not clips:
+        return Report()
+    with ray_session(plan.request.workers) as slots:
+        return _prepare(plan, clips, slots, say)
+
+
+def _prepare(plan: Plan, clips: list[ClipPlan], slots: Slots, say: Callable[[str], None]) -> Report:
+    share = slots.gpus / slots.cpus if slots.gpus else 0
+    preparation = plan.request.recipe.preparation
+    report = prepare(clips, preparation, plan.store.uri, slots=slots.cpus, gpus_per_clip=share, say=say)
+    say(f"prepared {report.computed} clips: {report.magnified} images magnified")
+    return report
 
 
 def _train(

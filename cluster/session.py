@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aman.errors import UsageError
+
 SETTINGS = {
     "RAY_AUTH_MODE": "disabled",  # one user's session on the loopback address; a cluster sets `token` in its own file
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,7 +53,15 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == "local":
             quiet |= {"num_cpus": max(workers, os.cpu_count() or 1), "_node_ip_address": LOOPBACK}
-        ray.init(address=address, **quiet)
+        try:
+            ray.init(address=address, **quiet)
+        except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(
+                got=f"a Ray session at {address!r} that does not start ({why})",
+                expected="a machine with time and memory for one, or a cluster that answers at RAY_ADDRESS",
+                fix="run the same command when the machine is less busy, or check RAY_ADDRESS",
+            ) from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         total = ray.cluster_resources()

@@ -21,6 +21,9 @@ OPTIONS = {
     "check_database": "database images json protocol root",
     "score": "against epochs fingerprint json printed protocol root",
     "protocols": "json root",
+    "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
+    grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser plan protocol rate recipe root
+    sampling seed store trunk weight-decay workers""",
     "cache": "delete json store",
 }
 
