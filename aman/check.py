@@ -1,11 +1,12 @@
 """A release against a protocol: how many clips a run would have, and everything that is wrong, clip by clip."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from aman.databases.folders import existing_folder, relative
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.errors import DataError
 from aman.protocols import Edition, Protocol, Selection, select
@@ -58,7 +59,7 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
     problems += _differences(selection, listed)
     reasons = [selection.shortfall] if selection.shortfall else []
     lost = len({problem.clip_id for problem in selection.unusable})
-    if lost:
+    if lost and not reasons:
         reasons.append(f"{lost} clips cannot be used")
     return Check(
         protocol=selection.protocol,
@@ -95,24 +96,22 @@ def _differences(selection: Selection, listed: tuple[Path, dict[str, str]] | Non
     return problems
 
 
-def check_images(index: Index, progress: Callable[[int, int], None] = lambda done, total: None) -> Index:
+def check_images(index: Index, root: Path) -> Index:
     """The index without clips that have an unreadable image or frames of several sizes, each with its problem.
 
-    Every frame is decoded; `progress` is called with clips done and clips in all.
+    Every frame is decoded. Files are named as they lie below `root`.
     """
     good: list[Clip] = []
     problems = list(index.problems)
     with ThreadPoolExecutor(READING_THREADS) as pool:
-        for done, (clip, found) in enumerate(zip(index.clips, pool.map(bad_images, index.clips), strict=True), start=1):
+        found_by_clip = pool.map(lambda clip: bad_images(clip, root), index.clips)
+        for clip, found in zip(index.clips, found_by_clip, strict=True):
             problems += found
             good += [] if found else [clip]
-            progress(done, len(index.clips))
-    return Index(
-        database=index.database, clips=tuple(good), problems=tuple(problems), expected_clips=index.expected_clips
-    )
+    return replace(index, clips=tuple(good), problems=tuple(problems))
 
 
-def bad_images(clip: Clip) -> Sequence[Problem]:
+def bad_images(clip: Clip, root: Path) -> Sequence[Problem]:
     """A problem for each frame that cannot be read or has another size than the onset."""
     from aman.frames import decode, read_bytes
 
@@ -124,11 +123,11 @@ def bad_images(clip: Clip) -> Sequence[Problem]:
             size = size or shape
             what = f"{shape[1]}x{shape[0]} pixels, unlike the {size[1]}x{size[0]} of the onset" if shape != size else ""
         except DataError as error:
-            what = error.got
+            what = error.got.replace(f"{path}, ", "")
         if what:
             problems.append(
                 unusable(
-                    file=str(path),
+                    file=relative(path, existing_folder(root.parent if root.is_file() else root, "check --root")),
                     row=clip.row,
                     what=what,
                     fix="unpack the clip again",

@@ -45,7 +45,8 @@ class Predictions:
         """How clips, folds and classes differ from the protocol's nearest edition, in words; empty where they do not,
         None where the protocol has no published size."""
         found = Counter(self.table["label"])
-        edition = nearest_edition(self.protocol, found)
+        labels = dict(zip(self.table["clip"], self.table["label"], strict=True))
+        edition = nearest_edition(self.protocol, found, labels)
         if not edition:
             return None
         folds = self.table["subject"].nunique()
@@ -82,7 +83,7 @@ class ReleaseCheck:
             said.append(f"{len(self.unknown)} clips that do not count in the release ({named})")
         if self.otherwise:
             named = _first([f"{clip}: {why}" for clip, why in self.otherwise.items()])
-            said.append(f"{len(self.otherwise)} clips labelled otherwise in the release ({named})")
+            said.append(f"{len(self.otherwise)} clips with another label or subject in the release ({named})")
         return [*said, f"the release on disk: {self.shortfall}"] if self.shortfall else said
 
 
@@ -118,12 +119,17 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
     seen: dict[tuple[str, int], int] = {}
     facts: dict[str, tuple[int, str, str]] = {}
     spellings: dict[str, str] = {}
+    letters: dict[str, str] = {}
     table = []
     for number, row in rows:
         where = f"{path.name}, row {number}"
         clip, subject = (_with_prefix(where, column, row[column], protocol) for column in ("clip", "subject"))
         if clip.partition("/")[0] != subject.partition("/")[0] and len(protocol.labels) > 1:
             raise _wrong(where, f"clip {clip!r} of subject {subject!r}", "both of one database", "correct the row")
+        of = re.fullmatch(r"(?:sub|s)?0*([0-9]+)", clip.split("/")[1]) if clip.count("/") > 1 else None
+        whose = re.search(r"([0-9]+)$", subject)
+        if of and whose and int(of.group(1)) != int(whose.group(1)):
+            raise _wrong(where, f"clip {clip!r} with subject {subject!r}", "the subject of the clip", "correct the row")
         label, said = (_class(where, column, row[column], clip, protocol) for column in ("label", "prediction"))
         epoch = _epoch(where, row.get("epoch", "0"))
         earlier = seen.setdefault((clip, epoch), number)
@@ -139,6 +145,9 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
         if spelled != subject:
             fix = "write a person in one way: two ids are two folds"
             raise _wrong(where, f"subject {subject!r} beside {spelled!r}", "one id a person", fix)
+        named = letters.setdefault(clip.lower(), clip)
+        if named != clip:
+            raise _wrong(where, f"clip {clip!r} beside {named!r}", "one spelling a clip", "write it in one way")
         table.append((clip, subject, label, said, epoch))
     frame = pd.DataFrame(table, columns=[*COLUMNS, "epoch"]).sort_values(["clip", "epoch"], ignore_index=True)
     for epoch in sorted({epoch for _, epoch in seen}):
@@ -177,7 +186,8 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             raise _wrong(where, f"{odd[0]} {_shown(row[odd[0]])}", "text of one line", "remove what cannot be printed")
         empty = [name for name in wanted if not row.get(name)]
         if empty:
-            raise _wrong(where, f"no {empty[0]}", f"{', '.join(wanted)} in every row", "fill the cell, or drop the row")
+            fix = "fill the cell: a clip that is left out makes the table incomplete"
+            raise _wrong(where, f"no {empty[0]}", f"{', '.join(wanted)} in every row", fix)
         rows.append((number, row))
     if not rows:
         raise _wrong(path.name, "a header and no row", "a row for every clip", "name the file that was written whole")
@@ -231,9 +241,9 @@ def _class(where: str, column: str, value: str, clip: str, protocol: Protocol) -
         if value.lower() == name.lower():
             return name
     meant = protocol.class_of(clip.partition("/")[0], value.lower())
-    fix = (
-        f"write {meant}, the protocol's class for it" if meant else f"correct it, or drop what {protocol.name} excludes"
-    )
+    fix = f"correct it, or drop the clip where {protocol.name} excludes its label"
+    if meant or column == "prediction":
+        fix = f"write {meant}, the protocol's class for it" if meant else "write the class that was predicted"
     raise _wrong(where, f"{column} {_shown(value)}", f"one of {', '.join(protocol.classes)}", fix)
 
 

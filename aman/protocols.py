@@ -17,6 +17,8 @@ class Edition:
     counts: Mapping[str, int]
     """Clips of each class."""
     folds: int
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """Labels of clips by which this edition is told from the others."""
 
     @property
     def clips(self) -> int:
@@ -48,6 +50,9 @@ class Protocol:
 _FIVE = ("happiness", "disgust", "repression", "surprise", "others")
 _THREE = ("negative", "positive", "surprise")
 _SAMM = ("anger", "other", "happiness", "surprise", "contempt")
+_RELABELLED = ("casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03")
+"""Sadness in CASME II's sheet of 2014, surprise in that of 2019."""
+_IN_2014, _IN_2019 = dict.fromkeys(_RELABELLED, "sadness"), dict.fromkeys(_RELABELLED, "surprise")
 _NO_LIST = "not in the official list"
 
 
@@ -75,8 +80,8 @@ PROTOCOLS: dict[str, Protocol] = {
             classes=_FIVE,
             labels={"casme2": _same(*_FIVE)},
             editions=(
-                Edition(name="sheet of 2014", counts=_counts(_FIVE, 32, 63, 27, 25, 99), folds=26),
-                Edition(name="sheet of 2019", counts=_counts(_FIVE, 32, 63, 27, 28, 99), folds=26),
+                Edition(name="sheet of 2014", counts=_counts(_FIVE, 32, 63, 27, 25, 99), folds=26, marks=_IN_2014),
+                Edition(name="sheet of 2019", counts=_counts(_FIVE, 32, 63, 27, 28, 99), folds=26, marks=_IN_2019),
             ),
             rule="labels with more than ten clips",
         ),
@@ -86,9 +91,9 @@ PROTOCOLS: dict[str, Protocol] = {
             classes=_FIVE[:4],
             labels={"casme2": _same(*_FIVE[:4])},
             editions=(
-                Edition(name="sheet of 2014", counts=_counts(_FIVE[:4], 32, 63, 27, 25), folds=24),
+                Edition(name="sheet of 2014", counts=_counts(_FIVE[:4], 32, 63, 27, 25), folds=24, marks=_IN_2014),
                 # Three clips more, all of subject 24, who has others that count: no fold more.
-                Edition(name="sheet of 2019", counts=_counts(_FIVE[:4], 32, 63, 27, 28), folds=24),
+                Edition(name="sheet of 2019", counts=_counts(_FIVE[:4], 32, 63, 27, 28), folds=24, marks=_IN_2019),
             ),
             rule="casme2-5 without others",
         ),
@@ -129,11 +134,7 @@ PROTOCOLS: dict[str, Protocol] = {
             excluded={
                 "casme2/sub04/EP12_01f": f"{_NO_LIST}; it has no apex",
                 "casme2/sub05/EP09_05f": _NO_LIST,
-                # Sadness in the sheet of 2014, which the list was made from, and surprise in that of 2019.
-                **dict.fromkeys(
-                    ("casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03"),
-                    f"{_NO_LIST}, where it is sadness",
-                ),
+                **dict.fromkeys(_RELABELLED, f"{_NO_LIST}, which was made from the sheet of 2014, where it is sadness"),
             },
             editions=(Edition(name="official list", counts=_counts(_THREE, 250, 109, 83), folds=68),),
             rule="CASME II, SAMM and SMIC-HS in three classes, the clips of the official list",
@@ -249,11 +250,16 @@ def protocol_for(database: str, name: str = "") -> Protocol:
     return PROTOCOLS[chosen]
 
 
-def nearest_edition(protocol: Protocol, counts: Mapping[str, int]) -> Edition | None:
-    """The edition whose class counts differ least from these; None where the protocol has none."""
+def nearest_edition(
+    protocol: Protocol, counts: Mapping[str, int], labels: Mapping[str, str] | None = None
+) -> Edition | None:
+    """The edition that clips with these labels are of; where none of its marks is among them, the one whose class
+    counts differ least. None where the protocol has no edition."""
+    known = labels or {}
 
-    def difference(edition: Edition) -> int:
-        return sum(abs(count - counts.get(name, 0)) for name, count in edition.counts.items())
+    def difference(edition: Edition) -> tuple[int, int]:
+        agreeing = sum(known.get(clip) == label for clip, label in edition.marks.items())
+        return -agreeing, sum(abs(count - counts.get(name, 0)) for name, count in edition.counts.items())
 
     return min(protocol.editions, key=difference, default=None)
 
@@ -268,7 +274,8 @@ def with_classes(protocol: Protocol, labels: Iterable[str]) -> Protocol:
 
 def select(index: Index, protocol: Protocol) -> Selection:
     """The clips of the index that count; `DataError` where no benchmark can be made of them."""
-    protocol = with_classes(protocol, (clip.label for clip in index))
+    lost_labels = (problem.label for problem in index.problems if problem.clip_id and problem.label)
+    protocol = with_classes(protocol, (*(clip.label for clip in index), *lost_labels))
     clips: list[Clip] = []
     excluded = {}
     for clip in index:
@@ -289,7 +296,9 @@ def select(index: Index, protocol: Protocol) -> Selection:
     # Clips that cannot be used count here: without three of them, one edition could pass for another.
     annotated = [(clip.database, clip.label) for clip in clips]
     annotated += [(str(p.clip_id).partition("/")[0], p.label) for p in lost if p.label]
-    edition = nearest_edition(protocol, Counter(str(protocol.class_of(*one)) for one in annotated))
+    labels = {clip.clip_id: clip.label for clip in index}
+    labels |= {p.clip_id: p.label for p in index.problems if p.clip_id and p.label}
+    edition = nearest_edition(protocol, Counter(str(protocol.class_of(*one)) for one in annotated), labels)
     if edition:
         expected = edition.clips
     else:

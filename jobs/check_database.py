@@ -7,6 +7,7 @@ release on two cores; `--no-images` leaves them out. Exit code 4 where a run wou
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from aman.errors import DataError
@@ -46,7 +47,7 @@ def main(options: Options) -> int:
     listed = official_list(root) if options.database == "megc2019" else None
     if options.images:
         say(f"{len(index.clips)} clips indexed; decoding {sum(len(clip.frames) for clip in index)} images")
-        index = check_images(index)
+        index = check_images(index, root)
     found = check(index, protocol, listed)
     for problem in found.problems:
         say(f"{problem}; consequence: {problem.consequence}")
@@ -56,7 +57,8 @@ def main(options: Options) -> int:
     if found.shortfall:
         say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
         return DataError.code
-    say(f"Next: python jobs/loso.py --database {options.database} --root {root}")
+    protocol_option = f" --protocol {options.protocol}" if options.protocol else ""
+    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(str(root))}{protocol_option}")
     return DONE
 
 

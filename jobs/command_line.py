@@ -1,6 +1,8 @@
 """What all jobs share: options made from dataclasses, exit codes, one sentence for an error."""
 
 import argparse
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -109,11 +111,18 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
 def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:
     """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(parse(kind, description))
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         code = error.code
+    except BrokenPipeError:  # whoever read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = INTERRUPTED
     except KeyboardInterrupt:
         print("interrupted: what is finished stays, the same command goes on from there", file=sys.stderr, flush=True)
         code = INTERRUPTED

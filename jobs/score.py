@@ -143,7 +143,8 @@ def _text(options: Options, result: Result) -> Iterator[str]:
         same = check.fingerprint == result.given.fingerprint
         yield f"fingerprint of the release {'is equal' if same else f'differs: {check.fingerprint}'}"
     size = f"{scores.clips} clips, {scores.folds} folds"
-    stamp = {True: f"incomplete: {result.why}", False: f"complete: {size}", None: f"{size}, {UNKNOWN}"}
+    sure = "" if check else ", as published; which clips they are is checked with --root"
+    stamp = {True: f"incomplete: {result.why}", False: f"complete: {size}{sure}", None: f"{size}, {UNKNOWN}"}
     yield stamp[result.incomplete]
     notes = [stamp[True]] if result.incomplete else []
     yield score_table(scores, options.protocol, result.literature, notes, result.guessing)

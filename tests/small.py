@@ -147,7 +147,7 @@ def samm_row(subject: object = "006", name: object = "006_1_2", **changes: objec
     return [subject, name, *numbers, "Micro", "4+7", cells["label"], 1, ""]
 
 
-def small_smic(root: Path, *clips: str, frames: tuple[int, ...] = (998, 999, 1000)) -> Path:
+def small_smic(root: Path, *clips: str, frames: Sequence[int] = range(990, 1010)) -> Path:
     """SMIC with these clip folders, `s1/micro/negative/s1_ne_01`."""
     for clip in clips:
         folder = root / "HS" / clip

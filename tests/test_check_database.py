@@ -245,7 +245,7 @@ def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from aman.databases import READERS
-    from aman.databases.sheet import read_rows
+    from aman.databases.sheet import read_sheet
 
     monkeypatch.setattr(check_database, "say", lambda line: None)
     rng = random.Random(20)
@@ -279,6 +279,6 @@ def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(
         rows |= {int(row) for p in found["problems"] for row in re.findall(r"in row (\d+) too", p["what"])}
         if root.is_dir() and tree.sheet:
             columns = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Estimated Emotion")
-            for row, cells in read_rows(root / tree.sheet, columns):
+            for row, cells in read_sheet(root / tree.sheet, columns).rows:
                 assert row in rows, (number, row, cells)
     assert refused >= 5 and complete > 100

@@ -166,8 +166,8 @@ def test_rows_without_subject_or_file_name_are_no_clips(root: Path) -> None:
 def test_a_missing_frame_is_a_problem_of_its_clip(root: Path) -> None:
     (frames_of(root) / "img10.jpg").unlink()
     problem = only_problem(root)
-    assert "1 of 4 frames from onset 9 to offset 12" in problem.what
-    assert problem.file == "CASME2_RAW_selected/sub01/EP01_01"
+    assert problem.what.startswith("CASME2_RAW_selected/sub01/EP01_01: 1 of 4 frames from onset 9 to offset 12")
+    assert problem.file == "CASME2-coding-20140508.xlsx"
     assert problem.row == 2
 
 
@@ -180,7 +180,7 @@ def test_an_empty_folder_is_a_problem_of_its_clip(root: Path) -> None:
 def test_an_absent_folder_is_a_problem_of_its_clip(root: Path) -> None:
     shutil.rmtree(frames_of(root))
     problem = only_problem(root)
-    assert "has no folder" in problem.what and problem.file == "CASME2_RAW_selected/sub01/EP01_01"
+    assert problem.what == "the clip has no folder CASME2_RAW_selected/sub01/EP01_01" and problem.row == 2
 
 
 def test_a_folder_without_frames_is_a_problem_of_its_clip(root: Path) -> None:

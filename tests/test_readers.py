@@ -1,12 +1,24 @@
 """Readers of SAMM, SMIC-HS, the composite and one's own table: quirks, and what is said of what cannot be used."""
 
 import csv
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import GREY, SAMM_HEADER, samm_row, small_samm, small_smic, write_image
+from small import (
+    GREY,
+    SAMM_HEADER,
+    samm_row,
+    sheet_rows,
+    small_database,
+    small_samm,
+    small_smic,
+    write_image,
+    write_sheet,
+)
 
 from aman.databases import READERS, Index, reader_for
 from aman.databases.action_units import action_units
@@ -15,7 +27,7 @@ from aman.databases.casme2 import CASME2
 from aman.databases.folders import Frames, numbered_frames
 from aman.databases.megc2019 import official_clip, official_list
 from aman.databases.samm import SAMM
-from aman.databases.sheet import number, read_rows
+from aman.databases.sheet import number, read_sheet
 from aman.databases.smic import FRAME as SMIC_FRAME
 from aman.databases.table import FRAME as TABLE_FRAME
 from aman.errors import DataError, UsageError
@@ -121,14 +133,15 @@ def test_the_label_of_smic_is_its_folder_and_the_apex_its_middle(tmp_path: Path)
         ("smic/s1/s1_ne_01", "smic/s1", "negative"),
         ("smic/s3/s3_sur_04", "smic/s3", "surprise"),
     ]
-    assert [path.name for path in index.clips[0].frames] == [f"reg_image{n}.bmp" for n in (998, 999, 1000)]
-    assert (index.clips[0].onset, index.clips[0].apex, index.clips[0].offset) == (998, 999, 1000)
+    assert [path.name for path in index.clips[0].frames] == [f"reg_image{n}.bmp" for n in range(990, 1010)]
+    assert (index.clips[0].onset, index.clips[0].apex, index.clips[0].offset) == (990, 1000, 1009)
     assert not index.problems
 
 
 def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None:
-    (clip,) = READERS["smic"](small_smic(tmp_path, "s03/s03_po_02"))
-    assert (clip.clip_id, clip.label) == ("smic/s3/s3_po_02", "positive")
+    index = READERS["smic"](small_smic(tmp_path, "s03/s03_po_02"))
+    assert "begin before the onset" in only(index, 1)
+    assert (index.clips[0].clip_id, index.clips[0].label) == ("smic/s3/s3_po_02", "positive")
 
 
 @pytest.mark.parametrize(
@@ -137,13 +150,18 @@ def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None
         ("s2/micro/negative/s1_ne_02", "a clip of subject 1 in the folder of subject 2 | smic/s2/"),
         ("s2/micro/negative/holiday", "holiday is no name of a clip | smic/s2/holiday cannot"),
         ("s2/micro/bored/s2_bo_01", "bored is none of negative, positive, surprise | what lies in it"),
-        ("s1/micro/negative/s01_ne_1", "a second folder of smic/s1/s1_ne_01 | smic/s1/s1_ne_01 cannot"),
+        ("s1/micro/surprise/s1_ne_01", "smic/s1/s1_ne_01 lies in the folder of negative too | smic/s1/s1_ne_01 cannot"),
+        ("s1/Micro expressions/s1_ne_02", "Micro expressions is neither micro nor a clip | what lies in it"),
+        ("person1/micro/s1_ne_02", "person1 is no subject's name | what lies in it"),
+        ("s1_ne_02", "s1_ne_02 is a clip beside the subjects | what lies in it"),
     ],
 )
 def test_a_folder_of_smic_that_cannot_be_used_is_named(tmp_path: Path, clip: str, said: str) -> None:
     index = READERS["smic"](small_smic(tmp_path, "s1/micro/negative/s1_ne_01", "s1/micro/positive/s1_po_01", clip))
-    assert only(index, 1 if "second" in said else 2).startswith(said.split("cannot")[0].rstrip())
-    assert index.problems[0].file in (f"HS/{clip}", "HS/s2/micro/bored", "HS/s1/micro/negative/s1_ne_01")
+    problems = [p for p in index.problems if "counts as" not in p.consequence]
+    assert [f"{p.what} | {p.consequence}".startswith(said.split("cannot")[0].rstrip()) for p in problems] == [True]
+    assert f"HS/{clip}".startswith(problems[0].file)
+    assert len(index.clips) == (1 if "too" in said else 2)
 
 
 def test_gaps_in_the_numbering_are_named_and_the_clip_is_used(tmp_path: Path) -> None:
@@ -160,7 +178,151 @@ def test_a_clip_in_the_folder_of_another_emotion_counts_by_its_folder_and_is_nam
 def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
     root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
     (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_02").mkdir()
-    assert "no frame in the folder | smic/s1/s1_ne_02 cannot" in only(READERS["smic"](root), 1)
+    assert "no frame in the folder (0 frames in the folder) | smic/s1/s1_ne_02 cannot" in only(READERS["smic"](root), 1)
+
+
+def test_the_second_folder_of_a_clip_is_named_and_the_fuller_one_is_read(tmp_path: Path) -> None:
+    root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
+    small_smic(root, "s01/micro/negative/s01_ne_1", frames=range(980, 1020))
+    index = READERS["smic"](root)
+    assert "a second folder of a clip" in only(index, 1)
+    assert len(index.clips[0].frames) == 40 and index.problems[0].file == "HS/s1/micro/negative/s1_ne_01"
+
+
+def test_other_cameras_are_never_read_as_the_high_speed_one(tmp_path: Path) -> None:
+    root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
+    for name in ("NIR", "NIR_copy", "SMIC_VIS_all", "nir-2"):
+        shutil.copytree(root / "HS", root / name)
+    index = READERS["smic"](root)
+    assert len(index.clips) == 1 and not index.problems
+    shutil.rmtree(root / "HS")
+    with pytest.raises(DataError, match="high-speed"):
+        READERS["smic"](root)
+    with pytest.raises(DataError, match="high-speed"):
+        READERS["smic"](root / "NIR")
+
+
+def test_the_long_release_is_read_last(tmp_path: Path) -> None:
+    small_smic(tmp_path / "SMIC_all_cropped", "s1/micro/negative/s1_ne_01")
+    small_smic(tmp_path / "HS_long", "s1/s1_ne_01", "s1/s1_ne_02", frames=range(900, 1100))
+    index = READERS["smic"](tmp_path)
+    assert len(index.clips[0].frames) == 20 and "another copy" in only(index, 1)
+
+
+def test_a_clip_that_was_half_unpacked_is_named_or_refused(tmp_path: Path) -> None:
+    few = READERS["smic"](small_smic(tmp_path / "a", "s1/micro/negative/s1_ne_01", frames=[7]))
+    assert "1 frames; the shortest clip of the release has 16 | the clip is used" in only(few, 1)
+    root = small_smic(tmp_path / "b", "s1/micro/negative/s1_ne_01", "s2/micro/negative/s2_ne_01")
+    for frame in range(991, 1009):
+        (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_01" / f"reg_image{frame}.bmp").unlink()
+    assert "18 of 20 frames are missing (991-1008) | smic/s1/s1_ne_01 cannot" in only(READERS["smic"](root), 1)
+
+
+# Trees as people make them
+
+
+def test_a_link_in_a_circle_hides_no_neighbour(tmp_path: Path) -> None:
+    root = small_samm(tmp_path, samm_row())
+    for folder in (root, root / "SAMM", root / "SAMM" / "006", root / "SAMM" / "006" / "006_1_2"):
+        (folder / "loop").symlink_to("loop")
+        (folder / "up").symlink_to(root)
+    assert len(READERS["samm"](root).clips) == 1
+
+
+def test_a_folder_with_the_name_of_a_sheet_is_no_sheet(tmp_path: Path) -> None:
+    root = small_samm(tmp_path, samm_row())
+    (root / "SAMM_Micro_FACS_Codes_v9.xlsx").mkdir()
+    (root / "SAMM_Micro_FACS_Codes_v8.xlsx").symlink_to("nowhere")
+    assert len(READERS["samm"](root).clips) == 1
+
+
+@pytest.mark.parametrize("place", [".", "./", "006/.."])
+def test_a_relative_root_finds_the_sheet_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(small_samm(tmp_path, samm_row()) / "SAMM")
+    assert len(READERS["samm"](Path(place)).clips) == 1
+
+
+def test_the_copy_that_holds_frames_is_read_and_not_the_one_of_empty_folders(tmp_path: Path) -> None:
+    root = small_samm(tmp_path, samm_row())
+    (root / "A_raw" / "006" / "006_1_2").mkdir(parents=True)
+    (root / "SAMM").rename(root / "SAMM_CROP")
+    index = READERS["samm"](root)
+    assert "another copy of the frames, with 0 of the clips" in only(index, 1)
+
+
+def test_two_folders_of_one_clip_are_named_and_the_fuller_one_is_read(tmp_path: Path) -> None:
+    root = small_samm(tmp_path, samm_row())
+    (root / "SAMM" / "6" / "006_1_2").mkdir(parents=True)
+    index = READERS["samm"](root)
+    assert "a second folder of a clip" in only(index, 1) and index.problems[0].file == "SAMM/6/006_1_2"
+
+
+def test_a_folder_of_clips_that_is_no_subject_is_named(tmp_path: Path) -> None:
+    root = small_samm(tmp_path, samm_row())
+    shutil.copytree(root / "SAMM" / "006", root / "SAMM" / "6 (copy)")
+    assert "no subject's" in only(READERS["samm"](root), 1)
+
+
+def test_frames_below_a_folder_called_by_a_number_are_found(tmp_path: Path) -> None:
+    root = small_samm(tmp_path, samm_row())
+    (root / "12").mkdir()
+    (root / "SAMM").rename(root / "12" / "SAMM")
+    assert len(READERS["samm"](root).clips) == 1
+
+
+def test_a_clip_of_casme2_has_one_name_whatever_the_letters_of_the_copy(tmp_path: Path) -> None:
+    rows = sheet_rows()
+    root = small_database(tmp_path, release=False)
+    before = READERS["casme2"](root)
+    for each in rows:
+        each["Filename"] = str(each["Filename"]).lower()
+    write_sheet(root, rows)
+    assert READERS["casme2"](root) == before
+
+
+def test_a_sheet_whose_quotes_are_open_is_refused_and_swallows_no_row(tmp_path: Path) -> None:
+    root = table(
+        tmp_path, 'c1,x,joy,,,,a,"blinks', "c2,x,joy,,,,b,", header="clip,subject,label,onset,apex,offset,frames,notes"
+    )
+    with pytest.raises(DataError, match="quotes are closed"):
+        READERS["csv"](root)
+
+
+def test_the_separator_is_the_one_that_gives_the_columns(tmp_path: Path) -> None:
+    rows = [f"c{i};x;joy;a, b, c, d, e, f;{'ab'[i]}" for i in range(2)]
+    index = READERS["csv"](table(tmp_path, *rows, header="clip;subject;label;notes;frames"))
+    assert len(index.clips) == 2
+
+
+def test_a_sheet_in_utf_16_is_read(tmp_path: Path) -> None:
+    root = table(tmp_path, "c1,x,joy,,,,a")
+    (root / "clips.csv").write_text((root / "clips.csv").read_text(), encoding="utf-16")
+    assert len(READERS["csv"](root).clips) == 1
+
+
+def test_a_class_whose_clips_are_all_lost_stays_a_class_and_is_missed(tmp_path: Path) -> None:
+    from aman.protocols import PROTOCOLS, select
+
+    index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", "c2,y,joy,,,,b", "c3,y,rage,,,,gone"))
+    selection = select(index, PROTOCOLS["csv"])
+    assert selection.protocol.classes == ("joy", "rage")
+    assert selection.missing == 1 and len(selection.unusable) == 1
+
+
+@pytest.mark.parametrize("second", ["01", "1.0", "s1", "S01", "sub1"])
+def test_two_spellings_of_a_subject_are_named(tmp_path: Path, second: str) -> None:
+    said = only(READERS["csv"](table(tmp_path, "c1,1,joy,,,,a", f"c2,{second},joy,,,,b")), 2)
+    assert f"subject '{second}' beside '1'" in said
+
+
+def test_two_worksheets_that_fit_are_named(tmp_path: Path) -> None:
+    root = small_database(tmp_path, release=False)
+    file = root / "CASME2-coding-20140508.xlsx"
+    rows = pd.read_excel(file, dtype=str)
+    with pd.ExcelWriter(file) as book:
+        rows.to_excel(book, sheet_name="2014", index=False)
+        rows.to_excel(book, sheet_name="2019", index=False)
+    assert "worksheet '2019' has such a table too" in only(READERS["casme2"](root), 4)
 
 
 # One's own table
@@ -190,12 +352,15 @@ def test_a_table_needs_only_four_columns(tmp_path: Path) -> None:
         ("c2,x,joy,,,,c", "no numbered image in c"),
         ("c2,x,joy,,,,", "no numbered image in an empty cell"),
         ("c2,x,joy,7,,,b", "frames from onset 7 to offset 11 are missing (7)"),
-        ("c2,x,joy,11,,8,b", "frames from onset 11 to offset 8 are missing"),
+        ("c2,x,joy,11,,8,b", "onset 11 behind offset 8"),
+        ("c2,x,joy,,,,a", "the same frames as csv/c1"),
+        ("C1,x,joy,,,,b", "csv/C1 is listed twice"),
     ],
 )
 def test_a_row_of_a_table_that_cannot_be_used_is_named(tmp_path: Path, second: str, said: str) -> None:
     index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", second))
-    assert said in only(index, 1) and index.problems[0].row == 3 and index.problems[0].clip_id
+    assert said in only(index, 0 if "twice" in said else 1)
+    assert index.problems[0].row == 3 and index.problems[0].clip_id
 
 
 def test_a_clip_that_a_table_lists_twice_is_not_used(tmp_path: Path) -> None:
@@ -222,20 +387,27 @@ def test_no_table_and_two_tables_are_refused(tmp_path: Path) -> None:
         (["CASME2", "sub01", "EP02_01f", "0"], ("casme2/sub01/EP02_01f", "negative")),
         (["samm", "6", "006_1_2", "1"], ("samm/006/006_1_2", "positive")),
         (["smic", "s03", "s03_ne_7", "2"], ("smic/s3/s3_ne_07", "surprise")),
-        (["casme2", "sub01", "EP02_01f", "3"], None),
-        (["casme2", "sub01"], None),
-        (["casme2", "", "EP02_01f", "0"], None),
-        (["mmew", "s1", "x", "0"], None),
+        (["casme2", "sub01", "EP02_01f", "3"], "no class"),
+        (["casme2", "sub01"], "no class"),
+        (["casme2", "", "EP02_01f", "0"], "no subject"),
+        (["mmew", "s1", "x", "0"], "no clip of the three"),
     ],
 )
-def test_rows_of_the_official_list_name_clips_as_the_readers_do(cells: list[str], clip: tuple[str, str] | None) -> None:
-    assert official_clip(cells) == clip
+def test_rows_of_the_official_list_name_clips_as_the_readers_do(cells: list[str], clip: tuple[str, str] | str) -> None:
+    if isinstance(clip, str):
+        with pytest.raises(ValueError, match=clip):
+            official_clip(cells)
+    else:
+        assert official_clip(cells) == clip
 
 
 def test_an_official_list_that_is_none_is_refused_by_its_row(tmp_path: Path) -> None:
     assert official_list(tmp_path) is None
     (tmp_path / "combined_3class_gt.csv").write_text("smic,s3,s3_ne_07,2\n\nhello\n")
     with pytest.raises(DataError, match="row 3: hello"):
+        official_list(tmp_path)
+    (tmp_path / "combined_3class_gt.csv").write_text("smic,s3,s3_ne_07,2\nsmic,s3,s3_ne_7,1\n")
+    with pytest.raises(DataError, match="is surprise in an earlier row"):
         official_list(tmp_path)
 
 
@@ -334,7 +506,7 @@ def test_rows_of_a_sheet_come_back_as_they_were_written(
         csv.writer(file).writerows([["preamble"], ["a", "b", "c", "d"], *rows])
     stripped = [[cell.strip() for cell in row] for row in rows]
     expected = [(3 + i, dict(zip("abcd", row, strict=True))) for i, row in enumerate(stripped) if any(row)]
-    assert read_rows(sheet, list("abcd")) == expected
+    assert read_sheet(sheet, list("abcd")).rows == expected
 
 
 def test_files_that_are_no_frames_are_left_alone(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_the_nearest_edition_is_the_one_that_counts(here: Path) -> None:
     others = [row.replace(",repression,", ",disgust,") for row in whole_protocol()]
     found = read_predictions(write(here / "x.csv", others), CASME2)
     assert found.shortfall == "sheet of 2014: disgust 90 of 63; repression 0 of 27"
-    one = [f"{row.split(',')[0]},07,{','.join(row.split(',')[2:])}" for row in whole_protocol()]
+    one = [f"clip{i},07,{','.join(row.split(',')[2:])}" for i, row in enumerate(whole_protocol())]
     assert read_predictions(write(here / "x.csv", one), CASME2).shortfall == "sheet of 2014: 1 folds of 26"
 
 
@@ -205,9 +205,11 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "row 3: clip 'casme2/sub01/EP02_01f' with subject",
     ),
     "two subjects of a clip": (
-        f"{HEADER},epoch\n{GOOD[0]},0\n" + GOOD[0].replace(",01,", ",02,") + ",1\n",
+        f"{HEADER},epoch\nx,01,others,others,0\nx,02,others,others,1\n",
         "one subject and one label a clip",
     ),
+    "another subject's clip": (f"{HEADER}\n{GOOD[0].replace(',01,', ',02,')}\n", "the subject of the clip"),
+    "two spellings of a clip": (f"{HEADER}\nclipA,01,others,others\nclipa,01,others,others\n", "one spelling a clip"),
 }
 
 
@@ -316,7 +318,7 @@ def test_a_release_is_checked_clip_by_clip(call: Call, here: Path) -> None:
     assert result["release"]["missing"] == [selection.clips[first].clip_id]
     assert result["release"]["unknown"] == {"synthetic/sub09/EP01_01": "not there"}
     assert result["release"]["otherwise"] == {selection.clips[others].clip_id: "disgust in the table, others there"}
-    assert "1 clips of the release missing" in text and "1 clips labelled otherwise" in text
+    assert "1 clips of the release missing" in text and "1 clips with another label or subject" in text
 
     next((root / "CASME2_RAW_selected" / "sub01").glob("EP01_01/img9.jpg")).unlink()
     for path in (root / "CASME2_RAW_selected" / "sub01" / "EP01_01").glob("*"):

@@ -1,16 +1,18 @@
 """Releases whose clips are rows of a sheet (CASME II, SAMM): rows and folders brought together, one by one."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aman.databases.action_units import action_units
-from aman.databases.folders import Frames, Tree, cropped, find_files, numbered_frames, relative, trees
+from aman.databases.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.sheet import Row, number, read_rows
+from aman.databases.sheet import Row, number, read_sheet
 from aman.errors import DataError
 
 ACTION_UNITS = "Action Units"
+SPREADSHEET = re.compile(r".*\.(xlsx|xls|ods|csv)$", re.IGNORECASE)
 CLIP_NAME = re.compile(r"^[\w.\- ]+$", re.ASCII)
 
 
@@ -38,6 +40,8 @@ class Release:
     apex: str
     offset: str
     label: str = "Estimated Emotion"
+    usual_name: Callable[[str], str] = str
+    """The release's own spelling of a clip's name, whatever a copy made of it."""
     duration: str = ""
     """Column with the number of frames, where there is one."""
 
@@ -53,36 +57,39 @@ class Entry:
     row: int
     cells: dict[str, str]
 
+    @property
+    def place(self) -> Place:
+        """Where its folder must be."""
+        return self.subject, self.name.lower()
+
 
 def read_release(root: Path, release: Release) -> Index:
     """Index of the release under `root`; what cannot be used becomes a problem, never silence.
 
     Raises `DataError` where there is no sheet, no frame folder, or no usable header.
     """
-    if not root.is_dir():
-        raise DataError(
-            got=f"--root {root}, which is no folder",
-            expected="the folder of the unpacked release",
-            fix=f"give the folder that holds {release.sheet_example}",
-        )
-    sheet, problems = find_sheet(root, release)
+    root = existing_folder(root, f"give the folder that holds {release.sheet_example}")
+    path, problems = find_sheet(root, release)
     columns = ("Subject", "Filename", release.onset, release.apex, release.offset, release.label)
     optional = (ACTION_UNITS, *([release.duration] if release.duration else []))
-    rows = read_rows(sheet, columns, optional, release.worksheet)
-    entries, named = read_entries(rows, release, sheet.name)
+    sheet = read_sheet(path, columns, optional, release.worksheet)
+    problems += [
+        Problem(file=path.name, row=None, what=f"worksheet {name!r} has such a table too", fix="remove the wrong one")
+        for name in sheet.others
+    ]
+    entries, named = read_entries(sheet.rows, release, path.name)
     problems += named
-    tree, chosen = find_tree(root, release, {(entry.subject, entry.name.lower()) for entry in entries})
-    problems += chosen
+    tree, chosen = find_tree(root, release, {entry.place for entry in entries})
+    problems += [*chosen, *tree.problems]
     clips = []
     for entry in entries:
-        folder = tree.clips.get((entry.subject, entry.name.lower()))
-        where = folder or tree.folder / release.folder_example.format(entry.subject) / entry.name
-        frames = numbered_frames(folder, release.frame_name)
-        clip, found = make_clip(entry, frames, release, sheet.name, relative(where, root), exists=folder is not None)
+        folder, frames = tree.clips.get(entry.place, (None, Frames()))
+        where = relative(folder or tree.folder / release.folder_example.format(entry.subject) / entry.name, root)
+        clip, found = make_clip(entry, frames, release, path.name, where, exists=folder is not None)
         clips += [clip] if clip else []
         problems += found
-    wanted = {(subject, name.lower()) for subject, name in all_names(rows)}
-    for place, folder in sorted(tree.clips.items()):
+    wanted = {(subject, name.lower()) for subject, name in all_names(sheet.rows)}
+    for place, (folder, _) in sorted(tree.clips.items()):
         if place not in wanted:
             problems.append(
                 Problem(
@@ -101,16 +108,18 @@ def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
     """The annotation sheet under `root` or beside it: the newest by name, a spreadsheet rather than its CSV copy."""
     found = find_files(root, release.sheet_name) or find_files(root.parent, release.sheet_name, depth=0)
     if not found:
+        others = [relative(path, root) for path in find_files(root, SPREADSHEET)]
+        there = f"; there is {', '.join(others[:3])}" if others else ""
         raise DataError(
-            got=f"no {release.sheet_example} (or .csv) under {root}",
+            got=f"no {release.sheet_example} (or .csv) under {root}{there}",
             expected="the annotation sheet beside the frames",
-            fix="copy the sheet of the release into that folder",
+            fix="copy the sheet of the release into that folder, under the name that it has there",
         )
     best = max(found, key=lambda path: (path.stem.lower(), path.suffix.lower() != ".csv", -len(path.parts)))
-    others = sorted({path.name for path in found} - {best.name})
+    others = [relative(path, root) for path in found if path != best]
     if not others:
         return best, []
-    what = f"{best.name} is read, {', '.join(others)} lies there too"
+    what = f"{relative(best, root)} is read, {', '.join(others)} lies there too"
     fix = "move away the one that is not wanted: their labels may differ"
     return best, [Problem(file=best.name, row=None, what=what, fix=fix)]
 
@@ -132,10 +141,11 @@ def read_entries(rows: list[Row], release: Release, sheet: str) -> tuple[list[En
     problems = []
     contradicted = set()
     for row, cells in rows:
-        subject, name, label = subject_number(cells["Subject"]), cells["Filename"], cells[release.label].lower()
+        subject, label = subject_number(cells["Subject"]), cells[release.label].lower()
+        name = release.usual_name(cells["Filename"])
         if subject is None or not CLIP_NAME.match(name):
             what = f"subject {cells['Subject']!r} with clip {name!r} names no clip"
-            fix = "write a subject's number and the name of a clip's folder"
+            fix = "write a subject's number and the name of a clip's folder in every row (merged cells fill only one)"
             lost = "the row is not used"
             problems.append(Problem(file=sheet, row=row, what=what, fix=fix, consequence=lost))
             continue
@@ -163,10 +173,14 @@ def read_entries(rows: list[Row], release: Release, sheet: str) -> tuple[list[En
     return [entry for entry in entries.values() if entry.clip_id not in contradicted], problems
 
 
-def find_tree(root: Path, release: Release, wanted: set[tuple[int, str]]) -> tuple[Tree, list[Problem]]:
+def find_tree(root: Path, release: Release, wanted: set[Place]) -> tuple[Tree, list[Problem]]:
     """The copy of the frames that holds most of the clips; among equals raw before cropped, and the nearest."""
-    found = [(len(wanted & tree.clips.keys()), tree) for tree in trees(root, release.subject_folder)]
-    found = [(count, tree) for count, tree in found if count]
+
+    def count(tree: Tree) -> int:
+        return sum(1 for place in wanted & tree.clips.keys() if tree.clips[place][1].by_number)
+
+    found = [(count(tree), tree) for tree in trees(root, release.subject_folder, release.frame_name)]
+    found = [(clips, tree) for clips, tree in found if wanted & tree.clips.keys()]
     if not found:
         raise DataError(
             got=f"no folder like {release.frames_example} with a clip of the sheet under {root}",
@@ -174,15 +188,16 @@ def find_tree(root: Path, release: Release, wanted: set[tuple[int, str]]) -> tup
             fix="unpack the frames there",
         )
     found.sort(key=lambda one: (-one[0], cropped(one[1].folder, root), len(one[1].folder.parts), str(one[1].folder)))
-    best = found[0][1]
-    problems = []
-    for count, other in found[1:]:
+    (most, best), problems = found[0], []
+    name = relative(best.folder, root)
+    missing = f"; it has {len(wanted) - most} clips less than the sheet" if most < len(wanted) else ""
+    for clips, other in found[1:]:
         problems.append(
             Problem(
                 file=relative(other.folder, root),
                 row=None,
-                what=f"another copy of the frames, with {count} of the clips; {relative(best.folder, root)} is read",
-                fix="to read this one, give a --root that holds it and the sheet alone",
+                what=f"another copy of the frames, with {clips} of the clips; {name} is read{missing}",
+                fix="merge them if they are parts of one; else give a --root with the wanted one and the sheet alone",
                 consequence="its frames are not used",
             )
         )
@@ -196,8 +211,8 @@ def make_clip(
     cells = entry.cells
     problems: list[Problem] = []
 
-    def lost(what: str, fix: str, file: str = sheet) -> tuple[None, list[Problem]]:
-        one = unusable(file=file, row=entry.row, what=what, fix=fix, clip_id=entry.clip_id, label=entry.label)
+    def lost(what: str, fix: str) -> tuple[None, list[Problem]]:
+        one = unusable(file=sheet, row=entry.row, what=what, fix=fix, clip_id=entry.clip_id, label=entry.label)
         return None, [*problems, one]
 
     onset, offset = number(cells[release.onset]), number(cells[release.offset])
@@ -222,16 +237,16 @@ def make_clip(
         what = f"duration {cells[release.duration]}, and {offset - onset + 1} frames {span}"
         problems.append(Problem(file=sheet, row=entry.row, what=what, fix="correct the one that is wrong"))
     if not exists:
-        return lost("the sheet names a clip that has no folder", "unpack the clip", where)
+        return lost(f"the clip has no folder {where}", "unpack the clip, and all of the release into one folder")
     inside = frames.between(onset, offset)
     if not inside:
-        return lost(f"no frame {span} ({len(frames.by_number)} frames in the folder)", "unpack the clip again", where)
+        return lost(f"{where}: no frame {span} ({frames.told})", "unpack the clip again")
     missing, which = frames.gaps(onset, offset)
     if missing:
-        what = f"{missing} of {offset - onset + 1} frames {span} are missing ({which})"
-        return lost(what, "unpack the clip again", where)
+        what = f"{where}: {missing} of {offset - onset + 1} frames {span} are missing ({which})"
+        return lost(what, "unpack the clip again")
     if frames.twice:
-        return lost(f"two files with the number of {frames.twice[0]}", "keep the right one", where)
+        return lost(f"{where}: two files with the number of {frames.twice[0]}", "keep the right one")
     clip = Clip(
         clip_id=entry.clip_id,
         subject=f"{release.database}/{release.subject.format(entry.subject)}",

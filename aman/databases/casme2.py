@@ -10,6 +10,12 @@ from pathlib import Path
 from aman.databases.annotated import Release, read_release
 from aman.databases.index import Index
 
+
+def usual_name(name: str) -> str:
+    """`EP12_01f`, also where a copy has it in other letters."""
+    return re.sub(r"^ep", "EP", name.lower())
+
+
 CASME2 = Release(
     database="casme2",
     sheet_name=re.compile(r"^casme2.*coding.*\.(xlsx|csv)$", re.IGNORECASE),
@@ -23,6 +29,7 @@ CASME2 = Release(
     onset="OnsetFrame",
     apex="ApexFrame",
     offset="OffsetFrame",
+    usual_name=usual_name,
 )
 
 

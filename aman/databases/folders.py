@@ -2,52 +2,82 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from aman.databases.index import Problem
+from aman.errors import DataError
 
 DEPTH = 6
 """How far below the root a release may lie."""
 IGNORED = re.compile(r"^(\.|__MACOSX$|~\$)")
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, in the order of their names; none where it cannot be read."""
+def existing_folder(root: Path, fix: str) -> Path:
+    """The root, absolute; `DataError` where it is no folder."""
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not IGNORED.match(entry.name) and entry.is_dir()]
+        absolute = Path(os.path.abspath(root))  # noqa: PTH100 (`Path.absolute` keeps `..`, whose parent is another)
+        found = absolute.is_dir()
     except OSError:
-        return []
-    return [folder / name for name in sorted(names)]
+        found = False
+    if not found:
+        raise DataError(
+            got=f"--root {root}, which is no folder", expected="the folder of the unpacked release", fix=fix
+        )
+    return absolute
 
 
-def walk(root: Path, stop: Callable[[Path], bool], depth: int = DEPTH) -> Iterator[Path]:
-    """The root and the folders below it, nearest first; what `stop` holds for is not entered."""
+def entries(folder: Path, denied: list[Path] | None = None) -> tuple[list[Path], list[Path]]:
+    """Folders and files in a folder, in the order of their names; links that lead nowhere are neither. A folder that
+    cannot be entered is added to `denied`."""
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if IGNORED.match(entry.name):
+                    continue
+                try:
+                    if entry.is_dir():
+                        folders.append(folder / entry.name)
+                    elif entry.is_file():
+                        files.append(folder / entry.name)
+                except OSError:  # a link in a circle, say: its neighbours are read all the same
+                    continue
+    except OSError:
+        if denied is not None:
+            denied.append(folder)
+    return sorted(folders), sorted(files)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders in a folder, in the order of their names."""
+    return entries(folder)[0]
+
+
+def walk(root: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """The root and the folders below it, nearest first."""
     level = [root]
     for _ in range(depth + 1):
         yield from level
-        level = [child for folder in level for child in subfolders(folder) if not stop(child)]
+        level = [child for folder in level for child in subfolders(folder)]
 
 
-def find_files(root: Path, name: re.Pattern[str], depth: int = 3) -> list[Path]:
+def find_files(root: Path, name: re.Pattern[str], depth: int = DEPTH) -> list[Path]:
     """Files under the root whose name matches, in the order of their names."""
-    found = []
-    for folder in walk(root, lambda path: False, depth):
-        try:
-            with os.scandir(folder) as entries:
-                found += [folder / e.name for e in entries if name.match(e.name) and not IGNORED.match(e.name)]
-        except OSError:
-            continue
-    return sorted(found, key=lambda path: (path.name, len(path.parts)))
+    found = [file for folder in walk(root, depth) for file in entries(folder)[1] if name.match(file.name)]
+    return sorted(found, key=lambda path: (path.name, len(path.parts), str(path)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
     """Image files of one clip by their number."""
 
-    by_number: dict[int, Path]
+    by_number: dict[int, Path] = field(default_factory=dict)
     twice: tuple[str, ...] = ()
     """Names of files whose number another file has."""
+    others: tuple[str, ...] = ()
+    """Names of files that are no frames."""
 
     def between(self, onset: int, offset: int) -> tuple[Path, ...]:
         """Files from onset to offset, both included, in numeric order."""
@@ -66,46 +96,104 @@ class Frames:
             before = number
         return missing, ", ".join(runs[:most]) + (", ..." if len(runs) > most else "")
 
+    @property
+    def told(self) -> str:
+        """How many frames there are, and what else lies there where there is none."""
+        if self.by_number or not self.others:
+            return f"{len(self.by_number)} frames in the folder"
+        return f"no numbered JPEG, PNG or BMP in the folder, but {', '.join(self.others[:2])}, ..."
 
-def numbered_frames(folder: Path | None, name: re.Pattern[str]) -> Frames:
+
+def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Path] | None = None) -> Frames:
     """Files of a folder by the number that is the pattern's first group; whatever else lies there is left alone."""
     by_number: dict[int, Path] = {}
-    twice: list[str] = []
-    try:
-        entries = sorted(folder.iterdir()) if folder else []
-    except OSError:
-        entries = []
-    for path in entries:
+    twice, others = [], []
+    for path in entries(folder, denied)[1] if folder else []:
         match = name.match(path.name)
-        if match:
-            number = int(match.group(1))
-            if number in by_number:
-                twice.append(path.name)
-            else:
-                by_number[number] = path
-    return Frames(by_number=by_number, twice=tuple(twice))
+        if match is None:
+            others.append(path.name)
+        elif int(match.group(1)) in by_number:
+            twice.append(path.name)
+        else:
+            by_number[int(match.group(1))] = path
+    return Frames(by_number=by_number, twice=tuple(twice), others=tuple(others))
+
+
+Place = tuple[int, str]
+"""Number of a subject and name of a clip in lower case."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """One copy of a release's frames: clip folders by subject number and lower-case clip name."""
+    """One copy of a release's frames."""
 
     folder: Path
-    clips: dict[tuple[int, str], Path]
+    clips: dict[Place, tuple[Path, Frames]]
+    """Folder and frames of each clip: of several folders of one clip, the one that holds most."""
+    problems: tuple[Problem, ...] = ()
+    """Folders that could not be entered, that are a clip's second, or that are no subject's though frames lie there."""
 
 
-def trees(root: Path, subject: re.Pattern[str]) -> list[Tree]:
-    """Every folder under the root that holds folders of subjects (first group: the number)."""
+def trees(root: Path, subject: re.Pattern[str], frame: re.Pattern[str]) -> list[Tree]:
+    """Every folder under the root that holds folders of subjects (first group: the number) with clips in them."""
     found = []
-    for folder in walk(root, lambda path: bool(subject.match(path.name))):
-        clips: dict[tuple[int, str], Path] = {}
+    for folder in walk(root):
+        clips: dict[Place, tuple[Path, Frames]] = {}
+        told: list[Problem] = []
+        denied: list[Path] = []
         for child in subfolders(folder):
             match = subject.match(child.name)
-            if match:
-                clips |= {(int(match.group(1)), clip.name.lower()): clip for clip in subfolders(child)}
+            if not match:
+                continue
+            for clip in entries(child, denied)[0]:
+                place, one = (int(match.group(1)), clip.name.lower()), (clip, numbered_frames(clip, frame, denied))
+                other = clips.get(place)
+                if other is not None:
+                    one, other = sorted((one, other), key=lambda each: -len(each[1].by_number))
+                    told.append(second_folder(other[0], one[0], root))
+                clips[place] = one
         if clips:
-            found.append(Tree(folder=folder, clips=clips))
+            told += [unreadable(path, root) for path in denied]
+            told += strangers(folder, subject, frame, root)
+            found.append(Tree(folder=folder, clips=clips, problems=tuple(told)))
     return found
+
+
+def strangers(folder: Path, subject: re.Pattern[str], frame: re.Pattern[str], root: Path) -> list[Problem]:
+    """Folders beside those of the subjects that hold clips and have no subject's name."""
+    problems = []
+    for child in subfolders(folder):
+        if not subject.match(child.name) and any(numbered_frames(c, frame).by_number for c in subfolders(child)):
+            problems.append(
+                Problem(
+                    file=relative(child, root),
+                    row=None,
+                    what="a folder with clips whose name is no subject's",
+                    fix="name it as the others are named, or move it away",
+                    consequence="its frames are not used",
+                )
+            )
+    return problems
+
+
+def second_folder(path: Path, used: Path, root: Path) -> Problem:
+    """A clip's second folder."""
+    what = f"a second folder of a clip; {relative(used, root)} holds as many frames or more and is read"
+    return Problem(
+        file=relative(path, root), row=None, what=what, fix="merge the two", consequence="its frames are not used"
+    )
+
+
+def unreadable(path: Path, root: Path) -> Problem:
+    """A folder that cannot be entered."""
+    consequence = "what lies in it is not used"
+    return Problem(
+        file=relative(path, root),
+        row=None,
+        what="a folder that cannot be entered",
+        fix="change its permissions",
+        consequence=consequence,
+    )
 
 
 def cropped(folder: Path, root: Path) -> bool:

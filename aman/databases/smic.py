@@ -5,134 +5,203 @@ middle frame stands for it by convention.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from aman.databases.folders import cropped, numbered_frames, relative, subfolders, walk
+from aman.databases.folders import (
+    Frames,
+    cropped,
+    entries,
+    existing_folder,
+    numbered_frames,
+    relative,
+    second_folder,
+    subfolders,
+    unreadable,
+    walk,
+)
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.errors import DataError
 
 SUBJECT = re.compile(r"^s0*(\d{1,3})$", re.IGNORECASE | re.ASCII)
 CLIP = re.compile(r"^s0*(\d{1,3})_(ne|po|su)[a-z]*_0*(\d{1,4})$", re.IGNORECASE | re.ASCII)
 FRAME = re.compile(r"^(?:reg_)?image0*(\d{1,9})\.(?:bmp|jpg|jpeg|png)$", re.IGNORECASE | re.ASCII)
+OTHER_CAMERA = re.compile(r"(^|[^a-z])(nir|vis)([^a-z]|$)", re.IGNORECASE)
 LABELS = {"ne": "negative", "po": "positive", "su": "surprise"}
 CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
-OTHER_CAMERAS = ("nir", "vis")
+SPONTANEOUS = ("non_micro", "non-micro", "nonmicro")
+SHORTEST = 16
+"""Frames of the shortest clip of the release."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """One copy of the high-speed part."""
+
+    folder: Path
+    clips: tuple[tuple[Path, int, str], ...]
+    """Each clip's folder, its subject by the folder above, its label."""
+    long: bool
+    """Whether clips lie beneath their subject at once, as in the long release."""
+    problems: tuple[Problem, ...]
+
+    def filled(self) -> int:
+        """Clips that hold a frame."""
+        return sum(1 for folder, _, _ in self.clips if numbered_frames(folder, FRAME).by_number)
 
 
 def read_smic(root: Path) -> Index:
     """Index of SMIC-HS under `root`, cropped, raw or long (`DataError` where no release can be found there)."""
-    if not root.is_dir():
-        raise DataError(
-            got=f"--root {root}, which is no folder",
-            expected="the folder of the unpacked release",
-            fix="give the folder that holds SMIC_all_cropped or HS",
-        )
+    root = existing_folder(root, "give the folder that holds SMIC_all_cropped or HS")
     copies = find_copies(root)
     if not copies:
         raise DataError(
-            got=f"no folder with s1/micro, s2/micro, ... under {root}",
+            got=f"no folder with s1/micro, s2/micro, ... of the high-speed camera under {root}",
             expected="the frames as the release unpacks them, HS/s1/micro/negative/s1_ne_01",
-            fix="unpack SMIC-HS there",
+            fix="unpack SMIC-HS there (folders called NIR or VIS are the other cameras')",
         )
-    folder, found = copies[0]
-    problems = [
+    copy, problems = copies[0], list(copies[0].problems)
+    problems += [
         Problem(
-            file=relative(other, root),
+            file=relative(other.folder, root),
             row=None,
-            what=f"another copy of the frames, with {len(more)} clips; {relative(folder, root)} is read",
-            fix="to read this one, give it as --root",
+            what=f"another copy of the frames, with {len(other.clips)} clips; {relative(copy.folder, root)} is read",
+            fix="merge them if they are parts of one; else give the wanted one as --root",
             consequence="its frames are not used",
         )
-        for other, more in copies[1:]
+        for other in copies[1:]
     ]
-    clips: dict[str, Clip] = {}
-    for clip_folder, subject, label in found:
-        clip, more = make_clip(clip_folder, subject, label, root)
-        if clip and clip.clip_id in clips:
-            what, fix = f"a second folder of {clip.clip_id}", "keep the right one"
-            file = relative(clip_folder, root)
-            problems.append(
-                unusable(file=file, row=None, what=what, fix=fix, clip_id=clip.clip_id, label=clip.label),
+    if copy.long:
+        problems.append(
+            Problem(
+                file=relative(copy.folder, root),
+                row=None,
+                what="a copy of the long release: its folders begin before the onset and end behind the offset",
+                fix="take the release of clips, SMIC_all_cropped",
+                consequence="every frame of a folder counts as its clip",
             )
-        elif clip:
-            clips[clip.clip_id] = clip
+        )
+    clips: dict[str, tuple[Clip, Path]] = {}
+    for folder, subject, label in copy.clips:
+        clip, more = make_clip(folder, subject, label, root)
         problems += more
-    twice = {problem.clip_id for problem in problems}
-    kept = sorted((clip for clip in clips.values() if clip.clip_id not in twice), key=lambda clip: clip.clip_id)
+        if clip is None:
+            continue
+        other = clips.get(clip.clip_id)
+        if other is None:
+            clips[clip.clip_id] = clip, folder
+        elif other[0].label != clip.label:
+            what, fix = f"{clip.clip_id} lies in the folder of {other[0].label} too", "keep the right one"
+            file = relative(folder, root)
+            problems.append(unusable(file=file, row=None, what=what, fix=fix, clip_id=clip.clip_id, label=clip.label))
+        else:
+            first, second = sorted((other, (clip, folder)), key=lambda one: -len(one[0].frames))
+            clips[clip.clip_id] = first
+            problems.append(second_folder(second[1], first[1], root))
+    lost = {problem.clip_id for problem in problems}
+    kept = sorted((clip for clip, _ in clips.values() if clip.clip_id not in lost), key=lambda clip: clip.clip_id)
     return Index(database="smic", clips=tuple(kept), problems=tuple(problems))
 
 
-Found = tuple[Path, int, str]
-"""A clip's folder, its subject by the folder above, its label."""
-
-
-def find_copies(root: Path) -> list[tuple[Path, list[Found]]]:
-    """Copies of the high-speed part under the root: the largest first, then raw before cropped, then the nearest."""
+def find_copies(root: Path) -> list[Copy]:
+    """Copies of the high-speed part under the root: not the long one where there is another, the fullest first, then
+    raw before cropped, then the nearest."""
     copies = []
-    for folder in walk(root, lambda path: bool(SUBJECT.match(path.name)) or path.name.lower() in OTHER_CAMERAS):
-        if any(part.lower() in OTHER_CAMERAS for part in folder.relative_to(root).parts):
+    for folder in walk(root):
+        parts = (root.name, *folder.relative_to(root).parts)
+        if any(OTHER_CAMERA.search(part) for part in parts):
             continue
-        clips = [one for child in subfolders(folder) for one in clips_of(child)]
-        if clips:
-            copies.append((folder, clips))
-    return sorted(copies, key=lambda one: (-len(one[1]), cropped(one[0], root), len(one[0].parts), one[0].as_posix()))
+        copy = copy_in(folder, root)
+        if copy:
+            copies.append(copy)
+
+    def rank(copy: Copy) -> tuple[bool, int, bool, int, str]:
+        folder = copy.folder
+        return copy.long, -copy.filled(), cropped(folder, root), len(folder.parts), folder.as_posix()
+
+    return sorted(copies, key=rank)
 
 
-def clips_of(folder: Path) -> list[Found]:
-    """Clips of one subject's folder: `micro/negative/s1_ne_01`, or in a long release `s1_ne_01` at once."""
-    match = SUBJECT.match(folder.name)
-    if not match:
-        return []
-    subject, found = int(match.group(1)), []
+def copy_in(folder: Path, root: Path) -> Copy | None:
+    """The copy whose subjects lie in this folder, or None."""
+    clips: list[tuple[Path, int, str]] = []
+    problems: list[Problem] = []
+    denied: list[Path] = []
+    long, known = "long" in relative(folder, root).lower(), False
     for child in subfolders(folder):
-        named = CLIP.match(child.name)
-        if child.name.lower() == "micro":
-            for emotion in subfolders(child):
-                if emotion.name.lower() in CODES:
-                    found += [(clip, subject, emotion.name.lower()) for clip in subfolders(emotion)]
-                else:
-                    found.append((emotion, subject, ""))
-        elif named:
-            found.append((child, subject, LABELS[named.group(2).lower()]))
-    return found
+        match = SUBJECT.match(child.name)
+        if not match:
+            if any(CLIP.match(c.name) for c in subfolders(child)) or (child / "micro").is_dir():
+                problems.append(nameless(child, root, "no subject's name", "name it s1, s2, ..."))
+            elif CLIP.match(child.name):
+                problems.append(nameless(child, root, "a clip beside the subjects", "move it to its subject"))
+            continue
+        subject = int(match.group(1))
+        for inner in entries(child, denied)[0]:
+            named = CLIP.match(inner.name)
+            if inner.name.lower() == "micro":
+                known = True
+                for emotion in entries(inner, denied)[0]:
+                    if emotion.name.lower() in CODES:
+                        clips += [(clip, subject, emotion.name.lower()) for clip in entries(emotion, denied)[0]]
+                    else:
+                        fix = "give it one of these names if it holds clips"
+                        problems.append(nameless(emotion, root, f"none of {', '.join(CODES)}", fix))
+            elif named:
+                long = long or not known
+                clips.append((inner, subject, LABELS[named.group(2).lower()]))
+            elif inner.name.lower() not in SPONTANEOUS:
+                problems.append(nameless(inner, root, "neither micro nor a clip", "name it micro if it holds clips"))
+    problems += [unreadable(path, root) for path in denied]
+    return Copy(folder=folder, clips=tuple(clips), long=long, problems=tuple(problems)) if clips else None
+
+
+def nameless(folder: Path, root: Path, what: str, fix: str) -> Problem:
+    """A folder of which it cannot be said what it holds."""
+    lost = "what lies in it is not used"
+    return Problem(file=relative(folder, root), row=None, what=f"{folder.name} is {what}", fix=fix, consequence=lost)
 
 
 def make_clip(folder: Path, subject: int, label: str, root: Path) -> tuple[Clip | None, list[Problem]]:
     """The clip in a folder, or None, and what is wrong with it."""
     file, named = relative(folder, root), CLIP.match(folder.name)
-    if not label:
-        what = f"{folder.name} is none of {', '.join(CODES)}"
-        fix, lost = "give it one of these names if it holds clips", "what lies in it is not used"
-        return None, [Problem(file=file, row=None, what=what, fix=fix, consequence=lost)]
+    code, place = (CODES[LABELS[named.group(2).lower()]], int(named.group(3))) if named else ("", 0)
+    rest = f"s{subject}_{code}_{place:02d}" if named else re.sub(r"[^A-Za-z0-9_.-]", "_", folder.name)
+    clip_id = f"smic/s{subject}/{rest}"
+    problems: list[Problem] = []
+
+    def lost(what: str, fix: str) -> tuple[None, list[Problem]]:
+        one = unusable(file=file, row=None, what=what, fix=fix, clip_id=clip_id, label=label)
+        return None, [*problems, one]
+
+    def told(what: str, fix: str, consequence: str) -> None:
+        problems.append(Problem(file=file, row=None, what=what, fix=fix, consequence=consequence))
+
     if not named:
-        clip_id = f"smic/s{subject}/{re.sub(r'[^A-Za-z0-9_.-]', '_', folder.name)}"
-        what, fix = f"{folder.name} is no name of a clip", f"name it s{subject}_{CODES[label]}_01, or move it away"
-        return None, [unusable(file=file, row=None, what=what, fix=fix, clip_id=clip_id, label=label)]
-    code = CODES[LABELS[named.group(2).lower()]]
-    clip_id = f"smic/s{subject}/s{subject}_{code}_{int(named.group(3)):02d}"
+        return lost(f"{folder.name} is no name of a clip", f"name it s{subject}_{CODES[label]}_01, or move it away")
     if int(named.group(1)) != subject:
-        what, fix = f"a clip of subject {named.group(1)} in the folder of subject {subject}", "move it where it belongs"
-        return None, [unusable(file=file, row=None, what=what, fix=fix, clip_id=clip_id, label=label)]
-    problems = []
+        what = f"a clip of subject {named.group(1)} in the folder of subject {subject}"
+        return lost(what, "move it where it belongs")
     if LABELS[named.group(2).lower()] != label:
         what = f"{folder.name} lies in the folder of {label}"
-        said = f"it counts as {label}: the label is the folder"
-        problems.append(
-            Problem(file=file, row=None, what=what, fix="move it if that is wrong", consequence=said),
-        )
-    frames = numbered_frames(folder, FRAME)
+        told(what, "move it if that is wrong", f"it counts as {label}: the label is the folder")
+    frames: Frames = numbered_frames(folder, FRAME)
     numbers = sorted(frames.by_number)
     if not numbers:
-        what, fix = "no frame in the folder", "unpack the clip again"
-        return None, [*problems, unusable(file=file, row=None, what=what, fix=fix, clip_id=clip_id, label=label)]
+        return lost(f"no frame in the folder ({frames.told})", "unpack the clip again")
     if frames.twice:
-        what, fix = f"two files with the number of {frames.twice[0]}", "keep the right one"
-        return None, [*problems, unusable(file=file, row=None, what=what, fix=fix, clip_id=clip_id, label=label)]
+        return lost(f"two files with the number of {frames.twice[0]}", "keep the right one")
     missing, which = frames.gaps(numbers[0], numbers[-1])
+    if missing > len(numbers):
+        return lost(f"{missing} of {missing + len(numbers)} frames are missing ({which})", "unpack the clip again")
+    used = f"the clip is used with the {len(numbers)} frames that are there"
     if missing:
-        what = f"gaps in the numbering: {missing} of {numbers[-1] - numbers[0] + 1} numbers are missing ({which})"
-        used = f"the clip is used with the {len(numbers)} frames that are there"
-        problems.append(Problem(file=file, row=None, what=what, fix="unpack the clip again", consequence=used))
+        span = numbers[-1] - numbers[0] + 1
+        what = f"gaps in the numbering: {missing} of {span} numbers are missing ({which})"
+        told(what, "unpack the clip again", used)
+    elif len(numbers) < SHORTEST:
+        what = f"{len(numbers)} frames; the shortest clip of the release has {SHORTEST}"
+        told(what, "unpack the clip again", used)
     clip = Clip(
         clip_id=clip_id,
         subject=f"smic/s{subject}",

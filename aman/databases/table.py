@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aman.databases.folders import numbered_frames
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.sheet import number, read_rows
+from aman.databases.sheet import number, read_sheet
 from aman.errors import DataError
 
 COLUMNS = ("clip", "subject", "label", "frames")
@@ -23,21 +23,32 @@ def read_table(root: Path) -> Index:
     table = find_table(root)
     clips: dict[str, Clip] = {}
     problems: list[Problem] = []
-    contradicted = set()
-    for row, cells in read_rows(table, COLUMNS, OPTIONAL):
-        clip_id, label = f"csv/{cells['clip']}", cells["label"].lower()
+    contradicted: set[str] = set()
+    seen: dict[str, str] = {}
+    spans: dict[tuple[Path, ...], str] = {}
+    spellings: dict[str, str] = {}
+    for row, cells in read_sheet(table, COLUMNS, OPTIONAL).rows:
+        named = NAME.match(cells["clip"])
+        clip_id, label = f"csv/{cells['clip']}" if named else f"csv/row {row}", cells["label"].lower()
 
         def lost(what: str, fix: str, row: int = row, clip_id: str = clip_id, label: str = label) -> None:
             problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id, label=label))
 
-        if not NAME.match(cells["clip"]) or not NAME.match(cells["subject"]) or not label:
+        if not named or not NAME.match(cells["subject"]) or not label:
             got = f"clip {cells['clip']!r}, subject {cells['subject']!r}, label {cells['label']!r}"
             lost(got, "all three are needed, names of letters, digits, '.', '_', '-' and '/'")
             continue
-        if clip_id in clips or clip_id in contradicted:
-            contradicted.add(clip_id)
+        if clip_id.lower() in seen:
+            contradicted.add(seen[clip_id.lower()])
             lost(f"{clip_id} is listed twice", "keep the row that is right")
             continue
+        seen[clip_id.lower()] = clip_id
+        usual = usual_subject(cells["subject"])
+        if spellings.setdefault(usual, cells["subject"]) != cells["subject"]:
+            what = f"subject {cells['subject']!r} beside {spellings[usual]!r}"
+            two = "if they are one person, it is tested and learned from at once"
+            fix = "write a person in one way"
+            problems.append(Problem(file=table.name, row=row, what=what, fix=fix, consequence=two))
         folder = table.parent / cells["frames"]
         frames = numbered_frames(folder if cells["frames"] else None, FRAME)
         span = [number(cells[name]) for name in ("onset", "offset")]
@@ -51,11 +62,17 @@ def read_table(root: Path) -> Index:
         onset = min(frames.by_number) if span[0] is None else span[0]
         offset = max(frames.by_number) if span[1] is None else span[1]
         inside, (missing, which) = frames.between(onset, offset), frames.gaps(onset, offset)
+        if onset > offset:
+            lost(f"onset {onset} behind offset {offset}", "correct the row")
+            continue
         if missing or not inside:
             lost(f"frames from onset {onset} to offset {offset} are missing ({which})", "add them, or correct the row")
             continue
         if frames.twice:
             lost(f"two files with the number of {frames.twice[0]}", "keep the right one")
+            continue
+        if spans.setdefault(inside, clip_id) != clip_id:
+            lost(f"the same frames as {spans[inside]}", "keep one row")
             continue
         apex = number(cells["apex"])
         if apex is not None and not onset <= apex <= offset:
@@ -78,14 +95,23 @@ def read_table(root: Path) -> Index:
     return Index(database="csv", clips=tuple(kept_clips), problems=tuple(problems))
 
 
+def usual_subject(name: str) -> str:
+    """`1`, `01`, `1.0`, `s1` and `sub01` may be one person: what they have in common."""
+    return re.sub(r"^(?:subject|sub|s|p)?_?0*(?=\d)|\.0+$", "", name.lower())
+
+
 def find_table(root: Path) -> Path:
     """The table itself, or the only one in the folder."""
-    if root.is_file():
-        return root
-    found = sorted(root.glob("*.csv")) if root.is_dir() else []
+    try:
+        if root.is_file():
+            return root
+        there = root.is_dir()
+        found = sorted(path for path in root.glob("*.csv") if path.is_file()) if there else []
+    except OSError:
+        there, found = False, []
     if len(found) != 1:
         raise DataError(
-            got=f"--root {root} with {len(found)} tables" if root.is_dir() else f"--root {root}, which is not there",
+            got=f"--root {root} with {len(found)} tables" if there else f"--root {root}, which is not there",
             expected=f"one .csv with the columns {', '.join((*COLUMNS, *OPTIONAL))}",
             fix="name the table itself as --root",
         )
