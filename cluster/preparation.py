@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aman.databases.index import Clip
 from aman.errors import DataError
-from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, Preparation
+from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, MAGNIFIER_NAMES, Preparation
 from cluster.cache import Cache, content_key
 from cluster.storage import open_store
 
@@ -33,6 +33,8 @@ class Inputs:
 
     landmark_model: str
     trunk: str
+    magnifier: str = ""
+    """Digest of the weights and their padding; empty for magnifiers without weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +71,21 @@ class Report:
 
 
 def inputs(preparation: Preparation) -> Inputs:
-    """Digests of the landmark model and of the trunk (`UsageError` where one is missing)."""
-    from aman.backbone import trunk_digest
+    """Digests of the landmark model, the trunk and the magnifier (`UsageError` where one is missing)."""
+    from aman.backbone import digest, trunk_digest
     from aman.faces import landmark_model_digest, landmark_model_path
+    from aman.magnify import is_learned
 
     landmark_model = ""
     if preparation.align == "landmarks":
         landmark_model = landmark_model_digest(landmark_model_path(preparation.landmark_model))
-    return Inputs(landmark_model=landmark_model, trunk=trunk_digest(preparation.trunk))
+    magnifier = ""
+    if is_learned(preparation.magnifier):
+        from aman.magnify.weights import load_magnifier
+
+        network = load_magnifier(preparation.magnifier)
+        magnifier = f"{digest(network)}-{network.padding}"
+    return Inputs(landmark_model=landmark_model, trunk=trunk_digest(preparation.trunk), magnifier=magnifier)
 
 
 def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
@@ -84,14 +93,18 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
     from aman.faces import FOREHEAD
     from aman.frames import digests
     from aman.magnify import VERSIONS as MAGNIFIER_VERSIONS
+    from aman.magnify import is_learned
     from aman.tim import grid_factors, grid_frames
 
+    # Weights count, not their path; a magnifier without weights keeps the key that it had before there were any.
+    learned = is_learned(preparation.magnifier)
+    name = "learned" if learned else preparation.magnifier
     images = {
         "frames": digests(clip.frames),
         "decode": VERSIONS["decode"],
         "align": [preparation.align, FACE_SIZE, FOREHEAD, models.landmark_model, VERSIONS["align"]],
         "tim": [INTERPOLATED_FRAMES, VERSIONS["tim"]],
-        "magnifier": [preparation.magnifier, MAGNIFIER_VERSIONS[preparation.magnifier]],
+        "magnifier": [name, MAGNIFIER_VERSIONS[name], *([models.magnifier] if learned else [])],
         "grid": [grid_frames(preparation), grid_factors(preparation)],
     }
     images_key = content_key(images)
@@ -267,7 +280,10 @@ def load_features(
 
 def absolute(preparation: Preparation) -> Preparation:
     """The same preparation with its files as absolute paths, for workers that run in other folders."""
-    trunk, model = preparation.trunk, preparation.landmark_model
+    trunk, model, magnifier = preparation.trunk, preparation.landmark_model, preparation.magnifier
     if trunk not in ("random", "imagenet"):
         trunk = str(Path(trunk).absolute())
-    return replace(preparation, trunk=trunk, landmark_model=str(Path(model).absolute()) if model else "")
+    if magnifier not in MAGNIFIER_NAMES:
+        magnifier = str(Path(magnifier).absolute())
+    model = str(Path(model).absolute()) if model else ""
+    return replace(preparation, trunk=trunk, landmark_model=model, magnifier=magnifier)
