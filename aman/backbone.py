@@ -17,6 +17,8 @@ FEATURE_CHANNELS = 512
 """D: channels after layer4, the length of one frame's feature."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OURS = Path(__file__).parent / "weights" / "trunk.safetensors"
+"""The project's own weights, what `--trunk fer2013` means."""
 RANDOM_TRUNK_SEED = 0
 """The `random` trunk is one fixed network, whatever the seed of the run: its features can be cached."""
 
@@ -29,8 +31,9 @@ def stages_after(frozen: str) -> tuple[str, ...]:
 def load_trunk(weights: str) -> nn.Module:
     """torchvision's ResNet-18 without its classifier, with the weights that `weights` names.
 
-    `random`, `imagenet` (torchvision's download), or a file: .safetensors, or a PyTorch checkpoint, whose keys may be
-    under `state_dict` and carry the prefix `module.`. A file may lack layer4 (it then starts fresh), nothing else.
+    `fer2013` (ours), `random`, `imagenet` (torchvision's download), or a file: .safetensors, or a PyTorch checkpoint,
+    whose keys may be under `state_dict` and carry the prefix `module.`. Weights may lack layer4, as ours do, nothing
+    else: it is then one fixed random network, calibrated as the `random` trunk is.
     """
     from torchvision.models import ResNet18_Weights, resnet18
 
@@ -39,7 +42,7 @@ def load_trunk(weights: str) -> nn.Module:
         network = resnet18(weights=None)
     network.fc = nn.Identity()
     if weights == "random":
-        _calibrate(network)
+        _calibrate(network, network)
     elif weights == "imagenet":
         try:
             state = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
@@ -51,25 +54,39 @@ def load_trunk(weights: str) -> nn.Module:
             ) from None
         _load(network, state, weights)
     else:
-        _load(network, _read_weights(Path(weights)), weights)
+        state = _read_weights(_file_of(weights))
+        _load(network, state, weights)
+        if not _holds_layer4(state):
+            _calibrate(network, network.layer4)
     return network
 
 
-def _calibrate(network: nn.Module) -> None:
-    """Give an untrained network the running statistics of noise, so that no stage drifts out of fp16's range.
+def _file_of(weights: str) -> Path:
+    return OURS if weights == "fer2013" else Path(weights)
+
+
+def _holds_layer4(state: Mapping[str, torch.Tensor]) -> bool:
+    return any(key.startswith("layer4.") for key in state)
+
+
+def _calibrate(network: nn.Module, untrained: nn.Module) -> None:
+    """Give the untrained part the running statistics of noise, so that no stage drifts out of fp16's range.
 
     No picture of any database is used: what is frozen must not know the subject that is left out.
     """
     generator = torch.Generator().manual_seed(RANDOM_TRUNK_SEED)
     coarse = torch.randn(8, 3, 28, 28, generator=generator)
     noise = nn.functional.interpolate(coarse, size=(112, 112), mode="bilinear", align_corners=False)
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in untrained.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the sums of several threads differ in their last bits
+    network.eval()
+    untrained.train()
     with torch.no_grad():
-        network.train()(noise)
+        network(noise)
+    network.train()
     torch.set_num_threads(threads)
     for norm in norms:
         norm.momentum = 0.1
@@ -80,7 +97,7 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
     if not path.is_file():
         raise UsageError(
             got=f"--trunk {path}, which is no file",
-            expected="`random`, `imagenet`, or a file of ResNet-18 weights",
+            expected="`fer2013`, `random`, `imagenet`, or a file of ResNet-18 weights",
             fix="check the path",
         )
     try:
@@ -127,9 +144,7 @@ def _load(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> N
 
 def has_layer4(weights: str) -> bool:
     """Whether these weights say anything about layer4."""
-    if weights in ("random", "imagenet"):
-        return True
-    return any(key.startswith("layer4.") for key in _read_weights(Path(weights)))
+    return weights in ("random", "imagenet") or _holds_layer4(_read_weights(_file_of(weights)))
 
 
 def digest(network: nn.Module) -> str:
@@ -143,11 +158,15 @@ def digest(network: nn.Module) -> str:
 
 
 def trunk_digest(weights: str) -> str:
-    """Identity of a trunk in keys and runs: the digest of its tensors; of its recipe where it is `random`, because
-    the last bits of its calibration differ from processor to processor."""
+    """Identity of a trunk in keys and runs: the digest of its tensors; of the recipe of what is random in it, because
+    the last bits of a calibration differ from processor to processor."""
     if weights == "random":
         return hashlib.sha256(f"random ResNet-18, seed {RANDOM_TRUNK_SEED}, version 1".encode()).hexdigest()
-    return digest(load_trunk(weights))
+    network = load_trunk(weights)
+    if has_layer4(weights):
+        return digest(network)
+    network.layer4 = nn.Identity()
+    return hashlib.sha256(f"{digest(network)}, random layer4, seed {RANDOM_TRUNK_SEED}, version 1".encode()).hexdigest()
 
 
 class FrozenTrunk(nn.Module):

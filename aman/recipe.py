@@ -20,6 +20,9 @@ FACE_SIZE = 224
 MAGNIFIER_NAMES = ("none", "linear", "phase", "learned")
 """What `--magnifier` takes beside a file of weights."""
 
+TRUNK_NAMES = ("fer2013", "imagenet", "random")
+"""What `--trunk` takes beside a file of weights."""
+
 FEATURE_DTYPE = "float16"
 """Type of the cached features. It is part of the recipe: fp32 features would be another experiment."""
 
@@ -38,8 +41,8 @@ class Preparation:
     complex steerable pyramid, `learned` is the network of Oh et al. with our weights; or a file of its weights
     (.safetensors, .pth, .pt, .tar)."""
     trunk: str = "random"
-    """Weights of ResNet-18: a file (.safetensors, .pth, .pt), `imagenet` (torchvision's), or `random` (fixed
-    seed)."""
+    """Weights of ResNet-18: `fer2013` (ours, of facial expressions), `imagenet` (torchvision's), `random` (fixed
+    seed), or a file (.safetensors, .pth, .pt)."""
     frozen: Literal["none", "layer1", "layer2", "layer3", "layer4"] = "layer3"
     """The last stage that is frozen and therefore cached (paper: all but the last residual stage)."""
     grid_frames: int = INTERPOLATED_FRAMES

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aman.databases.index import Clip
 from aman.errors import DataError
-from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, MAGNIFIER_NAMES, Preparation
+from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, MAGNIFIER_NAMES, TRUNK_NAMES, Preparation
 from cluster.cache import Cache, content_key
 from cluster.storage import open_store
 
@@ -281,7 +281,7 @@ def load_features(
 def absolute(preparation: Preparation) -> Preparation:
     """The same preparation with its files as absolute paths, for workers that run in other folders."""
     trunk, model, magnifier = preparation.trunk, preparation.landmark_model, preparation.magnifier
-    if trunk not in ("random", "imagenet"):
+    if trunk not in TRUNK_NAMES:
         trunk = str(Path(trunk).absolute())
     if magnifier not in MAGNIFIER_NAMES:
         magnifier = str(Path(magnifier).absolute())

@@ -60,7 +60,7 @@ def run_name(plan: Plan, recipe_name: str) -> str:
         f"k{recipe.model.k}",
         f"n{recipe.model.n}",
         recipe.preparation.frozen,
-        recipe.preparation.magnifier,
+        Path(recipe.preparation.magnifier).stem,
         recipe_name,
         f"s{plan.request.seed}",
     ]
@@ -125,6 +125,7 @@ def track(
             "incomplete": outcome.incomplete or "no",
             "checkpoint_rule": "last epoch",
             "trunk_sha256": plan.inputs.trunk,
+            "magnifier_sha256": plan.inputs.magnifier,
             "landmark_model_sha256": plan.inputs.landmark_model,
         },
         artifacts=files,
