@@ -24,6 +24,10 @@ OPTIONS = {
     "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser plan protocol rate recipe root
     sampling seed store trunk weight-decay workers""",
+    "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing layer4-out light out
+    plan rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
+    "train_magnifier": """batch blur clip crop factor folder front half-decoder magnified motion noise out plan rate
+    report-every save-every seed small-crop small-steps steps tracking-uri unseen warmup workers""",
     "cache": "delete json store",
 }
 

@@ -1,0 +1,92 @@
+"""The face classifier: ResNet-18 on grey faces; its input, its scores, and the files of its weights.
+
+Letters: `B` pictures of a batch, `M` of a set, `H W` their side, `E` classes.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aman.backbone import load_trunk, normalise
+from aman.pretraining import Pretraining
+
+TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
+"""What a trunk file holds, by the beginnings of the names."""
+
+
+def start_network(settings: Pretraining, classes: int) -> nn.Module:
+    """ResNet-18 with a fresh classifier, and fresh throughout for `random`, from the seed."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(settings.seed)
+    network = resnet18(weights=None, num_classes=classes)
+    if settings.start != "random":
+        network.load_state_dict(load_trunk(settings.start).state_dict(), strict=False)
+    return network
+
+
+def as_input(x_BHW: torch.Tensor) -> torch.Tensor:
+    """Grey in [0, 255] as the trunk sees a colour picture later, (B, 3, H, W)."""
+    return normalise(x_BHW[:, None].expand(-1, 3, -1, -1))
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bf16 on a GPU; on a CPU it is no faster."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+@torch.no_grad()
+def confusion(network: nn.Module, image_MHW: Any, label_M: Any, size: int, device: torch.device) -> torch.Tensor:
+    """(E, E) pictures by true class (rows) and predicted class (columns), at `size`, without a change."""
+    network.eval()
+    images, predicted = torch.from_numpy(image_MHW), list[torch.Tensor]()
+    for part_BHW in images.split(128):
+        x = F.interpolate(part_BHW[:, None].to(device).float(), (size, size), mode="bilinear", align_corners=False)
+        with autocast(device):
+            logits_BE = network(as_input(x[:, 0]))
+        predicted.append(logits_BE.argmax(1).cpu())
+    classes = logits_BE.shape[1]
+    pairs = torch.from_numpy(label_M) * classes + torch.cat(predicted)
+    return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+
+
+def accuracy(confusion_EE: torch.Tensor) -> float:
+    """Share of pictures that are right."""
+    return float(confusion_EE.trace() / confusion_EE.sum())
+
+
+def mean_recall(confusion_EE: torch.Tensor) -> float:
+    """Mean over the classes that occur of the share that is right."""
+    counts = confusion_EE.sum(dim=1)
+    return float((confusion_EE.diagonal()[counts > 0] / counts[counts > 0]).mean())
+
+
+def copy_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The state on the CPU, untouched by what is trained on."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def write_weights(network: Mapping[str, torch.Tensor], out: Path, rest: Path | None, about: Mapping[str, Any]) -> None:
+    """Write conv1 to layer3 to `out`, and layer4 with the classifier to `rest`, as fp16; `about` becomes metadata.
+
+    Raises `FloatingPointError` for a weight beyond fp16's range.
+    """
+    from safetensors.torch import save_file
+
+    metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
+    for path, in_trunk in ((out, True), (rest, False)):
+        if path is None:
+            continue
+        kept = {name: tensor.half() for name, tensor in network.items() if name.startswith(TRUNK) == in_trunk}
+        kept = {name: tensor for name, tensor in kept.items() if not name.endswith("num_batches_tracked")}
+        if wrong := [name for name, tensor in kept.items() if not tensor.isfinite().all()]:
+            raise FloatingPointError(f"beyond the range of fp16: {', '.join(wrong)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        save_file(kept, partial, metadata)
+        partial.replace(path)

@@ -1,0 +1,171 @@
+"""Training of the face classifier whose trunk is kept, in one cycle of the learning rate.
+
+Whatever is random is drawn from (seed, epoch, batch), so that a run that was interrupted ends with the same weights as
+one that was not. Letters: `B` pictures of a batch, `M` of a set, `H W` their side, `E` classes.
+"""
+
+import math
+import time
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aman.augmentation import augment, generator_for
+from aman.errors import UsageError
+from aman.face_classifier import accuracy, as_input, autocast, confusion, copy_of, mean_recall, start_network
+from aman.pretraining import FaceSets, Pretraining, full_size_from, read_sets, size_of
+from aman.training import be_deterministic
+
+CHECKPOINT_SECONDS = 60.0
+WARM_UP = 0.15
+"""Part of the steps in which the rate rises."""
+MOMENTUM = 0.9
+
+
+class Run(Protocol):
+    """What the loop needs of the worker that it runs in; `cluster.data_parallel.Context` is one."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    def resume(self) -> dict[str, Any] | None: ...
+    def wrap(self, model: nn.Module) -> nn.Module: ...
+    def report(self, step: int, metrics: dict[str, float], state: dict[str, Any] | None = None) -> None: ...
+
+
+def pretrain(run: Run, settings: Pretraining) -> None:
+    """Train, choose the epoch on PublicTest, score it once on PrivateTest.
+
+    Steps are the optimiser's; the line after the last has the scores, and its checkpoint the result (see `result`).
+    """
+    be_deterministic()
+    state = run.resume() or {}
+    if "result" in state:
+        return
+    sets = read_sets(settings)
+    per_epoch = len(sets.training_MHW) // settings.batch
+    if per_epoch == 0 or settings.batch < 2 * run.world_size:
+        raise UsageError(
+            got=f"batches of {settings.batch} for {len(sets.training_MHW)} pictures and {run.world_size} workers",
+            expected="a full batch of pictures, and two of a batch for each worker",
+            fix="choose another --batch, or fewer --workers",
+        )
+    network = start_network(settings, len(sets.classes))
+    network.load_state_dict(state.get("network", network.state_dict()))
+    model = run.wrap(network)
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=0.0, momentum=MOMENTUM, nesterov=True, weight_decay=settings.weight_decay
+    )
+    if state:
+        optimiser.load_state_dict(state["optimiser"])
+    images, labels = (torch.from_numpy(array).to(run.device) for array in (sets.training_MHW, sets.training_ME))
+    weights = class_weights(labels, settings)
+    best: dict[str, Any] = state.get("best", {"public": -1.0})
+    done, total = int(state.get("step", 0)), per_epoch * settings.epochs
+    clock = Clock(settings, per_epoch, done, float(state.get("seconds", 0.0)))
+    loss_sum = torch.tensor(float(state.get("loss_sum", 0.0)), device=run.device)
+    for step in range(done, total):
+        epoch, place = divmod(step, per_epoch)
+        chosen = order_of(len(images), settings.seed, epoch)[place * settings.batch : (place + 1) * settings.batch]
+        mine = slice(run.rank, None, run.world_size)
+        x_BHW = augment(images[chosen], size_of(epoch, settings), settings, generator_for(settings.seed, epoch, place))
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, total, settings.rate)
+        model.train()
+        with autocast(run.device):
+            logits_BE = model(as_input(x_BHW[mine]))
+        soft_BE = labels[chosen][mine]
+        loss = F.cross_entropy(logits_BE.float(), soft_BE, weights, label_smoothing=settings.label_smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        loss_sum = loss.detach() + (loss_sum if place else 0.0)
+        ends = place + 1 == per_epoch
+        if run.rank != 0 or not (ends or clock.due()):
+            continue
+        metrics = {"epoch": (step + 1) / per_epoch, "loss": float(loss_sum) / (place + 1)}
+        if not math.isfinite(metrics["loss"]):
+            raise FloatingPointError(f"the loss is {metrics['loss']} at step {step}: the rate may be too high")
+        if ends:
+            public = accuracy(confusion(network, sets.public_MHW, sets.public_M, size_of(epoch, settings), run.device))
+            metrics |= {"public": public, "size": float(size_of(epoch, settings))}
+            if epoch >= full_size_from(settings) and public > best["public"]:
+                best = {"network": copy_of(network), "public": public, "epoch": epoch + 1}
+        metrics |= {"seconds": clock.seconds, "remaining": clock.remaining(step + 1)}
+        state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "best": best, "step": step + 1}
+        run.report(step + 1, metrics, {**state, "loss_sum": float(loss_sum), "seconds": clock.seconds})
+        clock.reported = time.perf_counter()
+    if run.rank == 0:
+        scored = result(network, sets, settings.size, best, clock.seconds)
+        run.report(total + 1, dict(scored["scores"]), {"result": scored})
+
+
+def result(network: nn.Module, sets: FaceSets, size: int, best: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The chosen network with its scores; here and nowhere else are the labels of PrivateTest looked at."""
+    device = next(network.parameters()).device
+    network.load_state_dict(best["network"])
+    public_EE = confusion(network, sets.public_MHW, sets.public_M, size, device)
+    private_EE = confusion(network, sets.private_MHW, sets.private_M, size, device)
+    scores = {"public": accuracy(public_EE), "private": accuracy(private_EE)}
+    scores |= {"public_recall": mean_recall(public_EE), "private_recall": mean_recall(private_EE)}
+    scores |= {"epoch": float(best["epoch"]), "seconds": seconds}
+    return {
+        "network": copy_of(network),
+        "scores": scores,
+        "confusion": {"public": public_EE.tolist(), "private": private_EE.tolist()},
+        "classes": list(sets.classes),
+        "remarks": list(sets.remarks),
+        "faces": sets.sha256,
+        "counts": list(sets.counts),
+    }
+
+
+class Clock:
+    """Time that training took, over all its parts, and an estimate of what is left: it goes by pixels."""
+
+    def __init__(self, settings: Pretraining, per_epoch: int, done: int, seconds: float) -> None:
+        self.begun = self.reported = time.perf_counter()
+        self.before, self.done, self.per_epoch = seconds, done, per_epoch
+        self.pixels = [size_of(epoch, settings) ** 2 for epoch in range(settings.epochs)]
+
+    @property
+    def seconds(self) -> float:
+        """Time so far; that of interrupted parts counts up to their last checkpoint."""
+        return self.before + time.perf_counter() - self.begun
+
+    def due(self) -> bool:
+        """Whether a checkpoint is."""
+        return time.perf_counter() - self.reported >= CHECKPOINT_SECONDS
+
+    def work(self, step: int) -> float:
+        """Pixels of the first steps, a picture counted once a batch."""
+        whole, rest = divmod(step, self.per_epoch)
+        return sum(self.pixels[:whole]) * self.per_epoch + (self.pixels[whole] * rest if rest else 0)
+
+    def remaining(self, step: int) -> float:
+        """Seconds that are left after so many steps."""
+        left = self.work(len(self.pixels) * self.per_epoch) - self.work(step)
+        return left * (time.perf_counter() - self.begun) / (self.work(step) - self.work(self.done))
+
+
+def class_weights(label_ME: torch.Tensor, settings: Pretraining) -> torch.Tensor:
+    """Weights of the classes in the loss; their mean over the pictures is 1."""
+    share = label_ME.sum(dim=0).clamp(min=1) / len(label_ME)
+    weights = share ** -{"none": 0.0, "sqrt": 0.5, "full": 1.0}[settings.class_weights]
+    return weights / (weights * share).sum()
+
+
+def rate_at(step: int, steps: int, highest: float) -> float:
+    """The learning rate: linearly up, then down to nothing as a cosine."""
+    top = max(1, round(WARM_UP * steps))
+    if step < top:
+        return highest * (step + 1) / top
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - top) / max(1, steps - top)))
+
+
+def order_of(count: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order of the training pictures in an epoch. What does not fill a batch at its end is left out."""
+    return torch.randperm(count, generator=generator_for(seed, epoch))

@@ -1,0 +1,192 @@
+"""Training of the learned magnifier from scenes made as it goes: no pictures, no epochs, every step is new.
+
+The loop is one worker's. It needs a context with `rank`, `world_size`, `device`, `resume()`, `wrap(model)` and
+`report(step, metrics, state)`; what runs it, and on how many machines, is not its affair.
+"""
+
+import math
+import time
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from aman.magnifier_recipe import MagnifierTraining
+from aman.magnify.learned import magnify_with
+from aman.magnify.measure import acceptance, identity
+from aman.magnify.network import Magnifier
+from aman.scenes import Scenes, generator_for, scenes
+
+HELD_OUT = -1
+"""Seed of the scenes that are never trained on."""
+HELD_OUT_SCENES = 32
+
+
+class Context(Protocol):
+    """What the loop is given: its place among the workers, and where its reports and checkpoints go."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    def resume(self) -> dict[str, Any] | None: ...
+    def wrap(self, model: nn.Module) -> nn.Module: ...
+    def report(self, step: int, metrics: dict[str, float], state: dict[str, Any] | None = None) -> None: ...
+
+
+def start(seed: int) -> Magnifier:
+    """The network before its first step: half of it hands the picture on, the other half is He's random one.
+
+    There are no norms, so nothing else keeps the sum of eleven branches in range, nor twelve times a motion: every
+    residual branch and the motion begin nearly silent. The shape begins with all of the picture in it: each colour's
+    positive and negative part (a ReLU passes one sign), at each of the four places that become one pixel. From a
+    shape of random features alone, the decoder takes a thousand steps more to find the picture.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Magnifier()
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    weights = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if name.endswith("conv2.weight") or name == "moved.0.weight":
+                weight.mul_(0.1)
+        weights["paint.3.weight"].mul_(0.3)
+        colours, halve, shape = (weights[f"{name}.weight"] for name in ("encoder.0", "encoder.2.conv", "shape.0"))
+        for weight, known in ((colours, 6), (halve, 24), (shape, 24)):
+            weight.mul_(0.5)
+            weight[:known] = 0
+        for part in range(6):
+            colours[part, part // 2, 3, 3] = 1 - 2 * (part % 2)
+            for place in range(4):
+                halve[6 * place + part, part, 1 + place // 2, 1 + place % 2] = 1
+        for channel in range(24):
+            shape[channel, channel, 1, 1] = 1
+    return network
+
+
+class Pair(nn.Module):
+    """The network as it is trained: both images in one batch, no texture of the onset, the decoder in bfloat16."""
+
+    def __init__(self, network: Magnifier, *, half_decoder: bool) -> None:
+        super().__init__()
+        self.network, self.half_decoder = network, half_decoder
+
+    def forward(self, a_BCHW: torch.Tensor, b_BCHW: torch.Tensor, factor_B: torch.Tensor) -> torch.Tensor:
+        network = self.network
+        x = network.encoder(torch.cat([a_BCHW, b_BCHW]).contiguous(memory_format=torch.channels_last))
+        shape_a, shape_b = network.shape(x).chunk(2)
+        texture_b = network.texture(x.chunk(2)[1])
+        gain = (factor_B - 1).view(-1, 1, 1, 1)
+        magnified = shape_b + gain * network.motion(shape_a, shape_b)
+        with torch.autocast(a_BCHW.device.type, dtype=torch.bfloat16, enabled=self.half_decoder):
+            return network.decode(texture_b, magnified).float()
+
+
+def loss_of(image_BCHW: torch.Tensor, made: Scenes, unseen: float) -> torch.Tensor:
+    """Mean absolute difference from the truth, less where it cannot be known."""
+    weight = made.seen_B1HW + unseen * (1 - made.seen_B1HW)
+    return ((image_BCHW - made.truth_BCHW).abs() * weight).sum() / (3 * weight.sum())
+
+
+def rate_at(step: int, settings: MagnifierTraining) -> float:
+    """The rate of the step (0 is the first): up in a line, down as a cosine."""
+    if step < settings.warmup:
+        return settings.rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def train(context: Context, settings: MagnifierTraining) -> None:
+    """Train to the last step, from the last checkpoint where there is one; the last report carries the network."""
+    torch.set_num_threads(1)  # the sums of several threads differ in their last bits
+    network = start(settings.seed).to(memory_format=torch.channels_last).to(context.device)
+    model = context.wrap(Pair(network, half_decoder=settings.half_decoder))
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
+    begun, before, seconds = 0, time.perf_counter(), 0.0
+    state = context.resume()
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        begun, seconds = int(state["step"]), float(state["seconds"])
+    total = torch.zeros((), device=context.device)
+    for step in range(begun, settings.steps):
+        made = scenes(
+            settings.batch,
+            settings.small_crop if step < settings.small_steps else settings.crop,
+            generator_for(settings.seed, step, context.rank, context.device),
+            settings.scenes,
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, settings)
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(model(made.a_BCHW, made.b_BCHW, made.factor_B), made, settings.unseen)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        optimiser.step()
+        total += loss.detach()
+        done = step + 1
+        if done % settings.report_every and done < settings.steps:
+            continue
+        metrics = {
+            "train/loss": float(total) / (done - last_report(step, settings)),
+            "train/rate": rate_at(step, settings),
+        }
+        total.zero_()
+        if not math.isfinite(metrics["train/loss"]):
+            raise FloatingPointError(f"the training loss at step {done} is no number: lower the rate")
+        metrics["train/seconds"] = seconds + time.perf_counter() - before
+        saved = None
+        if context.rank == 0 and (done % settings.save_every == 0 or done == settings.steps):
+            metrics |= validate(network, settings)
+            saved = {
+                "step": done,
+                "seconds": metrics["train/seconds"],
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+            }
+        context.report(done, metrics, saved)
+
+
+def last_report(step: int, settings: MagnifierTraining) -> int:
+    """Steps done at the report before this step's."""
+    return step // settings.report_every * settings.report_every
+
+
+def held_out(settings: MagnifierTraining, count: int = HELD_OUT_SCENES) -> Scenes:
+    """The fixed scenes of validation, made on the CPU so that they are the same everywhere."""
+    return scenes(count, settings.crop, generator_for(HELD_OUT, 0), settings.scenes)
+
+
+@torch.no_grad()
+def validate(network: Magnifier, settings: MagnifierTraining) -> dict[str, float]:
+    """Mean peak signal-to-noise ratio (dB) of the held-out scenes, where the truth can be known."""
+    made, device = held_out(settings), next(network.parameters()).device
+    image = network(made.a_BCHW.to(device), made.b_BCHW.to(device), made.factor_B.to(device)).cpu().clamp(-1, 1)
+    square = ((image - made.truth_BCHW) ** 2 * made.seen_B1HW).sum((1, 2, 3)) / (3 * made.seen_B1HW.sum((1, 2, 3)))
+    return {"validation/psnr": float((10 * torch.log10(4 / square.clamp(min=1e-8))).mean())}
+
+
+def judge(network: Magnifier) -> dict[str, float]:
+    """Peak signal-to-noise ratio, similarity and effective gain in every case of `aman.magnify.measure`."""
+    magnifier = partial(magnify_with, network)
+    scores = {"factor 1/psnr": identity(magnifier)}
+    for case, score in acceptance(magnifier).items():
+        name = str(case).replace("=", " ")
+        scores |= {f"{name}/psnr": score.psnr, f"{name}/ssim": score.ssim, f"{name}/gain": score.gain}
+    return scores
+
+
+@torch.no_grad()
+def sheet(network: Magnifier, settings: MagnifierTraining, count: int = 6) -> npt.NDArray[np.uint8]:
+    """Held-out scenes to look at, RGB: a row each of the onset, the frame, what was made of them, and the truth."""
+    made = held_out(settings, count)
+    image = network.cpu()(made.a_BCHW, made.b_BCHW, made.factor_B)
+    columns = torch.cat([made.a_BCHW, made.b_BCHW, image, made.truth_BCHW], dim=3)
+    pixels = ((columns.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+    return pixels.reshape(-1, *pixels.shape[2:]).numpy()

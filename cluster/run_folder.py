@@ -1,0 +1,147 @@
+"""The folder of a run: its last checkpoint, its curve, and whose it is. Made to be killed at any moment.
+
+The folder holds `checkpoint.pt`, `progress.jsonl` (a line a report), `lock` and `owner`. Several machines may work on
+one folder, which then lies on storage that they share.
+"""
+
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from aman.errors import UsageError
+
+CHECKPOINT, PROGRESS, LOCK, OWNER = "checkpoint.pt", "progress.jsonl", "lock", "owner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A line of a run's curve. Steps rise from line to line; what a step is, is the loop's affair."""
+
+    step: int
+    metrics: dict[str, float]
+
+
+def settings_of(config: Any, prefix: str = "") -> dict[str, str]:
+    """What a run was told, name by name, to compare with what another is told."""
+    parts = asdict(config) if is_dataclass(config) and not isinstance(config, type) else config
+    if not isinstance(parts, dict):
+        return {prefix or "config": str(parts)}
+    flat: dict[str, str] = {}
+    for name, value in parts.items():
+        flat |= settings_of(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
+
+
+def check_settings(folder: Path, settings: dict[str, str]) -> None:
+    """`UsageError` where the folder holds a checkpoint of other settings."""
+    checkpoint = read_checkpoint(folder)
+    if checkpoint is None or checkpoint["settings"] == settings:
+        return
+    before = checkpoint["settings"]
+    other = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+    raise UsageError(
+        got=f"{folder} with a checkpoint of {', '.join(f'{name} = {before.get(name)}' for name in other)}",
+        expected=f"one of {', '.join(f'{name} = {settings.get(name)}' for name in other)}",
+        fix="take another folder, or the settings that the run began with",
+    )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One run at a time in a folder; the lock goes with its process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                got=f"{folder}, in which a run is going on",
+                expected="a folder to itself for every run",
+                fix="wait until that run has ended, or take another folder",
+            ) from None
+        yield
+
+
+def take_over(folder: Path) -> str:
+    """Name the run to which the folder belongs from now on: workers of a killed driver may live on for seconds."""
+    owner = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    replace_file(folder / OWNER, owner.encode())
+    return owner
+
+
+def read_owner(folder: Path) -> str:
+    """The run to which the folder belongs."""
+    return (folder / OWNER).read_text()
+
+
+def cut_progress(folder: Path) -> int:
+    """Cut off what was reported after the last checkpoint, for it will be reported again; that checkpoint's step."""
+    checkpoint = read_checkpoint(folder)
+    step = -1 if checkpoint is None else int(checkpoint["step"])
+    kept = [asdict(line) for line in read_progress(folder) if line.step <= step]
+    replace_file(folder / PROGRESS, "".join(json.dumps(line) + "\n" for line in kept).encode())
+    return step
+
+
+def add_progress(folder: Path, line: Progress) -> None:
+    """Add a line to the curve."""
+    with (folder / PROGRESS).open("a") as file:
+        file.write(json.dumps(asdict(line)) + "\n")
+        flush(file)
+
+
+def read_progress(folder: Path) -> list[Progress]:
+    """The curve so far; a last line that is not all there yet is left out."""
+    path = folder / PROGRESS
+    text = path.read_text() if path.is_file() else ""
+    return [Progress(**json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The last whole checkpoint, {step, settings, state}, read as tensors alone: a pickled program is never run."""
+    import torch
+
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UsageError(
+            got=f"{path}, which cannot be read ({type(error).__name__})",
+            expected="a checkpoint that this job wrote",
+            fix="take another folder, or remove the file to begin anew",
+        ) from None
+
+
+def write_checkpoint(folder: Path, checkpoint: dict[str, Any]) -> None:
+    """Replace the checkpoint as a whole or not at all."""
+    import torch
+
+    partial = folder / f"{CHECKPOINT}.partial"
+    with partial.open("wb") as file:
+        torch.save(checkpoint, file)
+        flush(file)
+    partial.replace(folder / CHECKPOINT)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """The same for a small file."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        flush(file)
+    partial.replace(path)
+
+
+def flush(file: IO[Any]) -> None:
+    """To the disk itself: a rename that outlives a power cut which the content did not is worse than none."""
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,127 @@
+"""Pre-train the trunk: ResNet-18 on the expressions of FER2013 or FER+, scored once on faces it never saw.
+
+Laptop: `python jobs/pretrain.py --faces fer2013.csv --out trunk.safetensors --first-size 48 --size 96 --epochs 8`.
+
+Cluster: `ray job submit -- python jobs/pretrain.py --faces /data/fer2013.csv --out /data/trunk.safetensors
+--folder /data/pretrain`, with a worker for each GPU; `--folder` must be on storage that all nodes share.
+
+Time: the first about an hour on one core of a CPU; at the paper's 224 pixels only a GPU makes sense. Run again to go
+on: a checkpoint is made every minute. The paper gives no score; published networks of this size have 65 to 73 %.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aman.pretraining import STARTS, Pretraining, check, read_sets
+from jobs.command_line import DONE, run_job, say
+
+if TYPE_CHECKING:
+    from cluster.data_parallel import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of pretrain."""
+
+    settings: Pretraining = field(default_factory=Pretraining)
+    """All that decides the weights."""
+    out: Path = Path("runs/pretrain/trunk.safetensors")
+    """File for conv1 to layer3, in fp16."""
+    layer4_out: Path | None = None
+    """File for layer4 and the classifier, for whoever wants to go on with them."""
+    folder: Path = Path("runs/pretrain")
+    """Checkpoint, curve and figure. A folder serves one run; the same command goes on from its checkpoint."""
+    workers: int = 0
+    """Processes that share each batch. 0: one a GPU, or a single one on the CPU."""
+    tracking_uri: str = "sqlite:///runs/mlflow.db"
+    """MLflow: sqlite:///FILE, or the http:// address of a server."""
+    plan: bool = False
+    """Read the faces and say what would be trained; start nothing."""
+
+
+def main(options: Options) -> int:
+    """Plan, train, write, log."""
+    from cluster.tracking import next_command, tracking_uri
+
+    tracking_uri(options.tracking_uri)
+    settings = options.settings
+    check(settings)
+    start = settings.start if settings.start in STARTS else str(Path(settings.start).absolute())
+    settings = replace(settings, faces=absolute(settings.faces), votes=absolute(settings.votes), start=start)
+    if options.plan:
+        sets = read_sets(settings)
+        say("faces: {} train, {} choose, {} score".format(*sets.counts))
+        say("\n".join(f"remark: {remark}" for remark in sets.remarks))
+        steps = settings.epochs * (len(sets.training_MHW) // settings.batch)
+        say(f"{settings.epochs} epochs, {steps} steps of {settings.batch} pictures; nothing was started")
+        return DONE
+    from aman.face_classifier import write_weights
+    from aman.face_training import pretrain
+    from cluster.data_parallel import read_checkpoint, train
+    from cluster.session import ray_session
+
+    with ray_session(options.workers) as slots:
+        workers = options.workers or slots.gpus or 1
+        curve = train(pretrain, settings, folder=options.folder, workers=workers, say=lambda line: say(text(line)))
+    checkpoint = read_checkpoint(options.folder)
+    assert checkpoint is not None
+    result = checkpoint["state"]["result"]
+    say("\n".join(f"remark: {remark}" for remark in result["remarks"]))
+    about = {**result["scores"], "classes": result["classes"], "settings": without_paths(settings), "faces": "FER2013"}
+    write_weights(result["network"], options.out, options.layer4_out, about)
+    run_id = log(options, settings, result, curve)
+    scores = result["scores"]
+    say(f"PublicTest {100 * scores['public']:.2f} %, PrivateTest {100 * scores['private']:.2f} %: {options.out}")
+    say(f"MLflow run {run_id}; next: {next_command(options.tracking_uri)}, or jobs/loso.py --trunk {options.out}")
+    return DONE
+
+
+def text(line: "Progress") -> str:
+    """A line for the log."""
+    m = line.metrics
+    if "private" in m:
+        return f"epoch {m['epoch']:.0f} was chosen on PublicTest ({100 * m['public']:.2f} %) and scored on PrivateTest"
+    scored = f", PublicTest {100 * m['public']:.2f} % at {m['size']:.0f} px" if "public" in m else ""
+    return (
+        f"epoch {m['epoch']:.2f}: loss {m['loss']:.3f}{scored}, {m['seconds']:.0f} s, ETA {m['remaining'] / 60:.0f} min"
+    )
+
+
+def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: "list[Progress]") -> str:
+    """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id."""
+    from aman.figures import confusion_figure
+    from cluster.cache import content_key
+    from cluster.tracking import RunRecord, log_run
+
+    figure, settled = options.folder / "confusion.png", without_paths(settings)
+    confusion_figure(result["confusion"]["private"], result["classes"], figure)
+    epochs = [line.metrics for line in curve if "size" in line.metrics]
+    record = RunRecord(
+        experiment="pretraining",
+        name=f"resnet18-{settings.size}px-{settings.epochs}-epochs-s{settings.seed}",
+        key=content_key({"settings": settled, "faces": result["faces"], "scores": result["scores"]}),
+        parameters=settled,
+        scores=result["scores"],
+        curves={f"{name}_by_epoch": [epoch[name] for epoch in epochs] for name in ("loss", "public", "size")},
+        tags={"faces": str(settings.faces)},
+        artifacts=[figure],
+        dataset="fer2013",
+        dataset_digest=result["faces"],
+    )
+    return log_run(options.tracking_uri, record)
+
+
+def without_paths(settings: Pretraining) -> dict[str, Any]:
+    """The settings with names of files for their paths, which differ from machine to machine."""
+    settled = {name: value.name if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+    return {**settled, "start": Path(settings.start).name}
+
+
+def absolute(path: Path | None) -> Path | None:
+    """The path as workers elsewhere need it."""
+    return None if path is None else path.absolute()
+
+
+if __name__ == "__main__":
+    run_job(Options, main, __doc__)

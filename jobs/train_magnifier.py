@@ -1,0 +1,126 @@
+"""Train the learned magnifier on Ray Train from scenes made as it goes; no picture of anything is needed.
+
+Laptop: `python jobs/train_magnifier.py`, the command that made the weights in the package.
+
+Cluster: `ray job submit -- python jobs/train_magnifier.py --workers 4 --crop 128 --folder /shared/magnifier`.
+
+Time: an hour on one processor core, see `--plan`. Run again to go on from the last checkpoint in `--folder`. At the
+end the weights are judged by `aman.magnify.measure`; what the package's own reach is in aman/weights/magnifier.md.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from aman.magnifier_recipe import MagnifierTraining, check_training
+from jobs.command_line import DONE, run_job, say
+
+if TYPE_CHECKING:
+    from cluster.data_parallel import Progress
+
+PIXELS_A_SECOND = 50_000
+"""Pixels of scenes that one core trains on in a second, on a server of 2024."""
+POINTS = 200
+"""Points of a curve that MLflow is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of train_magnifier."""
+
+    settings: MagnifierTraining = field(default_factory=MagnifierTraining)
+    """Every setting of the training."""
+    out: Path = Path("runs/magnifier/magnifier.safetensors")
+    """File of the weights (fp16, 2 MB), for `--magnifier FILE`."""
+    folder: Path = Path("runs/magnifier/training")
+    """Folder of the checkpoint and the curve; on a cluster, on storage that all nodes share."""
+    tracking_uri: str = "sqlite:///runs/mlflow.db"
+    """MLflow: sqlite:///FILE, or the http:// address of a server."""
+    plan: bool = False
+    """Say what would be trained and how long it should take; start nothing."""
+
+
+def main(options: Options) -> int:
+    """Train, save, judge, log."""
+    begun, settings = perf_counter(), options.settings
+    from cluster.tracking import next_command, tracking_uri
+
+    check_training(settings)
+    tracking_uri(options.tracking_uri)
+    say(f"{settings.steps} steps; {settings.workers} workers with {settings.batch} scenes of {settings.crop} pixels")
+    if options.plan:
+        small = min(settings.steps, settings.small_steps)
+        pixels = small * settings.small_crop**2 + (settings.steps - small) * settings.crop**2
+        hours = settings.batch * pixels / PIXELS_A_SECOND / 3600
+        say(f"about {hours:.2g} h with a processor core a worker; the weights would go to {options.out}")
+        return DONE
+    from cluster.data_parallel import read_checkpoint, train
+    from cluster.session import ray_session
+
+    with ray_session(settings.workers):
+        from aman.magnifier_training import train as loop
+
+        tells = partial(tell, settings.steps)
+        curve = train(loop, settings, folder=options.folder, workers=settings.workers, say=tells)
+    checkpoint = read_checkpoint(options.folder)
+    assert checkpoint is not None, "the last report of the loop carries a checkpoint"
+    scores, files = finish(checkpoint["state"]["network"], options)
+    for name, value in scores.items():
+        say(f"{name:32} {value:6.2f}")
+    run_id = track(options, curve, scores, files)
+    say(f"done in {perf_counter() - begun:.0f} s: {options.out}, MLflow run {run_id}")
+    say(f"Next: python jobs/loso.py --magnifier {options.out}; {next_command(options.tracking_uri)}")
+    return DONE
+
+
+def tell(steps: int, line: "Progress") -> None:
+    """One line of the curve, with the time that is left."""
+    left = line.metrics["train/seconds"] * (steps - line.step) / line.step
+    quality = f", held-out {line.metrics['validation/psnr']:.2f} dB" if "validation/psnr" in line.metrics else ""
+    say(f"step {line.step}/{steps}: loss {line.metrics['train/loss']:.4f}{quality}, {left / 60:.0f} min left")
+
+
+def finish(state: dict[str, Any], options: Options) -> tuple[dict[str, float], list[Path]]:
+    """Write the weights and a sheet of examples; the scores of the weights as they are in the file, and the files."""
+    import cv2
+
+    from aman.magnifier_training import judge, sheet
+    from aman.magnify.network import Magnifier
+    from aman.magnify.weights import load_magnifier, save_magnifier
+
+    network = Magnifier()
+    network.load_state_dict(state)
+    save_magnifier(network, options.out)
+    written, picture = load_magnifier(str(options.out)), options.out.with_suffix(".png")
+    cv2.imwrite(str(picture), sheet(written, options.settings)[..., ::-1])
+    return judge(written), [options.out, picture]
+
+
+def track(options: Options, curve: "list[Progress]", scores: dict[str, float], files: list[Path]) -> str:
+    """One MLflow run for these weights; its id."""
+    from cluster.run_folder import settings_of
+    from cluster.tracking import RunRecord, log_run
+
+    digest = hashlib.sha256(options.out.read_bytes()).hexdigest()
+    names = sorted({name for line in curve for name in line.metrics})
+    curves = {name: [line.metrics[name] for line in curve if name in line.metrics] for name in names}
+    record = RunRecord(
+        experiment="magnifier",
+        name=f"{options.settings.steps} steps, {options.settings.crop} pixels",
+        key=digest,
+        parameters=settings_of(options.settings),
+        scores=scores,
+        curves={name: values[:: -(-len(values) // POINTS)] for name, values in curves.items()},
+        tags={"weights.sha256": digest},
+        artifacts=files,
+        dataset="procedural scenes",
+        dataset_digest=hashlib.sha256(repr(options.settings.scenes).encode()).hexdigest(),
+    )
+    return log_run(options.tracking_uri, record)
+
+
+if __name__ == "__main__":
+    run_job(Options, main, __doc__)

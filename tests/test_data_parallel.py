@@ -1,0 +1,173 @@
+"""Runs that are killed: the folder they leave is whole, and the next one goes on as if nothing had been."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from aman.errors import DataError, UsageError
+from cluster.data_parallel import Context, Progress, alone, read_checkpoint, train
+from cluster.run_folder import CHECKPOINT, PROGRESS, locked, read_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum:
+    """Settings of a loop that adds up the numbers of its steps."""
+
+    steps: int = 10
+    every: int = 3
+    """Steps between checkpoints."""
+    dies_at: int = -1
+    """Step before which its process is killed, the first time."""
+    refuses: bool = False
+
+
+def add_up(context: Context, settings: Sum) -> None:
+    state = context.resume() or {"done": 0, "total": torch.zeros(())}
+    for step in range(state["done"] + 1, settings.steps + 1):
+        mark = context.folder / "died"
+        if step == settings.dies_at and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if settings.refuses:
+            raise DataError(got="a picture", expected="none", fix="remove it")
+        state = {"done": step, "total": state["total"] + step}
+        whole = step % settings.every == 0 or step == settings.steps
+        context.report(step, {"total": float(state["total"])}, state if whole else None)
+
+
+def average_ranks(context: Context, settings: Sum) -> None:
+    """One step of plain gradient descent in which rank r brings the gradient r + 1."""
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    model = context.wrap(layer)
+    model(torch.full((1, 1), context.rank + 1.0)).sum().backward()
+    context.report(1, {"gradient": float(layer.weight.grad)}, {"weight": layer.weight.detach()})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def by_value(ray_cluster: None) -> Iterator[None]:
+    """Ray's workers have the project on their path, not the tests."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def steps_of(lines: list[Progress]) -> list[int]:
+    return [line.step for line in lines]
+
+
+def test_a_run_leaves_its_curve_and_the_state_of_its_last_report(tmp_path: Path) -> None:
+    add_up(alone(tmp_path, Sum()), Sum())
+    assert steps_of(read_progress(tmp_path)) == list(range(1, 11))
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint is not None and checkpoint["step"] == 10
+    assert checkpoint["state"]["total"] == 55
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_run_that_broke_off_repeats_what_came_after_its_checkpoint_and_no_more(tmp_path: Path) -> None:
+    context = alone(tmp_path, Sum())
+    for step in range(1, 6):
+        whole = {"done": 3, "total": torch.tensor(6.0)} if step == 3 else None
+        context.report(step, {"total": -1.0}, whole)
+    with (tmp_path / PROGRESS).open("a") as file:
+        file.write('{"step": 6, "met')  # a line that was being written
+    resumed = alone(tmp_path, Sum())
+    assert steps_of(read_progress(tmp_path)) == [1, 2, 3]
+    add_up(resumed, Sum())
+    curve = read_progress(tmp_path)
+    assert steps_of(curve) == list(range(1, 11))
+    assert [line.metrics["total"] for line in curve] == [-1, -1, -1, 10, 15, 21, 28, 36, 45, 55]
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = alone(tmp_path, Sum())
+    context.report(1, {}, {"done": 1})
+
+    def full_disk(content: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        context.report(2, {}, {"done": 2})
+    monkeypatch.undo()
+    resumed = alone(tmp_path, Sum())
+    assert resumed.resume() == {"done": 1}
+    assert steps_of(read_progress(tmp_path)) == [1]
+
+
+def test_a_step_twice_is_a_fault_of_the_loop(tmp_path: Path) -> None:
+    context = alone(tmp_path, Sum())
+    context.report(1, {})
+    with pytest.raises(AssertionError, match="step 1 after 1"):
+        context.report(1, {})
+
+
+def test_a_checkpoint_of_other_settings_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+    add_up(alone(tmp_path, Sum()), Sum())
+    with pytest.raises(UsageError) as caught:
+        alone(tmp_path, Sum(steps=12))
+    assert "steps = 10" in caught.value.got and "steps = 12" in caught.value.expected
+    assert "every" not in str(caught.value)
+    alone(tmp_path, Sum())
+
+
+def test_a_checkpoint_that_cannot_be_read_or_that_is_a_program_is_refused(tmp_path: Path) -> None:
+    for content in (b"", b"no checkpoint"):
+        (tmp_path / CHECKPOINT).write_bytes(content)
+        with pytest.raises(UsageError, match="cannot be read"):
+            alone(tmp_path, Sum())
+    torch.save({"step": 1, "settings": {}, "state": Path}, tmp_path / CHECKPOINT)
+    with pytest.raises(UsageError, match="cannot be read"):
+        alone(tmp_path, Sum())
+
+
+def test_a_worker_that_outlived_its_driver_cannot_write_into_the_next_run(tmp_path: Path) -> None:
+    old = alone(tmp_path, Sum())
+    old.report(1, {}, {"done": 1})
+    new = alone(tmp_path, Sum())
+    with pytest.raises(RuntimeError, match="taken over"):
+        old.report(2, {}, {"done": 2})
+    new.report(2, {})
+    assert steps_of(read_progress(tmp_path)) == [1, 2]
+
+
+def test_a_second_run_in_a_folder_and_too_many_workers_are_refused(ray_cluster: None, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UsageError, match="in which a run is going on"):
+        train(add_up, Sum(), folder=tmp_path, workers=1, say=print)
+    with pytest.raises(UsageError, match="99 training workers"):
+        train(add_up, Sum(), folder=tmp_path, workers=99, say=print)
+
+
+def test_a_killed_worker_is_started_again_and_the_curve_has_no_gap_and_no_step_twice(
+    by_value: None, tmp_path: Path
+) -> None:
+    said: list[Progress] = []
+    curve = train(add_up, Sum(dies_at=6), folder=tmp_path, workers=1, say=said.append)
+    assert (tmp_path / "died").exists()
+    assert steps_of(curve) == steps_of(said) == list(range(1, 11))
+    assert curve[-1].metrics == {"total": 55}
+    assert not (tmp_path / "ray").exists()
+
+
+def test_a_mistake_that_a_worker_meets_comes_out_as_itself(by_value: None, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="got a picture; expected none; fix: remove it"):
+        train(add_up, Sum(refuses=True), folder=tmp_path, workers=1, say=print)
+    assert not (tmp_path / "refusal.json").exists()
+
+
+def test_two_workers_average_their_gradients(by_value: None, tmp_path: Path) -> None:
+    (line,) = train(average_ranks, Sum(), folder=tmp_path, workers=2, say=print)
+    assert line.metrics == {"gradient": 1.5}

@@ -1,0 +1,223 @@
+"""Scenes with known motion, and a training that goes on where it was killed."""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aman.errors import UsageError
+from aman.magnifier_recipe import MagnifierTraining, SceneRanges, check_training
+from aman.magnifier_training import Pair, held_out, loss_of, rate_at, sheet, start, train
+from aman.magnify.weights import load_magnifier
+from aman.scenes import Dice, canvases, displacements, generator_for, look, scenes
+from cluster.data_parallel import Context, Progress, alone, read_checkpoint
+from cluster.run_folder import read_progress
+from jobs.command_line import parse
+from jobs.train_magnifier import Options, finish, main, track
+
+SMALL = MagnifierTraining(
+    steps=8, batch=2, crop=20, small_crop=16, small_steps=5, warmup=2, report_every=2, save_every=4
+)
+CLEAN = SceneRanges(noise=0.0)
+
+
+class KilledError(Exception):
+    """What ends a training in these tests."""
+
+
+def run(folder: Path, settings: MagnifierTraining, dies_at: int = 10**9) -> list[Progress]:
+    """Train in this process, up to the report at which it dies; the curve in the folder."""
+
+    class Mortal(Context):
+        def report(self, step: int, metrics: dict[str, float], state: dict[str, Any] | None = None) -> None:
+            super().report(step, metrics, state)
+            if step >= dies_at:
+                raise KilledError
+
+    context = alone(folder, settings)
+    context.__class__ = Mortal
+    with contextlib.suppress(KilledError):
+        train(context, settings)
+    return read_progress(folder)
+
+
+def network_of(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights in the folder's checkpoint."""
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint is not None
+    return checkpoint["state"]["network"]
+
+
+def test_a_step_of_a_worker_always_has_the_same_scenes_and_another_step_or_worker_has_others() -> None:
+    first, again = (scenes(2, 16, generator_for(0, 5, rank=1)) for _ in range(2))
+    for name, tensor in vars(first).items():
+        assert torch.equal(tensor, getattr(again, name)), name
+    for other in (generator_for(1, 5, rank=1), generator_for(0, 6, rank=1), generator_for(0, 5, rank=0)):
+        assert not torch.equal(scenes(2, 16, other).a_BCHW, first.a_BCHW)
+
+
+def test_the_truth_is_the_onset_moved_by_the_factor_times_the_displacement() -> None:
+    made = scenes(48, 32, generator_for(0, 0), replace(CLEAN, motion=1.0, magnified=3.0, front=0.0))
+    inner = slice(4, -4)
+    line = torch.arange(32.0)
+    place = torch.stack(torch.meshgrid(line, line, indexing="xy")) + made.factor_B.view(-1, 1, 1, 1) * made.shift_B2HW
+    grid = ((2 * place + 1) / 32 - 1).permute(0, 2, 3, 1)
+    moved = nn.functional.grid_sample(made.a_BCHW, grid, mode="bicubic", align_corners=False)
+    error = (moved - made.truth_BCHW)[:, :, inner, inner].abs().mean((1, 2, 3))
+    unmoved = (made.a_BCHW - made.truth_BCHW)[:, :, inner, inner].abs().mean((1, 2, 3))
+    # Smooth scenes, for the onset's own pixels are read between; they are only known to half a grey level.
+    smooth = made.a_BCHW.diff(dim=3).abs().amax((1, 2, 3)) < 0.2
+    assert (smooth & (unmoved > 0.02)).sum() >= 3
+    assert (error[smooth] < 0.004).all(), error[smooth]
+
+
+def test_a_canvas_is_read_where_it_was_painted_and_a_hundredth_of_a_pixel_shows() -> None:
+    line = torch.arange(40.0)
+    ramp = ((line + 0.5) / 2 - 4 - 0.5).expand(1, 1, 40, 40)  # in pixels of the picture, which starts at pixel 4
+    still = torch.zeros(1, 2, 12, 12)
+    torch.testing.assert_close(look(ramp, still)[0, 0, 0], torch.arange(12.0), atol=1e-4, rtol=0)
+    for shift in (0.01, 0.1, 0.25, 1.37):
+        seen = look(ramp, still + shift)[0, 0, 0]
+        torch.testing.assert_close(seen, torch.arange(12.0) + shift, atol=1e-4, rtol=0)
+
+
+def test_factor_one_is_the_frame_itself() -> None:
+    made = scenes(64, 16, generator_for(0, 0), CLEAN)
+    ones = made.factor_B == 1
+    assert ones.sum() >= 2
+    assert (made.truth_BCHW[ones] - made.b_BCHW[ones]).abs().max() <= 0.5 / 127.5 + 1e-6  # its rounding to 8 bits
+
+
+def test_what_does_not_move_stays_whatever_the_factor() -> None:
+    made = scenes(96, 16, generator_for(0, 0), CLEAN)
+    still = (made.shift_B2HW.abs().amax((1, 2, 3)) == 0) & (made.factor_B > 2)
+    still &= (made.a_BCHW == made.b_BCHW).flatten(1).all(1)
+    assert still.sum() >= 3
+    assert (made.truth_BCHW[still] - made.a_BCHW[still]).abs().max() <= 0.5 / 127.5 + 1e-6
+
+
+def test_motion_stays_within_its_ranges_and_is_mostly_below_a_pixel() -> None:
+    ranges, factor = SceneRanges(), torch.linspace(1, 12, 256)
+    shift = displacements(256, 48, factor, ranges, Dice(generator_for(0, 0)))
+    largest = shift.norm(dim=1).amax((1, 2))
+    assert (largest <= ranges.motion + 1e-4).all()
+    assert (largest * factor <= ranges.magnified + 1e-3).all()
+    assert (largest == 0).sum() > 10
+    assert 0.5 < (largest < 1).float().mean() < 0.95
+    assert (shift.diff(dim=3).abs() * factor.view(-1, 1, 1, 1)).max() <= 0.6 + 1e-3
+
+
+def test_images_are_of_8_bits_in_range_and_only_the_given_ones_are_noisy() -> None:
+    made = scenes(16, 16, generator_for(0, 3), replace(CLEAN, noise=4.0))
+    for image in (made.a_BCHW, made.b_BCHW):
+        grey = (image + 1) * 127.5
+        assert (grey - grey.round()).abs().max() < 1e-4
+        assert image.abs().max() <= 1
+    canvas = canvases(2, 64, 3.0, Dice(generator_for(0, 0)))
+    assert canvas.std() > 0.2
+
+
+def test_the_fast_way_of_training_is_the_network() -> None:
+    network, made = start(0), scenes(2, 16, generator_for(0, 0))
+    ways = (network, Pair(network, half_decoder=False), Pair(network, half_decoder=True))
+    images = [way(made.a_BCHW, made.b_BCHW, made.factor_B) for way in ways]
+    torch.testing.assert_close(images[1], images[0], atol=1e-5, rtol=1e-4)
+    assert (images[2] - images[0]).abs().max() < 0.03 * images[0].abs().max()
+
+
+def test_the_shape_begins_with_the_whole_picture_in_it() -> None:
+    network, image = start(0), scenes(1, 16, generator_for(0, 0)).b_BCHW
+    latent = network.encoder[:4](image)  # before the residual blocks
+    for place, (y, x) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        positive, negative = latent[:, 6 * place : 6 * place + 6 : 2], latent[:, 6 * place + 1 : 6 * place + 6 : 2]
+        torch.testing.assert_close(positive - negative, image[:, :, y::2, x::2])
+    torch.testing.assert_close(network.shape[1](network.shape[0](latent))[:, :24], latent[:, :24])
+
+
+def test_pixels_that_nobody_can_know_count_little() -> None:
+    made = scenes(4, 16, generator_for(0, 0), replace(CLEAN, magnified=8.0))
+    wrong = made.truth_BCHW + (1 - made.seen_B1HW)
+    assert made.seen_B1HW.mean() < 1
+    assert loss_of(wrong, made, 0.0) == 0
+    assert 0 < loss_of(wrong, made, 0.1) < loss_of(wrong, made, 1.0)
+
+
+def test_the_rate_rises_and_falls_to_nothing() -> None:
+    settings = MagnifierTraining(steps=100, warmup=10, rate=1.0)
+    rates = [rate_at(step, settings) for step in range(100)]
+    assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] < 1e-3
+
+
+def test_a_short_training_lowers_the_loss(tmp_path: Path) -> None:
+    settings = replace(SMALL, steps=80, batch=4, warmup=5, report_every=10, save_every=80)
+    curve = run(tmp_path, settings)
+    losses = [line.metrics["train/loss"] for line in curve]
+    assert [line.step for line in curve] == list(range(10, 81, 10))
+    assert np.mean(losses[-2:]) < 0.75 * losses[0]
+    assert curve[-1].metrics["validation/psnr"] > 10
+    trained, begun = network_of(tmp_path), start(settings.seed).state_dict()
+    assert all(not torch.equal(trained[name], begun[name]) for name in begun)
+
+
+def test_a_killed_training_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", SMALL)
+    assert [line.step for line in run(tmp_path / "killed", SMALL, dies_at=6)] == [2, 4, 6]  # the checkpoint is of 4
+    resumed = run(tmp_path / "killed", SMALL)
+    losses = [[(line.step, line.metrics["train/loss"]) for line in curve] for curve in (whole, resumed)]
+    assert losses[0] == losses[1]
+    first, second = network_of(tmp_path / "whole"), network_of(tmp_path / "killed")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    curve = run(tmp_path, SMALL)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    assert run(tmp_path, SMALL) == curve
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_ends_the_training_in_words(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match="lower the rate"):
+        run(tmp_path, replace(SMALL, rate=1e30))
+
+
+def test_the_sheet_shows_onset_frame_result_and_truth(tmp_path: Path) -> None:
+    picture = sheet(start(0), SMALL, count=3)
+    assert picture.shape == (3 * SMALL.crop, 4 * SMALL.crop, 3)
+    onset = ((held_out(SMALL, 3).a_BCHW[1] + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(picture[20:40, :20], onset)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--steps 0", "--crop 50", "--rate 0", "--unseen 2", "--save-every 75", "--factor 1", "--blur 0.1"]
+)
+def test_settings_that_no_training_can_have_are_refused(arguments: str) -> None:
+    with pytest.raises(UsageError):
+        check_training(parse(Options, None, arguments.split()).settings)
+
+
+def test_the_plan_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(parse(Options, None, ["--plan", "--steps", "100"])) == 0
+    assert "about 0.0" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_is_written_judged_and_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aman.magnifier_training.judge", lambda network: {"factor 1/psnr": 12.5})
+    options = Options(settings=SMALL, out=tmp_path / "m.safetensors", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    curve = [Progress(step=step, metrics={"train/loss": 1 / step}) for step in range(1, 500)]
+    scores, files = finish(start(0).state_dict(), options)
+    assert [file.name for file in files] == ["m.safetensors", "m.png"]
+    torch.testing.assert_close(
+        load_magnifier(str(options.out)).state_dict(), start(0).state_dict(), atol=1e-3, rtol=1e-3
+    )
+    assert track(options, curve, scores, files) == track(options, curve, scores, files)
