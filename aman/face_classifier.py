@@ -72,13 +72,13 @@ def copy_of(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def write_weights(network: Mapping[str, torch.Tensor], out: Path, rest: Path | None, about: Mapping[str, Any]) -> None:
-    """Write conv1 to layer3 to `out`, and layer4 with the classifier to `rest`, as fp16; `about` becomes metadata.
+    """Write conv1 to layer3 to `out`, and layer4 with the classifier to `rest`, as fp16; `about` goes along.
 
     Raises `FloatingPointError` for a weight beyond fp16's range.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
+    metadata = {"about": json.dumps(about, sort_keys=True)}  # one entry: of several the order would be left to chance
     for path, in_trunk in ((out, True), (rest, False)):
         if path is None:
             continue
@@ -88,5 +88,5 @@ def write_weights(network: Mapping[str, torch.Tensor], out: Path, rest: Path | N
             raise FloatingPointError(f"beyond the range of fp16: {', '.join(wrong)}")
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        save_file(kept, partial, metadata)
+        partial.write_bytes(save(kept, metadata))  # not `save_file`: that makes a file which no one else may read
         partial.replace(path)

