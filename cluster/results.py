@@ -53,7 +53,7 @@ def estimate_text(plan: Plan) -> str:
 
 
 def run_name(plan: Plan, recipe_name: str) -> str:
-    """Name of a run that says what differs: `synthetic-k4-n2-layer3-phase-quick-s0`."""
+    """Name of a run that says what differs: `synthetic-k4-n2-layer3-phase-fer2013-quick-s0`."""
     recipe = plan.request.recipe
     parts = [
         plan.selection.protocol.name,
@@ -61,6 +61,7 @@ def run_name(plan: Plan, recipe_name: str) -> str:
         f"n{recipe.model.n}",
         recipe.preparation.frozen,
         Path(recipe.preparation.magnifier).stem,
+        Path(recipe.preparation.trunk).stem,
         recipe_name,
         f"s{plan.request.seed}",
     ]
