@@ -42,10 +42,12 @@ class Cache:
 
     def read(self, kind: str, key: str) -> bytes | None:
         """The result, whole and as it was written, or None. A damaged one is set aside and counts as absent."""
-        ref = self._ref(kind, key)
+        entry = self.store.get(_ref(kind, key))
+        if entry is None:
+            return None
+        ref = _parsed(entry)
         if ref is None:
-            if self.store.size(_ref(kind, key)) is not None:
-                self.store.set_aside(_ref(kind, key))
+            self.store.set_aside(_ref(kind, key))
             return None
         content = self.store.get(_blob(ref.digest))
         if content is not None and hashlib.sha256(content).hexdigest() == ref.digest:
@@ -70,13 +72,17 @@ class Cache:
         return digest
 
     def _ref(self, kind: str, key: str) -> Ref | None:
-        content = self.store.get(_ref(kind, key))
-        try:
-            entry = json.loads(content or b"null")
-            ref = Ref(entry["digest"], int(entry["size"]))
-            return ref if DIGEST.fullmatch(ref.digest) else None
-        except (ValueError, KeyError, TypeError):
-            return None
+        return _parsed(self.store.get(_ref(kind, key)) or b"null")
+
+
+def _parsed(content: bytes) -> Ref | None:
+    """What a ref says, or None where it is damaged."""
+    try:
+        entry = json.loads(content)
+        ref = Ref(entry["digest"], int(entry["size"]))
+        return ref if DIGEST.fullmatch(ref.digest) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _blob(digest: str) -> str:

@@ -190,6 +190,22 @@ def test_a_damaged_ref_is_a_miss_and_can_be_made_anew(cache: Cache, store: Store
     assert cache.read("kind", "key") == b"content"
 
 
+def test_a_result_that_appears_while_it_is_looked_for_is_left_alone(cache: Cache, store: Store) -> None:
+    real = store.get
+    late = iter([True])
+
+    def get(name: str) -> bytes | None:
+        content = real(name)
+        if next(late, False):
+            cache.publish("kind", "key", b"content")  # another process, just after we looked
+        return content
+
+    store.get = get  # type: ignore[method-assign]
+    assert cache.read("kind", "key") is None
+    assert cache.read("kind", "key") == b"content"
+    assert list(store.names("aside")) == []
+
+
 def test_two_producers_of_a_key_agree_on_the_first(cache: Cache) -> None:
     first = cache.publish("kind", "key", b"one")
     assert cache.publish("kind", "key", b"other") == first

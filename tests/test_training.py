@@ -205,7 +205,7 @@ def test_layer4_starts_fresh_or_from_the_trunk() -> None:
     trunk = digest(load_trunk("random").get_submodule("layer4"))
 
     def layer4(init: str, seed: int) -> str:
-        return digest(build(variant(SMALL, layer4_init=init), Y, seed).head.stages[0])
+        return digest(build(variant(SMALL, layer4_init=init, trunk="random"), Y, seed).head.stages[0])
 
     assert layer4("pretrained", 1) == layer4("pretrained", 2) == trunk
     assert len({layer4("random", 1), layer4("random", 2), trunk}) == 3
