@@ -15,7 +15,7 @@ from aman.databases import reader_for
 from aman.errors import DataError, FoldsFailedError, UsageError
 from aman.protocols import Selection, protocol_for, restrict, select
 from aman.recipe import Recipe
-from aman.scoring import Scores, best_test_epoch_accuracy, score
+from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
 from aman.tim import sample, sampled_frames
 from aman.training import FoldResult, FoldTask
 from cluster.cache import Cache, content_key
@@ -106,6 +106,8 @@ class Outcome:
 
     scores: Scores
     literature: float
+    guessing: float
+    """Chance level of `literature`: guessing that shows its best of as many epochs."""
     predictions: pd.DataFrame
     incomplete: str
     computed_clips: int
@@ -309,6 +311,7 @@ def _outcome(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[
     return Outcome(
         scores=score(predictions, plan.selection.protocol.classes),
         literature=best_test_epoch_accuracy(by_epoch),
+        guessing=guessing_best_of(labels_by_fold(predictions), plan.request.recipe.training.epochs),
         predictions=predictions,
         incomplete=plan.incomplete(),
         computed_clips=computed_clips,

@@ -9,7 +9,6 @@ import numpy as np
 
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure
-from aman.scoring import guessing_best_of, labels_by_fold
 from aman.tables import PAPER_ACCURACY, score_table, score_values, write_json
 from aman.tim import sampled_frames
 from cluster.benchmark import Outcome, Plan, describe, mean_losses, pool_epochs
@@ -116,7 +115,7 @@ def track(
             "literature/accuracy": outcome.literature,
             "chance/majority": scores.chance_majority,
             "chance/class_priors": scores.chance_prior,
-            "chance/guessing_best_of_epochs": guessing(plan, outcome)["accuracy"],
+            "chance/guessing_best_of_epochs": outcome.guessing,
         },
         curves={"train/loss": mean_losses(plan)},
         tags={
@@ -147,14 +146,8 @@ def final_text(plan: Plan, outcome: Outcome) -> str:
     """The table at the end."""
     notes = [f"incomplete: {outcome.incomplete}"] if outcome.incomplete else []
     notes += [f"fold {subject} failed: {why}" for subject, why in outcome.failed_folds.items()]
-    best_of = guessing(plan, outcome)
-    return score_table(
-        outcome.scores,
-        plan.selection.protocol.name,
-        outcome.literature,
-        notes,
-        {int(best_of["epochs"]): best_of["accuracy"]},
-    )
+    guessing = {plan.request.recipe.training.epochs: outcome.guessing}
+    return score_table(outcome.scores, plan.selection.protocol.name, outcome.literature, notes, guessing)
 
 
 def write_scores(
@@ -169,7 +162,7 @@ def write_scores(
         "incomplete_why": outcome.incomplete,
         **score_values(outcome.scores),
         "literature": {"best_test_epoch_accuracy": outcome.literature},
-        "guessing_best_of": guessing(plan, outcome),
+        "guessing_best_of": {"epochs": plan.request.recipe.training.epochs, "accuracy": outcome.guessing},
         "paper_accuracy_percent": PAPER_ACCURACY.get(protocol.name),
         "failed_folds": outcome.failed_folds,
         "computed_clips": outcome.computed_clips,
@@ -181,12 +174,6 @@ def write_scores(
     }
     for path in [out / "scores.json", *([wanted] if wanted else [])]:
         write_json(path, result)
-
-
-def guessing(plan: Plan, outcome: Outcome) -> dict[str, float]:
-    """The chance level of the literature score: guessing that shows its best of as many epochs."""
-    epochs = plan.request.recipe.training.epochs
-    return {"epochs": epochs, "accuracy": guessing_best_of(labels_by_fold(outcome.predictions), epochs)}
 
 
 def next_text(uri: str, out: Path) -> str:

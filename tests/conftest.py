@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,24 @@ def one_thread() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def call_job(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Run a job in this process, in an empty folder: its exit code and all that it printed."""
+    from jobs.command_line import run_job
+
+    def run(job: object, *arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["job", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            run_job(job.Options, job.main, job.__doc__)  # type: ignore[attr-defined]
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return int(end.value.code or 0), printed.out + printed.err
+
+    return run
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import pytest
 from small import samm_row, small_database, small_samm, small_smic
 
 from jobs import cache, check_database, loso, score, synthesize
-from jobs.command_line import run_job
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3 --workers 1".split(
@@ -37,20 +36,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """Run a job in this process: its exit code and all that it printed."""
-
-    def run(*arguments: object, job: object = loso) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["job", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run_job(job.Options, job.main, job.__doc__)  # type: ignore[attr-defined]
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return int(end.value.code or 0), printed.out + printed.err
-
-    return run
+def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+    """Run a job, loso unless another is named: its exit code and all that it printed."""
+    return lambda *arguments, job=loso: call_job(job, *arguments)
 
 
 @pytest.fixture

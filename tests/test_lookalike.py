@@ -2,7 +2,6 @@
 
 import csv
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from aman.faces import landmark_model_path, landmarks
 from aman.lookalike import write_faces, write_lookalike, write_sheet
 from aman.releases import FIVE, RELEASES, SADNESS_OF_2014, SAMM_FIVE, deal, whole_release
 from jobs import synthesize
-from jobs.command_line import run_job
 
 LAYOUTS = ("casme2", "samm", "smic")
 CASME2, SAMM = "CASME2-coding-20140508", "SAMM_Micro_FACS_Codes_v2"
@@ -380,21 +378,9 @@ def test_copies_come_as_csv_without_blank_columns_without_a_preamble_and_unpacke
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """Run the job in an empty folder: its exit code and all that it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["synthesize.py", *arguments])
-        with pytest.raises(SystemExit) as end:
-            run_job(synthesize.Options, synthesize.main, synthesize.__doc__)
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return int(end.value.code or 0), printed.out + printed.err
-
-    return run
+def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+    """Run synthesize in an empty folder: its exit code and all that it printed."""
+    return lambda *arguments: call_job(synthesize, *arguments)
 
 
 def test_the_job_writes_a_whole_release_and_says_what_to_do_next(

@@ -18,7 +18,6 @@ from aman.protocols import PROTOCOLS, protocol_for, select
 from aman.scoring import score
 from jobs import protocols as protocols_job
 from jobs import score as score_job
-from jobs.command_line import run_job
 
 ROOT = Path(__file__).parents[1]
 CASME2 = PROTOCOLS["casme2-5"]
@@ -33,18 +32,9 @@ Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def call(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a job in this process: its exit code and all that it printed."""
-
-    def run(*arguments: object, job: object = score_job) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["job", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run_job(job.Options, job.main, job.__doc__)  # type: ignore[attr-defined]
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return int(end.value.code or 0), printed.out + printed.err
-
-    return run
+def call(call_job: Call) -> Call:
+    """Run a job, score unless another is named: its exit code and all that it printed."""
+    return lambda *arguments, job=score_job: call_job(job, *arguments)
 
 
 def write(path: Path, rows: Sequence[str], header: str = HEADER) -> Path:
