@@ -9,7 +9,6 @@ On a cluster the folder must be on storage that all nodes share.
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from cluster.run_folder import (
     take_over,
     write_checkpoint,
 )
+from cluster.session import fitting
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,6 @@ REFUSAL = "refusal.json"
 """What a worker could not go on with, for the driver to say."""
 RESTARTS = 3
 """How often a run's workers are started again before their error is the driver's."""
-POLL_SECONDS = 0.3
 
 
 class Context:
@@ -177,27 +176,12 @@ def work(given: dict[str, Any]) -> None:
 
 def while_it_runs(fit: Callable[[], object], folder: Path) -> Iterator[Progress]:
     """The lines of the curve as they are there, from the first, again and again until `fit` has ended."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            fit()
-        except BaseException as error:
-            raised.append(error)
-
-    # Not in the main thread: there Ray Train takes over the interrupt and ends the process with code 1.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    seen, going = (0, 0), True
-    while going:
-        thread.join(POLL_SECONDS)
-        going = thread.is_alive()
+    seen = (0, 0)
+    for _ in fitting(fit):
         now = (folder / PROGRESS).stat()
         if (now.st_mtime_ns, now.st_size) != seen:
             seen = (now.st_mtime_ns, now.st_size)
             yield from read_progress(folder)
-    if raised:
-        raise raised[0]
 
 
 def raise_refusal(folder: Path) -> None:

@@ -13,6 +13,7 @@ from aman.errors import UserError
 from aman.recipe import Recipe
 from cluster.cache import Cache, content_key
 from cluster.preparation import ClipPlan, load_features
+from cluster.session import fitting
 from cluster.storage import open_store
 
 if TYPE_CHECKING:  # the queue's process has no use for torch
@@ -142,8 +143,6 @@ def train_folds(
     Returns the reasons of failed folds by key, and clips whose features were lost and must be prepared again before
     the rest can be trained. Needs a Ray session. Raises the `UserError` that stopped a worker.
     """
-    import threading
-
     import ray
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
@@ -170,29 +169,13 @@ def train_folds(
         ),
     )
     cache, pending = Cache(open_store(store_uri)), list(specs)
-    raised: list[BaseException] = []
-
-    def fit() -> None:
-        try:
-            trainer.fit()
-        except BaseException as error:
-            raised.append(error)
-
-    # Not in the main thread: there Ray Train takes over the interrupt and ends the process with code 1.
-    training = threading.Thread(target=fit, daemon=True)
-    training.start()
     try:
-        going = True
-        while going:
-            training.join(0.3)
-            going = training.is_alive()
+        for _ in fitting(trainer.fit):
             for spec in list(pending):
                 result = read_result(cache, spec.key) if cache.has(FOLDS, spec.key) else None
                 if result is not None:
                     pending.remove(spec)
                     on_finish(spec, result)
-        if raised:
-            raise raised[0]
         failed, lost, fatal = ray.get(queue.outcome.remote())
     finally:
         ray.kill(queue)

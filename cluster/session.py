@@ -1,7 +1,8 @@
 """The Ray session: a cluster that is there already, or this machine alone."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,28 @@ class Slots:
     def workers(self, wanted: int = 0) -> int:
         """Training workers: `wanted`, or one a GPU, or one a CPU."""
         return wanted or self.gpus or self.cpus
+
+
+def fitting(fit: Callable[[], object], pause: float = 0.3) -> Iterator[None]:
+    """Run Ray Train's `fit` beside the main thread: yields every `pause` seconds and once more at the end, then raises
+    what it raised. In the main thread Ray Train takes over the interrupt and ends the process with code 1."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            fit()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    going = True
+    while going:
+        thread.join(pause)
+        going = thread.is_alive()
+        yield
+    if raised:
+        raise raised[0]
 
 
 @contextmanager
