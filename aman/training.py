@@ -9,6 +9,8 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -53,6 +55,20 @@ class FoldResult:
     """Digest of the trained network: equal digests, equal networks."""
     seconds: float
     """Time that the training took."""
+
+
+class Keeper(Protocol):
+    """Keeps what a fold would lose with its worker. A later state replaces the earlier one."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, tensors on the CPU; None where there is none."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state: tensors, numbers, text and collections of them."""
+
+
+KEEP_SECONDS = 60.0
+"""A fold that trains longer is kept at the end of an epoch, this long after it was kept last."""
 
 
 def build(recipe: Recipe, classes: int, seed: int) -> AMAN:
@@ -101,12 +117,15 @@ def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[torch.Ten
         yield from torch.randperm(count, generator=order).split(size)
 
 
-def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, recipe: Recipe) -> FoldResult:
+def train_fold(
+    x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, recipe: Recipe, keeper: Keeper | None = None
+) -> FoldResult:
     """Train on `x_train` (M,N,K,C,H,W) and predict `x_test`, both as cached and already on the device they stay on.
 
+    With a keeper, a long fold goes on from the last epoch that was kept, and comes out the same.
     Raises `FloatingPointError` when the loss is no number.
     """
-    begun = time.perf_counter()
+    begun = kept_at = time.perf_counter()
     seed = fold_seed(task.seed, task.subject)
     device = x_train.device
     model = build(recipe, task.classes, seed).to(device).to(memory_format=torch.channels_last)
@@ -116,8 +135,16 @@ def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, reci
     optimiser, schedule = optimiser_for(model, training, per_epoch * training.epochs)
     losses: list[float] = []
     epoch_classes: list[list[int]] = []
-    total = 0.0
-    for step, chosen in enumerate(batches(len(labels), training.batch, training.epochs, seed), start=1):
+    total, done, before = 0.0, 0, 0.0
+    kept = keeper.load() if keeper else None
+    if kept is not None:
+        model.load_state_dict(kept["model"])
+        optimiser.load_state_dict(kept["optimiser"])
+        schedule.load_state_dict(kept["schedule"])
+        losses, epoch_classes, before = kept["losses"], kept["epoch_classes"], kept["seconds"]
+        done = len(losses) * per_epoch
+    order = batches(len(labels), training.batch, training.epochs, seed)
+    for step, chosen in enumerate(islice(order, done, None), start=done + 1):
         model.train()
         loss = train_step(model, optimiser, x_train[chosen.to(device)], labels[chosen.to(device)])
         schedule.step()
@@ -127,6 +154,19 @@ def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, reci
             total = 0.0
             probabilities, alpha, beta = predict(model, x_test, training.batch)
             epoch_classes.append(probabilities.argmax(1).tolist())
+            now = time.perf_counter()
+            if keeper and now - kept_at > KEEP_SECONDS and len(losses) < training.epochs:
+                keeper.save(
+                    {
+                        "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "losses": losses,
+                        "epoch_classes": epoch_classes,
+                        "seconds": before + now - begun,
+                    }
+                )
+                kept_at = time.perf_counter()
     if not np.isfinite(losses).all() or not np.isfinite(probabilities).all():
         raise FloatingPointError(f"the training loss of fold {task.subject} is no number: {losses[-1]}")
     return FoldResult(
@@ -138,7 +178,7 @@ def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, reci
         epoch_classes=epoch_classes,
         losses=losses,
         weights_sha256=digest(model),
-        seconds=time.perf_counter() - begun,
+        seconds=before + time.perf_counter() - begun,
     )
 
 

@@ -217,7 +217,7 @@ def real_thing(
     begun = time.time()
     with ray_session(1):
         opened = time.time()
-        how: dict[str, Any] = {"workers": 1, "use_gpu": False, "scratch": str(folder / "ray")}
+        how: dict[str, Any] = {"workers": 1, "gpu_share": 0, "scratch": str(folder / "ray")}
         train_folds(specs, plans, recipe, store.uri, **how, on_finish=lambda _, result: results.append(result))
         trained = time.time()
     closed = time.time()

@@ -21,7 +21,7 @@ from cluster.benchmark import Plan, Request, make_plan, prepare_all, run
 from cluster.folds import FOLDS, pack_result, run_fold
 from cluster.preparation import load_features
 from cluster.session import ray_session
-from jobs.command_line import DONE, STORE, SYNTHETIC_ROOT, run_job, say
+from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say
 from jobs.synthesize import ensure_database
 
 CONFIGURATIONS = (
@@ -41,7 +41,7 @@ class Options:
 
     seeds: int = 3
     """Seeds of the training, from 0."""
-    store: str = STORE
+    store: str = ""
     """Where results are kept."""
     json: Path | None = None
     """File for the numbers."""

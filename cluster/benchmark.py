@@ -51,6 +51,7 @@ class Request:
     subjects: tuple[str, ...] = ()
     seed: int = 0
     workers: int = 0
+    gpus_per_worker: float = 1
     allow_incomplete: bool = False
 
 
@@ -210,20 +211,19 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
     todo = plan.folds_to_train()
     if todo:
         with ray_session(plan.request.workers) as slots:
-            gpus = bool(slots.gpus)
             for _ in range(REPAIRS):
                 clips = plan.clips_to_prepare()
                 if clips:
-                    report = _prepare(plan, clips, slots, say)
+                    report = _prepare(plan, clips, say)
                     computed_clips += report.computed
                     if report.failed:
                         drop(plan, report.failed)
                 todo = plan.folds_to_train()
-                workers = min(slots.workers(plan.request.workers), len(todo))
-                failed_folds, lost = _train(plan, todo, workers, gpus, say)
-                if not lost:
+                failed_folds, lost = _train(plan, todo, slots, say)
+                if lost:
+                    say(f"{len(lost)} prepared clips are gone or damaged: made anew")
+                elif len(plan.folds_to_train()) == len(failed_folds):
                     break
-                say(f"{len(lost)} prepared clips are gone or damaged: made anew")
             else:
                 raise DataError(
                     got=f"features that were damaged {REPAIRS} times over",
@@ -240,20 +240,18 @@ def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
     clips = plan.clips_without_features()
     if not clips:
         return Report()
-    with ray_session(plan.request.workers) as slots:
-        return _prepare(plan, clips, slots, say)
+    with ray_session(plan.request.workers):
+        return _prepare(plan, clips, say)
 
 
-def _prepare(plan: Plan, clips: list[ClipPlan], slots: Slots, say: Callable[[str], None]) -> Report:
-    share = slots.gpus / slots.cpus if slots.gpus else 0
-    preparation = plan.request.recipe.preparation
-    report = prepare(clips, preparation, plan.store.uri, slots=slots.cpus, gpus_per_clip=share, say=say)
+def _prepare(plan: Plan, clips: list[ClipPlan], say: Callable[[str], None]) -> Report:
+    report = prepare(clips, plan.request.recipe.preparation, plan.store.uri, say=say)
     say(f"prepared {report.computed} clips: {report.magnified} images magnified")
     return report
 
 
 def _train(
-    plan: Plan, todo: list[FoldSpec], workers: int, gpus: bool, say: Callable[[str], None]
+    plan: Plan, todo: list[FoldSpec], slots: Slots, say: Callable[[str], None]
 ) -> tuple[dict[str, str], list[str]]:
     """Train the folds with a line for each; reasons of failed folds by subject, and clips to prepare again."""
     begun, trained = perf_counter(), 0
@@ -274,17 +272,19 @@ def _train(
             f"pooled {100 * right / total:.1f} % of {total} clips, ETA {minutes(left)}"
         )
 
-    scratch = tempfile.mkdtemp(prefix="aman-ray-")
+    request, scratch = plan.request, tempfile.mkdtemp(prefix="aman-ray-")
+    share = request.gpus_per_worker if slots.gpus else 0
     try:
         failed, lost = train_folds(
             todo,
             list(plan.clips.values()),
             plan.request.recipe,
             plan.store.uri,
-            workers=workers,
-            use_gpu=gpus,
+            workers=min(slots.workers(request.workers, request.gpus_per_worker), len(todo)),
+            gpu_share=share,
             scratch=scratch,
             on_finish=on_finish,
+            say=say,
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -40,23 +40,21 @@ def measure(clips: Sequence[Clip], recipe: Recipe, classes: int) -> Estimate:
 def _clip_seconds(clip: Clip, preparation: Preparation) -> float:
     from aman.backbone import FrozenTrunk, features, load_trunk
     from aman.training import be_deterministic
-    from cluster.preparation import magnified_images
+    from cluster.preparation import interpolated_face, magnified_images
 
     be_deterministic()
     one = replace(preparation, grid_frames=1, grid_factors=1)
     three = replace(preparation, grid_frames=1, grid_factors=3)
     trunk = FrozenTrunk(load_trunk(preparation.trunk), preparation.frozen)
-    magnified_images(clip, one)  # loads the models
+    magnified_images(interpolated_face(clip, one), one)  # loads the models
     begun = perf_counter()
-    magnified_images(clip, one)
+    face_LHWC = interpolated_face(clip, one)
     fixed = perf_counter() - begun
     begun = perf_counter()
-    images = magnified_images(clip, three)
-    magnifying = max(perf_counter() - begun - fixed, 0.0) / 2
-    begun = perf_counter()
+    images = magnified_images(face_LHWC, three)
     if preparation.frozen != "none":
         features(trunk, images)
-    each = magnifying + (perf_counter() - begun) / 3
+    each = (perf_counter() - begun) / 3
     return fixed + each * preparation.grid_frames * preparation.grid_factors
 
 

@@ -4,9 +4,13 @@ A process a fold would spend ten seconds to start for four of training. There is
 nothing but the queue, so they may be any number, and a fold's result depends on none of the others.
 """
 
+import hashlib
+import io
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from aman.errors import UserError
@@ -14,12 +18,12 @@ from aman.recipe import Recipe
 from cluster.cache import Cache, content_key
 from cluster.preparation import ClipPlan, load_features
 from cluster.session import fitting
-from cluster.storage import open_store
+from cluster.storage import Store, open_store
 
 if TYPE_CHECKING:  # the queue's process has no use for torch
     from aman.training import FoldResult, FoldTask
 
-FOLDS = "folds"
+FOLDS, UNFINISHED = "folds", "unfinished"
 VERSION = 1
 """Raise when training or prediction changes: finished folds are then no longer taken for done."""
 
@@ -27,6 +31,9 @@ ATTEMPTS = 3
 """A fold that failed so often is given up; the others go on."""
 IDLE_SECONDS = 0.2
 """How long a worker waits when all remaining folds are leased to others, who may yet die."""
+SECONDS_TO_JOIN = 60.0
+"""After so long without a worker the user is told what is waited for."""
+DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +68,45 @@ def read_result(cache: Cache, key: str) -> "FoldResult | None":
     return FoldResult(**{**json.loads(content), "clips": tuple(json.loads(content)["clips"])})
 
 
+class FoldKeeper:
+    """Keeps the state of a fold that trains for minutes in the store, for whichever worker goes on with it."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self.store, self.name, self.saved = store, f"{UNFINISHED}/{key[:2]}/{key}", False
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was saved last, if it is whole; read as tensors alone, no program is run."""
+        import torch
+
+        content = self.store.get(self.name)
+        self.saved = bool(content)
+        if not content or hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+            return None
+        return torch.load(io.BytesIO(content[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Put the state in the place of the one before."""
+        import torch
+
+        file = io.BytesIO()
+        torch.save(state, file)
+        content = file.getvalue()
+        self.store.replace(self.name, hashlib.sha256(content).digest() + content)
+        self.saved = True
+
+    def forget(self) -> None:
+        """Take the state away: its fold is finished."""
+        if self.saved:
+            self.store.replace(self.name, b"")
+
+
 class FoldQueue:
     """The folds still to train, longest first; a plain object that Ray makes an actor of."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self.waiting = list(keys)
+        self.waiting = deque(keys)
+        self.finished: list[str] = []
+        self.workers = 0
         self.leases: dict[str, str] = {}
         self.attempts: dict[str, int] = {}
         self.failed: dict[str, str] = {}
@@ -75,8 +116,9 @@ class FoldQueue:
 
     def join(self, group: str) -> None:
         """A worker of a (re)started group reports in: what earlier groups held is waiting again."""
+        self.workers += 1
         if group != self.group:
-            self.group = group
+            self.group, self.workers = group, 1
             for key in list(self.leases):
                 self.give_up(key, "its worker died")
 
@@ -85,7 +127,7 @@ class FoldQueue:
         if self.fatal or self.lost_clips:
             return None
         if self.waiting:
-            key = self.waiting.pop(0)
+            key = self.waiting.popleft()
             self.leases[key] = worker
             self.attempts[key] = self.attempts.get(key, 0) + 1
             return key
@@ -94,12 +136,13 @@ class FoldQueue:
     def finish(self, key: str) -> None:
         """The fold's result is published."""
         self.leases.pop(key, None)
+        self.finished.append(key)
 
     def give_up(self, key: str, why: str) -> None:
         """The fold did not work out this time."""
         self.leases.pop(key, None)
         if self.attempts.get(key, 0) < ATTEMPTS:
-            self.waiting.insert(0, key)
+            self.waiting.appendleft(key)
         else:
             self.failed[key] = why
 
@@ -111,12 +154,18 @@ class FoldQueue:
         """Features that were prepared are gone or damaged: they must be made anew first."""
         self.lost_clips = clips
 
+    def progress(self, seen: int) -> tuple[list[str], int]:
+        """Folds that were finished after the first `seen`, and how many workers have reported in."""
+        return self.finished[seen:], self.workers
+
     def outcome(self) -> tuple[dict[str, str], list[str], UserError | None]:
         """Failed folds with the reason, lost clips, and what stopped everything."""
         return self.failed, self.lost_clips, self.fatal
 
 
-def run_fold(task: "FoldTask", features: dict[str, Any], recipe: Recipe) -> "FoldResult":
+def run_fold(
+    task: "FoldTask", features: dict[str, Any], recipe: Recipe, keeper: FoldKeeper | None = None
+) -> "FoldResult":
     """Train and predict one fold from features that lie on the device, `x_NKCHW` by clip id."""
     import torch
 
@@ -124,7 +173,7 @@ def run_fold(task: "FoldTask", features: dict[str, Any], recipe: Recipe) -> "Fol
 
     x_train = torch.stack([features[clip] for clip in task.train_clips])
     x_test = torch.stack([features[clip] for clip in task.test_clips])
-    return train_fold(x_train, x_test, task, recipe)
+    return train_fold(x_train, x_test, task, recipe, keeper)
 
 
 def train_folds(
@@ -134,22 +183,27 @@ def train_folds(
     store_uri: str,
     *,
     workers: int,
-    use_gpu: bool,
+    gpu_share: float,
     scratch: str,
     on_finish: "Callable[[FoldSpec, FoldResult], None]",
+    say: Callable[[str], None] = print,
 ) -> tuple[dict[str, str], list[str]]:
     """Train the folds, which should come longest first; `on_finish` is called once for each, as it finishes.
 
+    At most `workers` at a time, each with `gpu_share` of a GPU (0: a CPU); fewer where there is room for fewer now.
     Returns the reasons of failed folds by key, and clips whose features were lost and must be prepared again before
     the rest can be trained. Needs a Ray session. Raises the `UserError` that stopped a worker.
     """
     import ray
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from aman.tim import sample
 
-    queue: Any = ray.remote(num_cpus=0)(FoldQueue).remote([spec.key for spec in specs])
+    # Beside the driver, which the queue is to live as long as: any other machine may go.
+    here: Any = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
+    queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(FoldQueue).remote([spec.key for spec in specs])
     config = {
         "queue": queue,
         "tasks": ray.put({spec.key: spec.task for spec in specs}),
@@ -157,25 +211,36 @@ def train_folds(
         "recipe": recipe,
         "sample": sample(recipe.preparation, recipe.model),
         "store": store_uri,
+        "gpu": gpu_share > 0,
     }
+    size: dict[str, Any] = {"num_workers": (1, workers) if workers > 1 else 1, "use_gpu": gpu_share > 0}
+    if gpu_share:
+        size["resources_per_worker"] = {"GPU": gpu_share}
     trainer = DataParallelTrainer(
         train_worker,
         train_loop_config=config,
-        scaling_config=ScalingConfig(num_workers=(1, workers) if workers > 1 else 1, use_gpu=use_gpu),
+        scaling_config=ScalingConfig(**size),
         run_config=RunConfig(  # type: ignore[arg-type]  # Ray annotates the class of version 1
             name="folds",
             storage_path=scratch,
             failure_config=FailureConfig(max_failures=ATTEMPTS * len(specs), controller_failure_limit=ATTEMPTS),
         ),
     )
-    cache, pending = Cache(open_store(store_uri)), list(specs)
+    cache, by_key, seen = Cache(open_store(store_uri)), {spec.key: spec for spec in specs}, 0
+    begun, waiting = perf_counter(), True
     try:
         for _ in fitting(trainer.fit):
-            for spec in list(pending):
-                result = read_result(cache, spec.key) if cache.has(FOLDS, spec.key) else None
-                if result is not None:
-                    pending.remove(spec)
-                    on_finish(spec, result)
+            finished, joined = ray.get(queue.progress.remote(seen))
+            seen += len(finished)
+            for key in finished:
+                result = read_result(cache, key)
+                if result is not None:  # else damaged in between, and trained again with what is missing then
+                    on_finish(by_key[key], result)
+            if waiting and (joined or perf_counter() - begun > SECONDS_TO_JOIN):
+                waiting = False
+                if not joined:
+                    needs = f"{gpu_share:g} GPU" if gpu_share else "a CPU"
+                    say(f"waiting for a machine with room for a worker, which needs {needs}")
         failed, lost, fatal = ray.get(queue.outcome.remote())
     finally:
         ray.kill(queue)
@@ -200,7 +265,7 @@ def train_worker(config: dict[str, Any]) -> None:
     cache, me = Cache(open_store(store)), ray.get_runtime_context().get_actor_id()
     group = ray.train.collective.broadcast_from_rank_zero(uuid.uuid4().hex)
     ray.get(queue.join.remote(group))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
     frames, factors = config["sample"]
     arrays, lost = load_features(ray.get(config["plans"]), recipe.preparation, frames, factors, cache)
     if lost:
@@ -213,7 +278,10 @@ def train_worker(config: dict[str, Any]) -> None:
             time.sleep(IDLE_SECONDS)
             continue
         try:
-            cache.publish(FOLDS, key, pack_result(run_fold(tasks[key], features, recipe)))
+            if not cache.has(FOLDS, key):  # another job may have been quicker
+                keeper = FoldKeeper(cache.store, key)
+                cache.publish(FOLDS, key, pack_result(run_fold(tasks[key], features, recipe, keeper)))
+                keeper.forget()
             ray.get(queue.finish.remote(key))
         except UserError as error:
             ray.get(queue.stop.remote(error))

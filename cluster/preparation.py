@@ -1,6 +1,6 @@
 """Clips to cached features: every clip once, in parallel, whatever was done before left as it is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,6 +16,7 @@ from aman.databases.index import Clip
 from aman.errors import DataError
 from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, MAGNIFIER_NAMES, TRUNK_NAMES, Preparation
 from cluster.cache import Cache, content_key
+from cluster.session import capacity
 from cluster.storage import open_store
 
 VERSIONS = {"decode": 1, "align": 1, "tim": 1, "features": 1}
@@ -23,8 +24,12 @@ VERSIONS = {"decode": 1, "align": 1, "tim": 1, "features": 1}
 
 IMAGES, FEATURES = "images", "features"
 HASHING_THREADS = 4
-IN_FLIGHT_PER_SLOT = 2
-"""Clips handed out beyond the running ones: enough to keep workers busy, few enough to bound memory."""
+GPU_SHARE = 0.25
+"""Of a GPU, for a task that magnifies: four at a time hide each other's packing and sending."""
+RETRIES = 5
+"""How often a clip is given to another worker when its own died."""
+LOOK_SECONDS = 5.0
+"""How often it is looked whether nodes have joined or gone, at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,34 +154,65 @@ def missing(plans: Sequence[ClipPlan], preparation: Preparation, cache: Cache) -
 
 def prepare_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Prepared:
     """Make whatever of the clip is missing and publish it; a clip that cannot be used comes back with its error."""
+    return finish_clip(begin_clip(plan, preparation, cache), preparation, cache)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A clip that was read, aligned and interpolated, or need not be."""
+
+    plan: ClipPlan
+    face_LHWC: npt.NDArray[np.float32] | None = None
+    """None where the magnified images are in the cache."""
+    seconds: float = 0
+    error: DataError | None = None
+
+
+def begin_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Begun:
+    """The half of the work that no GPU helps with."""
+    begun = perf_counter()
+    if cache.has(IMAGES, plan.images_key):
+        return Begun(plan=plan)
+    try:
+        face_LHWC = interpolated_face(plan.clip, preparation)
+    except DataError as error:
+        return Begun(plan=plan, error=error)
+    return Begun(plan=plan, face_LHWC=face_LHWC, seconds=perf_counter() - begun)
+
+
+def finish_clip(begun: Begun, preparation: Preparation, cache: Cache) -> Prepared:
+    """Magnify, run the trunk, publish: on a GPU where there is one."""
     from aman.backbone import features
     from cluster.containers import pack_features, pack_images, unpack_images
 
-    begun = perf_counter()
+    plan, since = begun.plan, perf_counter()
+    if begun.error is not None:
+        return Prepared(clip_id=plan.clip.clip_id, error=begun.error)
     magnified = passes = 0
-    content = cache.read(IMAGES, plan.images_key)
-    if content is None:
-        try:
-            image_LKHWC = magnified_images(plan.clip, preparation)
+    content = cache.read(IMAGES, plan.images_key) if begun.face_LHWC is None else None
+    if content is not None:
+        image_LKHWC = unpack_images(content, range(preparation.grid_frames), range(preparation.grid_factors))
+    else:
+        try:  # an image that was in the cache a moment ago may be damaged
+            face_LHWC = interpolated_face(plan.clip, preparation) if begun.face_LHWC is None else begun.face_LHWC
         except DataError as error:
             return Prepared(clip_id=plan.clip.clip_id, error=error)
+        image_LKHWC = magnified_images(face_LHWC, preparation)
         magnified = image_LKHWC.shape[0] * image_LKHWC.shape[1]
         cache.publish(IMAGES, plan.images_key, pack_images(image_LKHWC))
-    else:
-        image_LKHWC = unpack_images(content, range(preparation.grid_frames), range(preparation.grid_factors))
     if preparation.frozen != "none" and not cache.has(FEATURES, plan.features_key):
         array = features(_trunk(preparation), image_LKHWC)
         passes = array.shape[0] * array.shape[1]
         cache.publish(FEATURES, plan.features_key, pack_features(array))
-    return Prepared(clip_id=plan.clip.clip_id, magnified=magnified, passes=passes, seconds=perf_counter() - begun)
+    seconds = begun.seconds + perf_counter() - since
+    return Prepared(clip_id=plan.clip.clip_id, magnified=magnified, passes=passes, seconds=seconds)
 
 
-def magnified_images(clip: Clip, preparation: Preparation) -> npt.NDArray[np.uint8]:
-    """`image_LKHWC` of the prepared grid: read, align, interpolate, magnify."""
+def interpolated_face(clip: Clip, preparation: Preparation) -> npt.NDArray[np.float32]:
+    """`face_LHWC` in [0, 255]: read, align, interpolate."""
     from aman import faces
     from aman.frames import read_clip
-    from aman.magnify import magnify
-    from aman.tim import grid_factors, grid_frames, interpolate
+    from aman.tim import interpolate
 
     frames_THWC = read_clip(clip)
     if preparation.align == "landmarks":
@@ -185,7 +221,14 @@ def magnified_images(clip: Clip, preparation: Preparation) -> npt.NDArray[np.uin
         face_THWC = faces.align(frames_THWC, faces.similarity(points))
     else:
         face_THWC = faces.fit(frames_THWC)
-    face_LHWC = interpolate(face_THWC)
+    return interpolate(face_THWC)
+
+
+def magnified_images(face_LHWC: npt.NDArray[np.float32], preparation: Preparation) -> npt.NDArray[np.uint8]:
+    """`image_LKHWC` of the prepared grid."""
+    from aman.magnify import magnify
+    from aman.tim import grid_factors, grid_frames
+
     wanted = list(grid_frames(preparation))
     return magnify(preparation.magnifier, face_LHWC[0], face_LHWC[wanted], grid_factors(preparation))
 
@@ -201,35 +244,32 @@ def _trunk(preparation: Preparation) -> Any:
 
 
 def prepare(
-    plans: Sequence[ClipPlan],
-    preparation: Preparation,
-    store_uri: str,
-    *,
-    slots: int,
-    gpus_per_clip: float = 0,
-    say: Callable[[str], None] = print,
+    plans: Sequence[ClipPlan], preparation: Preparation, store_uri: str, *, say: Callable[[str], None] = print
 ) -> Report:
-    """Prepare the clips as Ray tasks, one CPU each; a line a clip. Needs a Ray session.
+    """Prepare the clips as Ray tasks; a line a clip. Needs a Ray session.
 
-    A clip that cannot be used is listed in the report and the others go on. What stops everything, a full disk say,
-    is raised as the `UserError` that it is.
+    A clip is one task of one CPU; where there are GPUs it is two, and the second, which magnifies and runs the trunk,
+    takes a share of a GPU. How many clips are handed out follows the nodes that join and go. A clip that cannot be
+    used is listed in the report and the others go on. What stops everything, a full disk say, is raised as the
+    `UserError` that it is.
     """
     import ray
 
-    @ray.remote(num_cpus=1, num_gpus=gpus_per_clip, max_calls=0)
-    def task(plan: ClipPlan) -> Prepared:
-        from aman.training import be_deterministic
+    first, second = _tasks(preparation, store_uri, gpus=capacity().gpus > 0)
 
-        be_deterministic()
-        return prepare_clip(plan, preparation, Cache(open_store(store_uri)))
+    def hand_out(plan: ClipPlan) -> Any:
+        begun = first.remote(plan)
+        return begun if second is None else second.remote(begun)
 
-    report, begun = Report(), perf_counter()
-    waiting = iter(plans)
-    running = [task.remote(plan) for plan in islice(waiting, slots * IN_FLIGHT_PER_SLOT)]
-    finished = 0
-    while running:
-        ready, running = ray.wait(running)
-        for done in _results(ready):
+    report, begun, finished = Report(), perf_counter(), 0
+    waiting, running = iter(plans), dict[Any, ClipPlan]()
+    while True:
+        running |= {hand_out(plan): plan for plan in islice(waiting, max(0, capacity().in_flight - len(running)))}
+        if not running:
+            return report
+        ready, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
+        for reference in ready:
+            done = _result(reference, running.pop(reference))
             finished += 1
             if done.error is not None:
                 report.failed.append(done)
@@ -240,18 +280,42 @@ def prepare(
             report.passes += done.passes
             left = (perf_counter() - begun) / finished * (len(plans) - finished)
             say(f"clip {finished}/{len(plans)} {done.clip_id}: {done.seconds:.1f} s, ETA {minutes(left)}")
-        running += [task.remote(plan) for plan in islice(waiting, len(ready))]
-    return report
 
 
-def _results(ready: Sequence[Any]) -> Iterator[Prepared]:
+def _tasks(preparation: Preparation, store_uri: str, *, gpus: bool) -> tuple[Any, Any]:
+    """The Ray tasks of a clip: all of it and None, or its two halves."""
     import ray
 
-    for reference in ready:
-        try:
-            yield ray.get(reference)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # the UserError itself, not Ray's story of how it travelled
+    def begin(plan: ClipPlan) -> Begun:
+        return begin_clip(plan, preparation, Cache(open_store(store_uri)))
+
+    def finish(begun: Begun) -> Prepared:
+        from aman.training import be_deterministic
+
+        be_deterministic()
+        return finish_clip(begun, preparation, Cache(open_store(store_uri)))
+
+    # Processes are kept: a task with a GPU would else start and load torch anew for every clip.
+    how: Any = {"max_calls": 0, "max_retries": RETRIES}
+    if gpus:
+        return ray.remote(num_cpus=1, **how)(begin), ray.remote(num_cpus=0, num_gpus=GPU_SHARE, **how)(finish)
+    return ray.remote(num_cpus=1, **how)(lambda plan: finish(begin(plan))), None
+
+
+def _result(reference: Any, plan: ClipPlan) -> Prepared:
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None  # the UserError itself, not Ray's story of how it travelled
+    except ray.exceptions.RayError as error:  # after Ray has tried again by itself
+        lost = DataError(
+            got=f"a worker that died each of {RETRIES + 1} times ({type(error).__name__})",
+            expected="it to live for one clip",
+            fix="see whether its machine runs out of memory, then run the same command",
+        )
+        return Prepared(clip_id=plan.clip.clip_id, error=lost)
 
 
 def minutes(seconds: float) -> str:

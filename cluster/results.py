@@ -14,7 +14,7 @@ from aman.tim import sampled_frames
 from cluster.benchmark import Outcome, Plan, describe, mean_losses, pool_epochs
 from cluster.estimate import measure
 from cluster.preparation import minutes
-from cluster.tracking import RunRecord, log_run, next_command
+from cluster.tracking import RunRecord, log_run, next_command, tracking_uri
 
 
 def plan_text(plan: Plan) -> str:
@@ -138,7 +138,9 @@ def track(
         raise
     except Exception as error:  # whatever the tracker's trouble is, the results are on disk
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        say(f"warning: not logged, the tracker {uri} failed ({why}); run the same command again to log it")
+        say(
+            f"warning: not logged, the tracker {tracking_uri(uri)} failed ({why}); run the same command again to log it"
+        )
         return None
 
 

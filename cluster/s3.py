@@ -96,6 +96,17 @@ class S3Store:
             _pause(attempt)
         return False
 
+    def replace(self, name: str, content: bytes) -> None:
+        digest = hashlib.sha256(content)
+        self._ask(
+            "put_object",
+            Key=self.prefix + name,
+            Body=content,
+            Metadata={SHA256: digest.hexdigest()},
+            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+            **self.encryption,
+        )
+
     def size(self, name: str) -> int | None:
         there = self._head(name)
         return there["ContentLength"] or None if there else None

@@ -24,16 +24,44 @@ LOOPBACK = "127.0.0.1"
 """Where a session on one machine listens, and nowhere else."""
 
 
+PROMISED_GPUS = "AMAN_GPUS"
+"""Variable of a cluster that grows on demand: how many GPUs it may come to have. Work is then given out for them."""
+IN_FLIGHT_PER_CPU = 2
+"""Clips handed out for each CPU: enough to keep workers busy, few enough to bound memory."""
+IN_FLIGHT_TO_GROW = 32
+"""Clips handed out at least where nodes may join: a cluster grows with what waits for it."""
+
+
 @dataclass(frozen=True)
 class Slots:
-    """What the session can run at once."""
+    """What the session can run at once, there now or promised."""
 
     cpus: int
     gpus: int
+    ours: bool = True
+    """Whether the session is this process's own, on this machine alone: nothing will join."""
 
-    def workers(self, wanted: int = 0) -> int:
-        """Training workers: `wanted`, or one a GPU, or one a CPU."""
-        return wanted or self.gpus or self.cpus
+    def workers(self, wanted: int = 0, share: float = 1) -> int:
+        """Training workers: `wanted`, or what the GPUs hold if each takes a share, or one a CPU."""
+        return wanted or int(self.gpus / share) or self.cpus or 1
+
+    @property
+    def in_flight(self) -> int:
+        """Clips to hand out at a time."""
+        return max(IN_FLIGHT_PER_CPU * self.cpus, 1 if self.ours else IN_FLIGHT_TO_GROW)
+
+
+_ours = False
+"""Whether `ray_session` of this process started the session on this machine alone."""
+
+
+def capacity() -> Slots:
+    """What the session has at this moment: nodes join and go."""
+    import ray
+
+    total = ray.cluster_resources()
+    gpus = max(int(total.get("GPU", 0)), int(os.environ.get(PROMISED_GPUS) or 0))
+    return Slots(cpus=int(total.get("CPU", 0)), gpus=gpus, ours=_ours)
 
 
 def fitting(fit: Callable[[], object], pause: float = 0.3) -> Iterator[None]:
@@ -70,6 +98,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
 
     import ray
 
+    global _ours
     mine = not ray.is_initialized()
     if mine:
         address = os.environ.get("RAY_ADDRESS") or "local"
@@ -85,10 +114,11 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
                 expected="a machine with time and memory for one, or a cluster that answers at RAY_ADDRESS",
                 fix="run the same command when the machine is less busy, or check RAY_ADDRESS",
             ) from None
+        _ours = address == "local"
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        total = ray.cluster_resources()
-        yield Slots(cpus=int(total.get("CPU", 1)), gpus=int(total.get("GPU", 0)))
+        yield capacity()
     finally:
         if mine:
+            _ours = False
             ray.shutdown()

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ PARTIAL = ".partial-"
 """Prefix of files that are being written; a killed writer may leave one, no reader ever sees it."""
 
 
+USUAL, VARIABLE = "runs/store", "AMAN_STORE"
+"""Where results are kept when no store is named, and the variable by which a cluster's file names another."""
 ASIDE = "aside"
 """Folder of damaged objects."""
 
@@ -31,6 +33,10 @@ class Store(Protocol):
 
     def put(self, name: str, content: bytes) -> bool:
         """Create an object; False where one of that name exists, which is then left as it is."""
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Create an object or take another's place; with no content, take it away. Only what no result depends on is
+        kept under such a name."""
 
     def size(self, name: str) -> int | None:
         """Bytes of an object, or None where there is none."""
@@ -68,6 +74,15 @@ class FolderStore:
             raise storage_error(error, self.folder) from None
 
     def put(self, name: str, content: bytes) -> bool:
+        return self._write(name, content, os.link)
+
+    def replace(self, name: str, content: bytes) -> None:
+        if content:
+            self._write(name, content, os.replace)
+        else:
+            self.delete(name)
+
+    def _write(self, name: str, content: bytes, publish: Callable[[Path, Path], None]) -> bool:
         path = self.folder / name
         partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
         try:
@@ -77,7 +92,7 @@ class FolderStore:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                os.link(partial, path)
+                publish(partial, path)
             finally:
                 partial.unlink(missing_ok=True)
             _sync_folder(path.parent)
@@ -130,7 +145,9 @@ class FolderStore:
 
 
 def open_store(uri: str) -> Store:
-    """The store of a URI: a folder's path, `file://` or `s3://bucket/folder`. Nothing is made or touched yet."""
+    """The store of a URI: a folder's path, `file://` or `s3://bucket/folder`; empty text means `$AMAN_STORE`, or
+    `runs/store`. Nothing is made or touched yet."""
+    uri = uri or os.environ.get(VARIABLE) or USUAL
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return FolderStore(Path(uri).expanduser())

@@ -29,6 +29,10 @@ class RunRecord:
     dataset_digest: str
 
 
+USUAL = "sqlite:///runs/mlflow.db"
+"""Where runs are logged when nothing is named."""
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The file of a `sqlite:///` URI (a plain path ending in .db is one), or None for a server."""
     if uri.startswith("sqlite:///"):
@@ -37,14 +41,16 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def tracking_uri(uri: str) -> str:
-    """The URI as MLflow wants it; `UsageError` for one that nothing can be logged to."""
+    """The URI as MLflow wants it; empty text means `$MLFLOW_TRACKING_URI`, or a file in `runs/`. `UsageError` for one
+    that nothing can be logged to."""
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or USUAL
     file = sqlite_file(uri)
     if file is None:
         if not uri.startswith(("http://", "https://", "postgresql", "mysql")):
             raise UsageError(
                 got=f"--tracking-uri {uri}",
                 expected="sqlite:///FILE, a path of a .db file, or the http:// address of an MLflow server",
-                fix="the default is sqlite:///runs/mlflow.db",
+                fix=f"the default is {USUAL}",
             )
         return uri
     if file.is_dir() or file.suffix not in (".db", ".sqlite"):

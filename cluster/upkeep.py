@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cluster.cache import BLOBS, REFS, blob_digest
+from cluster.folds import UNFINISHED
 from cluster.storage import ASIDE, PARTIAL, Store
 
 GRACE_SECONDS = 24 * 3600.0
@@ -62,6 +63,8 @@ def removable(store: Store, grace: float = GRACE_SECONDS) -> Iterator[tuple[str,
             continue
         if name.startswith(f"{ASIDE}/"):
             yield name, size, "was damaged and set aside"
+        elif name.startswith(f"{UNFINISHED}/"):
+            yield name, size, "the state of a fold that nobody goes on with"
         elif PARTIAL in name:
             yield name, size, "left by a writer that was killed"
         elif name.startswith(f"{BLOBS}/") and blob_digest(name) not in used:

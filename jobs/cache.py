@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from aman.errors import DataError, UsageError
-from jobs.command_line import DONE, STORE, run_job, say
+from jobs.command_line import DONE, run_job, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Options:
 
     verb: Annotated[Literal["status", "verify", "clean"], tyro.conf.Positional] = "status"
     """status counts, verify reads everything and sets damaged objects aside, clean lists what no run can use."""
-    store: str = STORE
+    store: str = ""
     """Folder, file:///folder or s3://bucket/folder."""
     delete: bool = False
     """With clean: remove what it lists."""

@@ -27,10 +27,6 @@ SYNTHETIC_ROOT = Path("runs/synthetic")
 """Where the synthetic database is, and is made when a job finds none there."""
 
 
-STORE = "runs/store"
-"""Where results are kept when no store is named."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions:
     """Options of every job that works on a database."""
@@ -47,10 +43,13 @@ class BenchmarkOptions:
     """Every setting of the recipe."""
     seed: int = 0
     """Seed of the training; preparation has none."""
-    store: str = STORE
-    """Where results are kept: a folder, or s3://bucket/folder. What is there is not computed again."""
+    store: str = ""
+    """Where results are kept: a folder, or s3://bucket/folder. What is there is not computed again. Empty:
+    $AMAN_STORE, or runs/store."""
     workers: int = 0
-    """Training workers. 0: one a GPU, or one a CPU."""
+    """Training workers. 0: as many as the GPUs have room for, or one a CPU."""
+    gpus_per_worker: float = 1
+    """Share of a GPU that a training worker takes: with 0.25 four of them train on one GPU."""
     allow_incomplete: bool = False
     """Go on without clips that cannot be used; every output then says incomplete."""
     plan: bool = False
@@ -68,6 +67,7 @@ class BenchmarkOptions:
             protocol=self.protocol,
             seed=self.seed,
             workers=self.workers,
+            gpus_per_worker=self.gpus_per_worker,
             allow_incomplete=self.allow_incomplete,
             **more,
         )
@@ -105,6 +105,10 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     options = tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
     if isinstance(options, BenchmarkOptions):
         check(options.settings)
+        share = options.gpus_per_worker
+        if not (0 < share <= 1 or share == int(share) > 0):
+            got = f"--gpus-per-worker {share:g}"
+            raise UsageError(got=got, expected="a share up to 1, or whole GPUs", fix="leave it out for one GPU each")
     return options
 
 

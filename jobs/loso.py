@@ -21,8 +21,8 @@ class Options(BenchmarkOptions):
 
     subjects: tuple[str, ...] = ()
     """Leave out these subjects only (01 07 ...). Empty: every one."""
-    tracking_uri: str = "sqlite:///runs/mlflow.db"
-    """MLflow: sqlite:///FILE, or the http:// address of a server."""
+    tracking_uri: str = ""
+    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
     out: Path | None = None
     """Folder of predictions.csv, scores.json and the figures. Empty: one under runs/loso named after the run."""
     json: Path | None = None

@@ -34,8 +34,8 @@ class Options:
     """Checkpoint, curve and figure. A folder serves one run; the same command goes on from its checkpoint."""
     workers: int = 0
     """Processes that share each batch. 0: one a GPU, or a single one on the CPU."""
-    tracking_uri: str = "sqlite:///runs/mlflow.db"
-    """MLflow: sqlite:///FILE, or the http:// address of a server."""
+    tracking_uri: str = ""
+    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
     plan: bool = False
     """Read the faces and say what would be trained; start nothing."""
 

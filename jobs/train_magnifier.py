@@ -38,8 +38,8 @@ class Options:
     """File of the weights (fp16, 2 MB), for `--magnifier FILE`."""
     folder: Path = Path("runs/magnifier/training")
     """Folder of the checkpoint and the curve; on a cluster, on storage that all nodes share."""
-    tracking_uri: str = "sqlite:///runs/mlflow.db"
-    """MLflow: sqlite:///FILE, or the http:// address of a server."""
+    tracking_uri: str = ""
+    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
     plan: bool = False
     """Say what would be trained and how long it should take; start nothing."""
 

@@ -11,7 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from cluster.seaweed import Server
 
-os.environ.pop("RAY_ADDRESS", None)
+for name in ("RAY_ADDRESS", "AMAN_STORE", "AMAN_GPUS", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(name, None)
 os.environ.update(
     {
         "RAY_AUTH_MODE": "disabled",

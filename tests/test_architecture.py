@@ -15,15 +15,15 @@ PRINT_MODULES = "import sys; print('\\n'.join(sys.modules))"
 
 OPTIONS = {
     "loso": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
-    grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser out plan protocol rate recipe root
-    sampling seed store subjects tracking-uri trunk weight-decay workers""",
+    gpus-per-worker grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser out plan protocol
+    rate recipe root sampling seed store subjects tracking-uri trunk weight-decay workers""",
     "synthesize": "clips-per-subject full-size landmark-model layout out seed subjects",
     "check_database": "database images json protocol root",
     "score": "against epochs fingerprint json printed protocol root",
     "protocols": "json root",
     "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
-    grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser plan protocol rate recipe root
-    sampling seed store trunk weight-decay workers""",
+    gpus-per-worker grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser plan protocol rate
+    recipe root sampling seed store trunk weight-decay workers""",
     "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing layer4-out light out
     plan rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
     "train_magnifier": """batch blur clip crop factor folder front half-decoder magnified motion noise out plan rate

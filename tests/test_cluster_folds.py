@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from aman.errors import DataError
 from aman.recipe import RECIPES, Recipe, variant
 from aman.training import FoldResult, be_deterministic
 from cluster.benchmark import Plan, Request, make_plan, run
-from cluster.folds import FoldQueue, run_fold, train_folds
+from cluster.folds import FoldKeeper, FoldQueue, run_fold, train_folds
 from cluster.preparation import load_features, prepare_clip
+from cluster.session import Slots
+from cluster.storage import open_store
 
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
 
@@ -121,6 +124,71 @@ def test_any_order_of_events_loses_no_fold() -> None:
         assert done | set(queue.failed) == {str(i) for i in range(6)}
 
 
+def test_the_driver_is_told_of_every_finished_fold_once() -> None:
+    queue = FoldQueue(["a", "b"])
+    queue.join("first")
+    queue.lease("w")
+    assert queue.progress(0) == ([], 1)
+    queue.finish("a")
+    assert queue.progress(0) == (["a"], 1)
+    queue.finish("b")
+    queue.join("second")
+    assert queue.progress(1) == (["b"], 1)
+
+
+def test_as_many_clips_are_handed_out_as_there_is_room_for_and_more_where_machines_may_join() -> None:
+    assert Slots(cpus=8, gpus=0).in_flight == 16
+    assert Slots(cpus=0, gpus=0).in_flight == 1
+    assert Slots(cpus=0, gpus=0, ours=False).in_flight == 32
+    assert Slots(cpus=64, gpus=0, ours=False).in_flight == 128
+
+
+def test_workers_are_as_many_as_gpus_hold_or_one_a_cpu() -> None:
+    assert Slots(cpus=8, gpus=2).workers() == 2
+    assert Slots(cpus=8, gpus=2).workers(share=0.25) == 8
+    assert Slots(cpus=8, gpus=0).workers() == 8
+    assert Slots(cpus=0, gpus=0).workers() == 1
+    assert Slots(cpus=8, gpus=2).workers(5) == 5
+
+
+def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
+    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aman import training
+
+    monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)
+    plan = plan_for(root, tmp_path)
+    plain_loop(plan)
+    recipe, spec = plan.request.recipe, plan.folds[0]
+    arrays, _ = load_features(list(plan.clips.values()), recipe.preparation, [0, 1], [0, 1], plan.cache)
+    features = {clip: torch.from_numpy(array) for clip, array in arrays.items()}
+    steps: list[int] = []
+
+    def counted(*given: Any) -> float:
+        steps.append(1)
+        if len(steps) == 5:  # the third epoch's first step
+            raise KeyboardInterrupt
+        return train_step(*given)
+
+    train_step = training.train_step
+    monkeypatch.setattr(training, "train_step", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_fold(spec.task, features, recipe, FoldKeeper(plan.store, spec.key))
+    keeper = FoldKeeper(open_store(plan.store.uri), spec.key)
+    assert len((keeper.load() or {})["losses"]) == 2
+    result = run_fold(spec.task, features, recipe, keeper)
+    assert len(steps) == 5 + 2
+    assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
+    assert (result.losses, result.epoch_classes) == (undisturbed[spec.key].losses, undisturbed[spec.key].epoch_classes)
+    name = keeper.name
+    content = bytearray(plan.store.get(name) or b"")
+    content[-1] ^= 1
+    plan.store.replace(name, bytes(content))
+    assert FoldKeeper(plan.store, spec.key).load() is None
+    keeper.forget()
+    assert plan.store.get(name) is None
+
+
 def test_two_runs_of_the_plain_loop_are_equal(root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path) -> None:
     assert comparable(plain_loop(plan_for(root, tmp_path))) == comparable(undisturbed)
 
@@ -199,7 +267,7 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
             plan.request.recipe,
             plan.store.uri,
             workers=1,
-            use_gpu=False,
+            gpu_share=0,
             scratch=str(tmp_path / "scratch"),
             on_finish=lambda spec, result: None,
         )

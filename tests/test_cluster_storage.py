@@ -83,6 +83,16 @@ def test_the_first_writer_of_a_name_wins(store: Store) -> None:
     assert store.get("name") == b"first"
 
 
+def test_what_is_replaced_is_the_last_one_and_nothing_takes_it_away(store: Store) -> None:
+    for content in (b"first", b"second"):
+        store.replace("unfinished/one", content)
+        assert open_store(store.uri).get("unfinished/one") == content
+    store.replace("unfinished/one", b"")
+    assert store.get("unfinished/one") is None and store.size("unfinished/one") is None
+    assert "unfinished/one" not in store.names("unfinished")
+    store.replace("unfinished/absent", b"")
+
+
 def test_of_sixteen_writers_at_once_exactly_one_wins(store: Store) -> None:
     with ThreadPoolExecutor(16) as pool:
         won = list(pool.map(lambda i: store.put("name", str(i).encode()), range(16)))

@@ -185,6 +185,8 @@ def test_folds_that_fail_are_counted_in_the_exit_code(
         (["--n", "7"], 2, "prepared grid"),
         (["--k", "9"], 2, "--grid-factors 9"),
         (["--epochs", "0"], 2, "--epochs 0"),
+        (["--gpus-per-worker", "0"], 2, "--gpus-per-worker 0"),
+        (["--gpus-per-worker", "1.5"], 2, "--gpus-per-worker 1.5"),
         (["--subjects", "99"], 2, "--subjects 99"),
         (["--database", "casme3"], 2, "--database casme3"),
         (["--protocol", "casme2-5"], 2, "--protocol casme2-5"),
