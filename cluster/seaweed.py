@@ -48,7 +48,8 @@ class Server:
 def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0, address: str = LOOPBACK) -> Server:
     """Start a server that keeps its objects in `folder`; returns when a bucket could be made and read.
 
-    Credentials are drawn anew unless given. Another address than the loopback one is for machines of a private network. `UsageError` where the program is not installed or does not start.
+    Credentials are drawn anew unless given. Another address than the loopback one is for machines of a private network.
+    `UsageError` where the program is not installed or does not start.
     """
     program = Path(sys.executable).with_name("weed")
     if not program.is_file():
