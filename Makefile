@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint lock bench store clean
+.PHONY: help env demo test lint lock bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -43,6 +43,9 @@ bench: env  ## Print the speed comparisons: about five minutes on two cores
 
 store: env  ## Start a real S3 server on this machine (SeaweedFS, loopback); Ctrl-C stops it
 	$(BIN)/python -m cluster.seaweed
+
+tracker: env  ## Start an MLflow server on this machine (loopback, password); Ctrl-C stops it
+	$(BIN)/python -m cluster.tracker
 
 clean:  ## Remove the environment and caches of tools; runs/ with its results stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

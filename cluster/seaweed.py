@@ -45,11 +45,19 @@ class Server:
     """What a client needs: endpoint, region and credentials, in boto3's variables."""
 
 
-def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0, address: str = LOOPBACK) -> Server:
+def start(
+    folder: Path,
+    credentials: dict[str, str] | None = None,
+    port: int = 0,
+    *,
+    address: str = LOOPBACK,
+    users: bool = False,
+) -> Server:
     """Start a server that keeps its objects in `folder`; returns when a bucket could be made and read.
 
-    Credentials are drawn anew unless given. Another address than the loopback one is for machines of a private network.
-    `UsageError` where the program is not installed or does not start.
+    Credentials are drawn anew unless given; with `users` their owner may make users and policies. Another address than
+    the loopback one is for machines of a private network. `UsageError` where the program is not installed or does not
+    start.
     """
     program = Path(sys.executable).with_name("weed")
     if not program.is_file():
@@ -70,7 +78,7 @@ def start(folder: Path, credentials: dict[str, str] | None = None, port: int = 0
         *(str(program), "-logtostderr=true", "mini", "-dir", str(folder), "-ip", address, "-ip.bind", address),
         *options,
         *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-disableHttp"),
-        "-s3.autoCreateBucket=false",
+        *("-s3.autoCreateBucket=false", f"-s3.iam.readOnly={str(not users).lower()}"),
         *("-master.telemetry=false", f"-s3.localSocket={folder}/s3.sock", f"-filer.localSocket={folder}/filer.sock"),
     ]
     log = (folder / "server.log").open("ab")
@@ -127,9 +135,9 @@ def stop(server: Server, how: int = signal.SIGTERM) -> None:
 
 
 @contextmanager
-def running(folder: Path, address: str = LOOPBACK) -> Iterator[Server]:
+def running(folder: Path, *, address: str = LOOPBACK, users: bool = False) -> Iterator[Server]:
     """A server for a while."""
-    server = start(folder, address=address)
+    server = start(folder, address=address, users=users)
     try:
         yield server
     finally:
