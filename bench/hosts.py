@@ -5,19 +5,23 @@ Each has processes, a home, a host name, /dev/shm and /tmp/ray of its own, so th
 """
 
 import fcntl
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from cluster import seaweed
+from cluster.s3 import client
 
 ROOT = Path(__file__).parents[1]
 NETWORK = "10.77.0"
@@ -268,6 +272,7 @@ def take_away(count: int) -> None:
     """What an earlier run left behind, if anything."""
     for number in range(1, count + 9):
         subprocess.run(["ip", "netns", "del", f"aman{number}"], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "del", f"aman{number}-out"], capture_output=True, check=False)
     subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, check=False)
 
 
@@ -297,6 +302,58 @@ def tunnel(hosts: Hosts, cluster: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
-def lines_of(text: str, wanted: Sequence[str]) -> list[str]:
-    """Lines that begin with one of these words."""
-    return [line for line in text.splitlines() if line.startswith(tuple(wanted))]
+@dataclass(kw_only=True)
+class Cluster:
+    """Three hosts on which `ray up` has been, an S3 server beside them, and a tunnel to the dashboard."""
+
+    hosts: Hosts
+    s3: seaweed.Server
+    file: Path
+    url: str = ""
+
+    @property
+    def head(self) -> Host:
+        return self.hosts.hosts[0]
+
+    def up(self) -> None:
+        """`ray up`, as a user types it."""
+        self.hosts.laptop("ray", "up", "-y", "--no-config-cache", str(self.file))
+
+    def wait_for(self, workers: int, seconds: float = 240) -> None:
+        """Until so many workers have joined: each says that it has a GPU, which it has not."""
+        begun, wanted = time.monotonic(), f"/{float(workers)} GPU"
+        while wanted not in (said := self.on_head("ray status", check=False).stdout):
+            if time.monotonic() - begun > seconds:
+                raise RuntimeError(said)
+            time.sleep(2)
+
+    def on_head(self, line: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """A command on the head, in the project's folder and with its variables."""
+        return self.hosts.ssh(self.head, f"cd ~/aman && . ./.cluster.sh && {line}", check=check)
+
+    def submit(self, *words: str, check: bool = True, wait: bool = True, name: str = "") -> str:
+        """`ray job submit -- ...`; what it printed."""
+        more = (*(() if wait else ("--no-wait",)), *(("--submission-id", name) if name else ()))
+        done = self.hosts.laptop("ray", "job", "submit", "--address", self.url, *more, "--", *words, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+        return done.stdout + done.stderr
+
+    def result(self, name: str) -> dict[str, Any]:
+        """A job's JSON, which it left in the project's folder on the head."""
+        return json.loads((self.head.project / name).read_text())
+
+
+@contextmanager
+def cluster(folder: Path, workers: int = 2, port: int = 18265) -> Iterator[Cluster]:
+    """A cluster of a head and workers that is up, with a bucket `aman` and a tracker, and that goes with the block."""
+    with network(folder, workers + 1) as hosts, seaweed.running(folder / "s3", address=OUTSIDE) as s3:
+        client(s3.environment).create_bucket(Bucket="aman")
+        hosts.give_credentials(s3.environment)
+        variables = {"AMAN_STORE": "s3://aman/cache", "PYTHONPATH": f"{HOME}/aman"}
+        mine = Cluster(hosts=hosts, s3=s3, file=hosts.cluster_file(variables, gpus=1))
+        mine.up()
+        with tunnel(hosts, mine.file, port) as url:
+            mine.url = url
+            mine.wait_for(workers)
+            yield mine
