@@ -129,17 +129,21 @@ class FolderStore:
         (self.folder / probe).unlink(missing_ok=True)
 
 
-def open_store(uri: str) -> Store:
-    """The store of a URI: a folder's path, `file://` or `s3://bucket/folder`. Nothing is made or touched yet."""
+def open_store(uri: str, *, near: bool = True) -> Store:
+    """The store of a URI: a folder's path, `file://` or `s3://bucket/folder`. Nothing is made or touched yet.
+
+    `near`: a bucket's blobs may be read from this machine's copies.
+    """
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return FolderStore(Path(uri).expanduser())
     if scheme == "file" and rest.startswith("/"):
         return FolderStore(Path(rest))
     if scheme == "s3":
+        from cluster.near import NearStore
         from cluster.s3 import S3Store
 
-        return S3Store(uri)
+        return NearStore(uri) if near else S3Store(uri)
     raise UsageError(
         got=f"--store of the kind {scheme}://",
         expected="a folder, file:///folder or s3://bucket/folder",

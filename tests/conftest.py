@@ -61,6 +61,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
     with running(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
+        patch.setenv("AMAN_LOCAL_CACHE", str(tmp_path_factory.mktemp("near")))
         client().create_bucket(Bucket="aman")
         yield server
 
