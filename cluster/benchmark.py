@@ -32,6 +32,7 @@ from cluster.preparation import (
     plan_clips,
     prepare,
 )
+from cluster.raw import in_bucket, open_release
 from cluster.session import Slots, ray_session
 from cluster.storage import Store, open_store
 
@@ -44,7 +45,8 @@ class Request:
     """What a user asks for."""
 
     database: str
-    root: Path
+    root: str | Path
+    """Folder or table on disk, or `s3://bucket/folder`."""
     recipe: Recipe
     store: str
     protocol: str = ""
@@ -119,7 +121,8 @@ class Outcome:
 
 
 def make_plan(request: Request) -> Plan:
-    """Read the index, compute every content key, look up what is there. Starts and stores nothing.
+    """Read the index, compute every content key, look up what is there. Starts nothing, and stores nothing but digests
+    of objects where the release lies in a bucket.
 
     Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
     """
@@ -128,15 +131,16 @@ def make_plan(request: Request) -> Plan:
     read = reader_for(request.database)
     store = open_store(request.store)
     protocol = protocol_for(request.database, request.protocol)
-    index = read(request.root)
-    selection = select(index, protocol)
-    problems = [str(problem) for problem in selection.unusable]
-    if problems and not request.allow_incomplete:
-        raise unusable(problems, selection.expected_clips)
-    preparation = absolute(request.recipe.preparation)
-    request = replace(request, recipe=replace(request.recipe, preparation=preparation))
-    models = inputs(preparation)
-    plans, failed = plan_clips(selection.clips, preparation, models)
+    with open_release(request.root, store) as release:
+        index = release.index(read)
+        selection = select(index, protocol)
+        problems = [str(problem) for problem in selection.unusable]
+        if problems and not request.allow_incomplete:
+            raise unusable(problems, selection.expected_clips)
+        preparation = absolute(request.recipe.preparation)
+        request = replace(request, recipe=replace(request.recipe, preparation=preparation))
+        models = inputs(preparation)
+        plans, failed = plan_clips(selection.clips, preparation, models, release.digests)
     plan = Plan(
         request=request,
         selection=selection,
@@ -247,7 +251,8 @@ def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
 def _prepare(plan: Plan, clips: list[ClipPlan], slots: Slots, say: Callable[[str], None]) -> Report:
     share = slots.gpus / slots.cpus if slots.gpus else 0
     preparation = plan.request.recipe.preparation
-    report = prepare(clips, preparation, plan.store.uri, slots=slots.cpus, gpus_per_clip=share, say=say)
+    ship = slots.joined and not in_bucket(plan.request.root)
+    report = prepare(clips, preparation, plan.store.uri, slots=slots.cpus, gpus_per_clip=share, ship=ship, say=say)
     say(f"prepared {report.computed} clips: {report.magnified} images magnified")
     return report
 

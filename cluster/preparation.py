@@ -14,9 +14,15 @@ import numpy.typing as npt
 
 from aman.databases.index import Clip
 from aman.errors import DataError
+from aman.frames import digests as file_digests
+from aman.frames import read_bytes
 from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, MAGNIFIER_NAMES, TRUNK_NAMES, Preparation
 from cluster.cache import Cache, content_key
+from cluster.raw import clip_reader
 from cluster.storage import open_store
+
+Digests = Callable[[Sequence[Path]], Sequence[str]]
+"""What gives the sha256 of files."""
 
 VERSIONS = {"decode": 1, "align": 1, "tim": 1, "features": 1}
 """Raise a number when that stage's output changes: everything made with it is then made anew."""
@@ -45,6 +51,8 @@ class ClipPlan:
     images_key: str
     features_key: str
     """Equal to `images_key` where nothing is frozen: the images are then what is trained on."""
+    digests: tuple[str, ...] = ()
+    """sha256 of each frame's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +96,9 @@ def inputs(preparation: Preparation) -> Inputs:
     return Inputs(landmark_model=landmark_model, trunk=trunk_digest(preparation.trunk), magnifier=magnifier)
 
 
-def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
+def plan_clip(clip: Clip, preparation: Preparation, models: Inputs, digests: Digests = file_digests) -> ClipPlan:
     """Content keys of one clip. Reads its frames' bytes, keeps none."""
     from aman.faces import FOREHEAD
-    from aman.frames import digests
     from aman.magnify import VERSIONS as MAGNIFIER_VERSIONS
     from aman.magnify import is_learned
     from aman.tim import grid_factors, grid_frames
@@ -99,8 +106,9 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
     # Weights count, not their path; a magnifier without weights keeps the key that it had before there were any.
     learned = is_learned(preparation.magnifier)
     name = "learned" if learned else preparation.magnifier
+    frames = tuple(digests(clip.frames))
     images = {
-        "frames": digests(clip.frames),
+        "frames": frames,
         "decode": VERSIONS["decode"],
         "align": [preparation.align, FACE_SIZE, FOREHEAD, models.landmark_model, VERSIONS["align"]],
         "tim": [INTERPOLATED_FRAMES, VERSIONS["tim"]],
@@ -109,7 +117,7 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
     }
     images_key = content_key(images)
     if preparation.frozen == "none":
-        return ClipPlan(clip=clip, images_key=images_key, features_key=images_key)
+        return ClipPlan(clip=clip, images_key=images_key, features_key=images_key, digests=frames)
     features = {
         "images": images_key,
         "trunk": models.trunk,
@@ -117,17 +125,17 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
         "dtype": FEATURE_DTYPE,
         "version": VERSIONS["features"],
     }
-    return ClipPlan(clip=clip, images_key=images_key, features_key=content_key(features))
+    return ClipPlan(clip=clip, images_key=images_key, features_key=content_key(features), digests=frames)
 
 
 def plan_clips(
-    clips: Sequence[Clip], preparation: Preparation, models: Inputs
+    clips: Sequence[Clip], preparation: Preparation, models: Inputs, digests: Digests = file_digests
 ) -> tuple[list[ClipPlan], list[Prepared]]:
     """Keys of all clips, and the clips whose files cannot be read."""
 
     def attempt(clip: Clip) -> ClipPlan | Prepared:
         try:
-            return plan_clip(clip, preparation, models)
+            return plan_clip(clip, preparation, models, digests)
         except DataError as error:
             return Prepared(clip_id=clip.clip_id, error=error)
 
@@ -147,8 +155,13 @@ def missing(plans: Sequence[ClipPlan], preparation: Preparation, cache: Cache) -
     return [plan for plan in plans if not cache.has(kind_of(preparation), plan.features_key)]
 
 
-def prepare_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Prepared:
-    """Make whatever of the clip is missing and publish it; a clip that cannot be used comes back with its error."""
+def prepare_clip(
+    plan: ClipPlan, preparation: Preparation, cache: Cache, files: Sequence[bytes] | None = None
+) -> Prepared:
+    """Make whatever of the clip is missing and publish it; a clip that cannot be used comes back with its error.
+
+    `files` holds the content of its frames where their paths may not be seen from here.
+    """
     from aman.backbone import features
     from cluster.containers import pack_features, pack_images, unpack_images
 
@@ -157,7 +170,7 @@ def prepare_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Prep
     content = cache.read(IMAGES, plan.images_key)
     if content is None:
         try:
-            image_LKHWC = magnified_images(plan.clip, preparation)
+            image_LKHWC = magnified_images(plan, preparation, files)
         except DataError as error:
             return Prepared(clip_id=plan.clip.clip_id, error=error)
         magnified = image_LKHWC.shape[0] * image_LKHWC.shape[1]
@@ -171,14 +184,17 @@ def prepare_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Prep
     return Prepared(clip_id=plan.clip.clip_id, magnified=magnified, passes=passes, seconds=perf_counter() - begun)
 
 
-def magnified_images(clip: Clip, preparation: Preparation) -> npt.NDArray[np.uint8]:
+def magnified_images(
+    plan: ClipPlan, preparation: Preparation, files: Sequence[bytes] | None = None
+) -> npt.NDArray[np.uint8]:
     """`image_LKHWC` of the prepared grid: read, align, interpolate, magnify."""
     from aman import faces
     from aman.frames import read_clip
     from aman.magnify import magnify
     from aman.tim import grid_factors, grid_frames, interpolate
 
-    frames_THWC = read_clip(clip)
+    clip = plan.clip
+    frames_THWC = read_clip(clip, clip_reader(clip.frames, plan.digests, files))
     if preparation.align == "landmarks":
         model = faces.landmark_model_path(preparation.landmark_model)
         points = faces.landmarks(frames_THWC[0], model, what=str(clip.frames[0]))
@@ -207,9 +223,13 @@ def prepare(
     *,
     slots: int,
     gpus_per_clip: float = 0,
+    ship: bool = False,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Prepare the clips as Ray tasks, one CPU each; a line a clip. Needs a Ray session.
+
+    `ship`: the content of a clip's files goes with its task, for workers that may not see this machine's disk. At most
+    `slots * IN_FLIGHT_PER_SLOT` clips are under way, so this process never holds more.
 
     A clip that cannot be used is listed in the report and the others go on. What stops everything, a full disk say,
     is raised as the `UserError` that it is.
@@ -217,15 +237,22 @@ def prepare(
     import ray
 
     @ray.remote(num_cpus=1, num_gpus=gpus_per_clip, max_calls=0)
-    def task(plan: ClipPlan) -> Prepared:
+    def task(plan: ClipPlan, files: Sequence[bytes] | None) -> Prepared:
         from aman.training import be_deterministic
 
         be_deterministic()
-        return prepare_clip(plan, preparation, Cache(open_store(store_uri)))
+        return prepare_clip(plan, preparation, Cache(open_store(store_uri)), files)
+
+    def hand_out(plan: ClipPlan) -> Any:
+        try:
+            files = [read_bytes(path) for path in plan.clip.frames] if ship else None
+        except DataError as error:
+            return ray.put(Prepared(clip_id=plan.clip.clip_id, error=error))
+        return task.remote(plan, files)
 
     report, begun = Report(), perf_counter()
     waiting = iter(plans)
-    running = [task.remote(plan) for plan in islice(waiting, slots * IN_FLIGHT_PER_SLOT)]
+    running = [hand_out(plan) for plan in islice(waiting, slots * IN_FLIGHT_PER_SLOT)]
     finished = 0
     while running:
         ready, running = ray.wait(running)
@@ -240,7 +267,7 @@ def prepare(
             report.passes += done.passes
             left = (perf_counter() - begun) / finished * (len(plans) - finished)
             say(f"clip {finished}/{len(plans)} {done.clip_id}: {done.seconds:.1f} s, ETA {minutes(left)}")
-        running += [task.remote(plan) for plan in islice(waiting, len(ready))]
+        running += [hand_out(plan) for plan in islice(waiting, len(ready))]
     return report
 
 

@@ -30,6 +30,8 @@ class Slots:
 
     cpus: int
     gpus: int
+    joined: bool = False
+    """Whether it was there before, with machines that may not see this one's files."""
 
     def workers(self, wanted: int = 0) -> int:
         """Training workers: `wanted`, or one a GPU, or one a CPU."""
@@ -70,7 +72,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
 
     import ray
 
-    mine = not ray.is_initialized()
+    mine, address = not ray.is_initialized(), ""
     if mine:
         address = os.environ.get("RAY_ADDRESS") or "local"
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -88,7 +90,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         total = ray.cluster_resources()
-        yield Slots(cpus=int(total.get("CPU", 1)), gpus=int(total.get("GPU", 0)))
+        yield Slots(cpus=int(total.get("CPU", 1)), gpus=int(total.get("GPU", 0)), joined=address != "local")
     finally:
         if mine:
             ray.shutdown()
