@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from aman.errors import UsageError
-from cluster import near
 from cluster.cache import Cache
 from cluster.near import NearFolder, NearStore, near_folder
 from cluster.s3 import S3Store
@@ -119,8 +119,8 @@ def test_a_disk_that_is_full_or_cannot_be_written_keeps_nothing_and_stops_nobody
 
 def test_a_tenth_of_the_disk_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = NearFolder(tmp_path / "near", 1000)
-    kind = type(near.shutil.disk_usage(tmp_path))
-    monkeypatch.setattr(near.shutil, "disk_usage", lambda _: kind(10_000, 8_950, 1_050))
+    usage = type(shutil.disk_usage(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10_000, 8_950, 1_050))
     assert folder.get(keep(folder, bytes(51))) is None
     assert folder.get(keep(folder, bytes(50))) is not None
 
