@@ -1,12 +1,12 @@
 """A release against a protocol: how many clips a run would have, and everything that is wrong, clip by clip."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aman.databases.folders import existing_folder, relative
+from aman.databases.folders import relative
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.errors import DataError
 from aman.protocols import Edition, Protocol, Selection, select
@@ -96,30 +96,30 @@ def _differences(selection: Selection, listed: tuple[Path, dict[str, str]] | Non
     return problems
 
 
-def check_images(index: Index, root: Path) -> Index:
+def check_images(index: Index, folder: Path, read: Callable[[Path], bytes]) -> Index:
     """The index without clips that have an unreadable image or frames of several sizes, each with its problem.
 
-    Every frame is decoded. Files are named as they lie below `root`.
+    Every frame is decoded, from the content that `read` gives of its path. Files are named as they lie below `folder`.
     """
     good: list[Clip] = []
     problems = list(index.problems)
     with ThreadPoolExecutor(READING_THREADS) as pool:
-        found_by_clip = pool.map(lambda clip: bad_images(clip, root), index.clips)
+        found_by_clip = pool.map(lambda clip: bad_images(clip, folder, read), index.clips)
         for clip, found in zip(index.clips, found_by_clip, strict=True):
             problems += found
             good += [] if found else [clip]
     return replace(index, clips=tuple(good), problems=tuple(problems))
 
 
-def bad_images(clip: Clip, root: Path) -> Sequence[Problem]:
+def bad_images(clip: Clip, folder: Path, read: Callable[[Path], bytes]) -> Sequence[Problem]:
     """A problem for each frame that cannot be read or has another size than the onset."""
-    from aman.frames import decode, read_bytes
+    from aman.frames import decode
 
     problems = []
     size = None
     for path in clip.frames:
         try:
-            shape = decode(path, read_bytes(path)).shape
+            shape = decode(path, read(path)).shape
             size = size or shape
             what = f"{shape[1]}x{shape[0]} pixels, unlike the {size[1]}x{size[0]} of the onset" if shape != size else ""
         except DataError as error:
@@ -127,7 +127,7 @@ def bad_images(clip: Clip, root: Path) -> Sequence[Problem]:
         if what:
             problems.append(
                 unusable(
-                    file=relative(path, existing_folder(root.parent if root.is_file() else root, "check --root")),
+                    file=relative(path, folder),
                     row=clip.row,
                     what=what,
                     fix="unpack the clip again",

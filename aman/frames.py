@@ -1,7 +1,7 @@
 """Clips from disk: frames onset to offset, as arrays, and the digest of their files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,14 +14,24 @@ from aman.errors import DataError
 Image = npt.NDArray[np.uint8]
 
 
-def read_clip(clip: Clip) -> Image:
-    """Frames of the clip, `frames_THWC` RGB uint8, onset to offset.
+def read_bytes(path: Path) -> bytes:
+    """The file's content; `DataError` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            got=f"{path}: {error.strerror or error}", expected="a readable image file", fix="unpack the clip again"
+        ) from None
+
+
+def read_clip(clip: Clip, read: Callable[[Path], bytes] = read_bytes) -> Image:
+    """Frames of the clip, `frames_THWC` RGB uint8, onset to offset. `read` gives the content of a path.
 
     Raises `DataError` for a clip without frames, an unreadable or truncated image, or frames of different sizes.
     """
     if not clip.frames:
         raise DataError(got=f"clip {clip.clip_id} without frames", expected="one or more", fix="unpack it again")
-    frames = [decode(path, read_bytes(path)) for path in clip.frames]
+    frames = [decode(path, read(path)) for path in clip.frames]
     for path, frame in zip(clip.frames, frames, strict=True):
         if frame.shape != frames[0].shape:
             raise DataError(
@@ -35,16 +45,6 @@ def read_clip(clip: Clip) -> Image:
 def digests(paths: Sequence[Path]) -> list[str]:
     """sha256 of each file, in order."""
     return [hashlib.sha256(read_bytes(path)).hexdigest() for path in paths]
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's content; `DataError` where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            got=f"{path}: {error.strerror or error}", expected="a readable image file", fix="unpack the clip again"
-        ) from None
 
 
 def decode(path: Path, content: bytes) -> Image:

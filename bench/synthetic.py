@@ -49,7 +49,7 @@ class Options:
 
 def main(options: Options) -> int:
     """A row for each configuration."""
-    ensure_database("synthetic", None, plan=False)
+    ensure_database("synthetic", "", plan=False)
     be_deterministic()
     rows = []
     say(f"{'trunk':<10} {'magnifier':<10} k   accuracy of each seed, and their mean, in %")

@@ -32,7 +32,8 @@ from cluster.preparation import (
     plan_clips,
     prepare,
 )
-from cluster.session import Slots, ray_session
+from cluster.raw import in_bucket, open_release
+from cluster.session import Slots, capacity, ray_session
 from cluster.storage import Store, open_store
 
 REPAIRS = 3
@@ -44,7 +45,8 @@ class Request:
     """What a user asks for."""
 
     database: str
-    root: Path
+    root: str | Path
+    """Folder or table on disk, or `s3://bucket/folder`."""
     recipe: Recipe
     store: str
     protocol: str = ""
@@ -120,7 +122,8 @@ class Outcome:
 
 
 def make_plan(request: Request) -> Plan:
-    """Read the index, compute every content key, look up what is there. Starts and stores nothing.
+    """Read the index, compute every content key, look up what is there. Starts nothing, and stores nothing but digests
+    of objects where the release lies in a bucket.
 
     Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
     """
@@ -129,15 +132,16 @@ def make_plan(request: Request) -> Plan:
     read = reader_for(request.database)
     store = open_store(request.store)
     protocol = protocol_for(request.database, request.protocol)
-    index = read(request.root)
-    selection = select(index, protocol)
-    problems = [str(problem) for problem in selection.unusable]
-    if problems and not request.allow_incomplete:
-        raise unusable(problems, selection.expected_clips)
-    preparation = absolute(request.recipe.preparation)
-    request = replace(request, recipe=replace(request.recipe, preparation=preparation))
-    models = inputs(preparation)
-    plans, failed = plan_clips(selection.clips, preparation, models)
+    with open_release(request.root, store) as release:
+        index = release.index(read)
+        selection = select(index, protocol)
+        problems = [str(problem) for problem in selection.unusable]
+        if problems and not request.allow_incomplete:
+            raise unusable(problems, selection.expected_clips)
+        preparation = absolute(request.recipe.preparation)
+        request = replace(request, recipe=replace(request.recipe, preparation=preparation))
+        models = inputs(preparation)
+        plans, failed = plan_clips(selection.clips, preparation, models, release.digests)
     plan = Plan(
         request=request,
         selection=selection,
@@ -245,7 +249,8 @@ def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
 
 
 def _prepare(plan: Plan, clips: list[ClipPlan], say: Callable[[str], None]) -> Report:
-    report = prepare(clips, plan.request.recipe.preparation, plan.store.uri, say=say)
+    ship = not capacity().ours and not in_bucket(plan.request.root)
+    report = prepare(clips, plan.request.recipe.preparation, plan.store.uri, ship=ship, say=say)
     say(f"prepared {report.computed} clips: {report.magnified} images magnified")
     return report
 

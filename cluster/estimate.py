@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-from aman.databases.index import Clip
 from aman.recipe import Preparation, Recipe
 from aman.training import FoldTask
+
+if TYPE_CHECKING:
+    from cluster.preparation import ClipPlan
 
 SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
@@ -32,12 +35,12 @@ class Estimate:
         return prepared + trained + (SESSION_SECONDS if clips or folds else 0.0)
 
 
-def measure(clips: Sequence[Clip], recipe: Recipe, classes: int) -> Estimate:
+def measure(clips: "Sequence[ClipPlan]", recipe: Recipe, classes: int) -> Estimate:
     """Time one frame of the first clip and one step of one batch; a few seconds. Nothing is stored."""
     return Estimate(clip=_clip_seconds(clips[0], recipe.preparation) if clips else 0.0, step=_step(recipe, classes))
 
 
-def _clip_seconds(clip: Clip, preparation: Preparation) -> float:
+def _clip_seconds(clip: "ClipPlan", preparation: Preparation) -> float:
     from aman.backbone import FrozenTrunk, features, load_trunk
     from aman.training import be_deterministic
     from cluster.preparation import interpolated_face, magnified_images

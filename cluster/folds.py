@@ -291,4 +291,4 @@ def train_worker(config: dict[str, Any]) -> None:
 
 def without_files(plan: ClipPlan) -> ClipPlan:
     """The plan without its list of files, which no trainer needs, and without the label, which none may see."""
-    return replace(plan, clip=replace(plan.clip, frames=(), label=""))
+    return replace(plan, clip=replace(plan.clip, frames=(), label=""), digests=())

@@ -14,10 +14,16 @@ import numpy.typing as npt
 
 from aman.databases.index import Clip
 from aman.errors import DataError
+from aman.frames import digests as file_digests
+from aman.frames import read_bytes
 from aman.recipe import FACE_SIZE, FEATURE_DTYPE, INTERPOLATED_FRAMES, MAGNIFIER_NAMES, TRUNK_NAMES, Preparation
 from cluster.cache import Cache, content_key
+from cluster.raw import clip_reader
 from cluster.session import capacity
 from cluster.storage import open_store
+
+Digests = Callable[[Sequence[Path]], Sequence[str]]
+"""What gives the sha256 of files."""
 
 VERSIONS = {"decode": 1, "align": 1, "tim": 1, "features": 1}
 """Raise a number when that stage's output changes: everything made with it is then made anew."""
@@ -50,6 +56,8 @@ class ClipPlan:
     images_key: str
     features_key: str
     """Equal to `images_key` where nothing is frozen: the images are then what is trained on."""
+    digests: tuple[str, ...] = ()
+    """sha256 of each frame's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +101,9 @@ def inputs(preparation: Preparation) -> Inputs:
     return Inputs(landmark_model=landmark_model, trunk=trunk_digest(preparation.trunk), magnifier=magnifier)
 
 
-def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
+def plan_clip(clip: Clip, preparation: Preparation, models: Inputs, digests: Digests = file_digests) -> ClipPlan:
     """Content keys of one clip. Reads its frames' bytes, keeps none."""
     from aman.faces import FOREHEAD
-    from aman.frames import digests
     from aman.magnify import VERSIONS as MAGNIFIER_VERSIONS
     from aman.magnify import is_learned
     from aman.tim import grid_factors, grid_frames
@@ -104,8 +111,9 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
     # Weights count, not their path; a magnifier without weights keeps the key that it had before there were any.
     learned = is_learned(preparation.magnifier)
     name = "learned" if learned else preparation.magnifier
+    frames = tuple(digests(clip.frames))
     images = {
-        "frames": digests(clip.frames),
+        "frames": frames,
         "decode": VERSIONS["decode"],
         "align": [preparation.align, FACE_SIZE, FOREHEAD, models.landmark_model, VERSIONS["align"]],
         "tim": [INTERPOLATED_FRAMES, VERSIONS["tim"]],
@@ -114,7 +122,7 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
     }
     images_key = content_key(images)
     if preparation.frozen == "none":
-        return ClipPlan(clip=clip, images_key=images_key, features_key=images_key)
+        return ClipPlan(clip=clip, images_key=images_key, features_key=images_key, digests=frames)
     features = {
         "images": images_key,
         "trunk": models.trunk,
@@ -122,17 +130,17 @@ def plan_clip(clip: Clip, preparation: Preparation, models: Inputs) -> ClipPlan:
         "dtype": FEATURE_DTYPE,
         "version": VERSIONS["features"],
     }
-    return ClipPlan(clip=clip, images_key=images_key, features_key=content_key(features))
+    return ClipPlan(clip=clip, images_key=images_key, features_key=content_key(features), digests=frames)
 
 
 def plan_clips(
-    clips: Sequence[Clip], preparation: Preparation, models: Inputs
+    clips: Sequence[Clip], preparation: Preparation, models: Inputs, digests: Digests = file_digests
 ) -> tuple[list[ClipPlan], list[Prepared]]:
     """Keys of all clips, and the clips whose files cannot be read."""
 
     def attempt(clip: Clip) -> ClipPlan | Prepared:
         try:
-            return plan_clip(clip, preparation, models)
+            return plan_clip(clip, preparation, models, digests)
         except DataError as error:
             return Prepared(clip_id=clip.clip_id, error=error)
 
@@ -152,9 +160,14 @@ def missing(plans: Sequence[ClipPlan], preparation: Preparation, cache: Cache) -
     return [plan for plan in plans if not cache.has(kind_of(preparation), plan.features_key)]
 
 
-def prepare_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Prepared:
-    """Make whatever of the clip is missing and publish it; a clip that cannot be used comes back with its error."""
-    return finish_clip(begin_clip(plan, preparation, cache), preparation, cache)
+def prepare_clip(
+    plan: ClipPlan, preparation: Preparation, cache: Cache, files: Sequence[bytes] | None = None
+) -> Prepared:
+    """Make whatever of the clip is missing and publish it; a clip that cannot be used comes back with its error.
+
+    `files` holds the content of its frames where their paths may not be seen from here.
+    """
+    return finish_clip(begin_clip(plan, preparation, cache, files), preparation, cache)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,17 +177,23 @@ class Begun:
     plan: ClipPlan
     face_LHWC: npt.NDArray[np.float32] | None = None
     """None where the magnified images are in the cache."""
+    image_LKHWC: npt.NDArray[np.uint8] | None = None
+    """Those images."""
     seconds: float = 0
     error: DataError | None = None
 
 
-def begin_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Begun:
+def begin_clip(plan: ClipPlan, preparation: Preparation, cache: Cache, files: Sequence[bytes] | None = None) -> Begun:
     """The half of the work that no GPU helps with."""
+    from cluster.containers import unpack_images
+
     begun = perf_counter()
-    if cache.has(IMAGES, plan.images_key):
-        return Begun(plan=plan)
+    content = cache.read(IMAGES, plan.images_key)
+    if content is not None:
+        images = unpack_images(content, range(preparation.grid_frames), range(preparation.grid_factors))
+        return Begun(plan=plan, image_LKHWC=images, seconds=perf_counter() - begun)
     try:
-        face_LHWC = interpolated_face(plan.clip, preparation)
+        face_LHWC = interpolated_face(plan, preparation, files)
     except DataError as error:
         return Begun(plan=plan, error=error)
     return Begun(plan=plan, face_LHWC=face_LHWC, seconds=perf_counter() - begun)
@@ -183,21 +202,16 @@ def begin_clip(plan: ClipPlan, preparation: Preparation, cache: Cache) -> Begun:
 def finish_clip(begun: Begun, preparation: Preparation, cache: Cache) -> Prepared:
     """Magnify, run the trunk, publish: on a GPU where there is one."""
     from aman.backbone import features
-    from cluster.containers import pack_features, pack_images, unpack_images
+    from cluster.containers import pack_features, pack_images
 
     plan, since = begun.plan, perf_counter()
     if begun.error is not None:
         return Prepared(clip_id=plan.clip.clip_id, error=begun.error)
     magnified = passes = 0
-    content = cache.read(IMAGES, plan.images_key) if begun.face_LHWC is None else None
-    if content is not None:
-        image_LKHWC = unpack_images(content, range(preparation.grid_frames), range(preparation.grid_factors))
-    else:
-        try:  # an image that was in the cache a moment ago may be damaged
-            face_LHWC = interpolated_face(plan.clip, preparation) if begun.face_LHWC is None else begun.face_LHWC
-        except DataError as error:
-            return Prepared(clip_id=plan.clip.clip_id, error=error)
-        image_LKHWC = magnified_images(face_LHWC, preparation)
+    image_LKHWC = begun.image_LKHWC
+    if image_LKHWC is None:
+        assert begun.face_LHWC is not None
+        image_LKHWC = magnified_images(begun.face_LHWC, preparation)
         magnified = image_LKHWC.shape[0] * image_LKHWC.shape[1]
         cache.publish(IMAGES, plan.images_key, pack_images(image_LKHWC))
     if preparation.frozen != "none" and not cache.has(FEATURES, plan.features_key):
@@ -208,13 +222,16 @@ def finish_clip(begun: Begun, preparation: Preparation, cache: Cache) -> Prepare
     return Prepared(clip_id=plan.clip.clip_id, magnified=magnified, passes=passes, seconds=seconds)
 
 
-def interpolated_face(clip: Clip, preparation: Preparation) -> npt.NDArray[np.float32]:
+def interpolated_face(
+    plan: ClipPlan, preparation: Preparation, files: Sequence[bytes] | None = None
+) -> npt.NDArray[np.float32]:
     """`face_LHWC` in [0, 255]: read, align, interpolate."""
     from aman import faces
     from aman.frames import read_clip
     from aman.tim import interpolate
 
-    frames_THWC = read_clip(clip)
+    clip = plan.clip
+    frames_THWC = read_clip(clip, clip_reader(clip.frames, plan.digests, files))
     if preparation.align == "landmarks":
         model = faces.landmark_model_path(preparation.landmark_model)
         points = faces.landmarks(frames_THWC[0], model, what=str(clip.frames[0]))
@@ -244,21 +261,31 @@ def _trunk(preparation: Preparation) -> Any:
 
 
 def prepare(
-    plans: Sequence[ClipPlan], preparation: Preparation, store_uri: str, *, say: Callable[[str], None] = print
+    plans: Sequence[ClipPlan],
+    preparation: Preparation,
+    store_uri: str,
+    *,
+    ship: bool = False,
+    say: Callable[[str], None] = print,
 ) -> Report:
     """Prepare the clips as Ray tasks; a line a clip. Needs a Ray session.
 
     A clip is one task of one CPU; where there are GPUs it is two, and the second, which magnifies and runs the trunk,
-    takes a share of a GPU. How many clips are handed out follows the nodes that join and go. A clip that cannot be
-    used is listed in the report and the others go on. What stops everything, a full disk say, is raised as the
-    `UserError` that it is.
+    takes a share of a GPU. How many clips are handed out follows the nodes that join and go, and is bounded. With
+    `ship` the content of a clip's files goes with its task, for workers that may not see this machine's disk. A clip
+    that cannot be used is listed in the report and the others go on. What stops everything, a full disk say, is raised
+    as the `UserError` that it is.
     """
     import ray
 
     first, second = _tasks(preparation, store_uri, gpus=capacity().gpus > 0)
 
     def hand_out(plan: ClipPlan) -> Any:
-        begun = first.remote(plan)
+        try:
+            files = [read_bytes(path) for path in plan.clip.frames] if ship else None
+        except DataError as error:
+            return ray.put(Prepared(clip_id=plan.clip.clip_id, error=error))
+        begun = first.remote(plan, files)
         return begun if second is None else second.remote(begun)
 
     report, begun, finished = Report(), perf_counter(), 0
@@ -286,8 +313,8 @@ def _tasks(preparation: Preparation, store_uri: str, *, gpus: bool) -> tuple[Any
     """The Ray tasks of a clip: all of it and None, or its two halves."""
     import ray
 
-    def begin(plan: ClipPlan) -> Begun:
-        return begin_clip(plan, preparation, Cache(open_store(store_uri)))
+    def begin(plan: ClipPlan, files: Sequence[bytes] | None) -> Begun:
+        return begin_clip(plan, preparation, Cache(open_store(store_uri)), files)
 
     def finish(begun: Begun) -> Prepared:
         from aman.training import be_deterministic
@@ -299,7 +326,7 @@ def _tasks(preparation: Preparation, store_uri: str, *, gpus: bool) -> tuple[Any
     how: Any = {"max_calls": 0, "max_retries": RETRIES}
     if gpus:
         return ray.remote(num_cpus=1, **how)(begin), ray.remote(num_cpus=0, num_gpus=GPU_SHARE, **how)(finish)
-    return ray.remote(num_cpus=1, **how)(lambda plan: finish(begin(plan))), None
+    return ray.remote(num_cpus=1, **how)(lambda plan, files: finish(begin(plan, files))), None
 
 
 def _result(reference: Any, plan: ClipPlan) -> Prepared:

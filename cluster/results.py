@@ -43,7 +43,7 @@ def estimate_text(plan: Plan) -> str:
     if not folds:
         return "estimate: nothing to compute, some seconds to pool and score"
     recipe, slots = plan.request.recipe, plan.request.workers or os.cpu_count() or 1
-    speed = measure([one.clip for one in clips], recipe, len(plan.selection.protocol.classes))
+    speed = measure(clips, recipe, len(plan.selection.protocol.classes))
     seconds = speed.total(len(clips), [spec.task for spec in folds], recipe, slots)
     return (
         f"estimate: about {minutes(seconds)} (minutes:seconds) with {slots} CPU workers, measured now:"

@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -33,43 +33,54 @@ SHA256, WRITER = "sha256", "writer"
 class S3Store:
     """Objects under a prefix of a bucket. Holds no credential and no connection: each process builds its own."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, option: str = "--store") -> None:
         parts = urlsplit(uri)
         options = dict(parse_qsl(parts.query))
         unknown = sorted(options.keys() - OPTIONS.keys())
         if not parts.netloc or unknown or parts.username or parts.password:
             raise UsageError(
-                got=f"--store s3://{parts.hostname or ''}... with {'option ' + unknown[0] if unknown else 'no bucket'}"
+                got=f"{option} s3://{parts.hostname or ''}... with {'option ' + unknown[0] if unknown else 'no bucket'}"
                 if not parts.username
-                else "--store with a credential in it",
+                else f"{option} with a credential in it",
                 expected="s3://bucket/folder, with ?sse=AES256 or ?sse=aws:kms&kms-key=ID where wanted",
                 fix="credentials come from boto3's own places (environment, profile, instance)",
             )
-        self.uri, self.bucket = uri, parts.netloc
+        self.uri, self.option, self.bucket = uri, option, parts.netloc
         self.prefix = f"{parts.path.strip('/')}/" if parts.path.strip("/") else ""
         self.encryption = {OPTIONS[name]: value for name, value in options.items()}
 
     def __reduce__(self) -> tuple:
-        return S3Store, (self.uri,)
+        return type(self), (self.uri, self.option)
 
     def get(self, name: str) -> bytes | None:
-        content = None
+        def sound(content: bytes, answer: Mapping[str, Any]) -> bool:
+            wanted = answer.get("Metadata", {}).get(SHA256)
+            return not content or wanted in (None, hashlib.sha256(content).hexdigest())
+
+        found = self.read(name, sound)
+        return found[0] or None if found else None
+
+    def read(self, name: str, sound: Callable[[bytes, Mapping[str, Any]], bool]) -> tuple[bytes, str] | None:
+        """Content and ETag of an object, or None where there is none.
+
+        Asked for again until `sound(content, answer)`: damaged on its way, or for good, as the reader then finds out.
+        """
+        found = None
         for attempt in range(ATTEMPTS):
             answer = self._ask("get_object", Key=self.prefix + name, absent=None)
             if answer is None:
                 return None
             try:
-                content = answer["Body"].read()
+                found = answer["Body"].read(), str(answer["ETag"])
             except Exception:  # a body cut off on its way: the client does not ask again by itself
                 _pause(attempt)
                 continue
-            wanted = answer.get("Metadata", {}).get(SHA256)
-            if not content or wanted in (None, hashlib.sha256(content).hexdigest()):
+            if sound(found[0], answer):
                 break
-            _pause(attempt)  # damaged on its way, or for good: the reader of a blob finds out
-        if content is None:
+            _pause(attempt)
+        if found is None:
             raise self._error("500, a body that was cut off")
-        return content or None
+        return found
 
     def put(self, name: str, content: bytes) -> bool:
         assert content, "an empty object counts as absent"
@@ -126,6 +137,11 @@ class S3Store:
             # Only if it is still the damaged one: another process may have made it anew by now.
             self._ask("put_object", Key=key, Body=b"", IfMatch=there["ETag"], exists=None, again=None, absent=None)
 
+    def objects(self) -> Iterator[tuple[str, int, str]]:
+        """Name, bytes and ETag of all objects, empty ones too."""
+        for one in self._list(""):
+            yield one["Key"][len(self.prefix) :], one["Size"], one["ETag"]
+
     def ages(self, prefix: str) -> Iterator[tuple[str, float, int]]:
         now = time.time()
         for one in self._list(prefix):
@@ -180,12 +196,12 @@ class S3Store:
         """What a refusal means to a user. Its text is the error's name alone: messages may hold what was signed."""
         if why in ("SlowDown", "RequestTimeout", "InsufficientStorage") or why.startswith("5"):
             return DataError(
-                got=f"--store s3://{self.bucket}, which answered {why} {ATTEMPTS} times over",
+                got=f"{self.option} s3://{self.bucket}, which answered {why} {ATTEMPTS} times over",
                 expected="a server with room and time",
                 fix="wait and run the same command: what is finished stays",
             )
         return UsageError(
-            got=f"--store s3://{self.bucket}/{self.prefix}, which cannot be used ({why})",
+            got=f"{self.option} s3://{self.bucket}/{self.prefix}, which cannot be used ({why})",
             expected="a bucket that exists, an endpoint that answers, and the right to get, put and list",
             fix="check AWS_ENDPOINT_URL, AWS_PROFILE or the credentials, and the bucket's policy",
         )

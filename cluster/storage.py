@@ -144,9 +144,12 @@ class FolderStore:
         (self.folder / probe).unlink(missing_ok=True)
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, *, near: bool = True) -> Store:
     """The store of a URI: a folder's path, `file://` or `s3://bucket/folder`; empty text means `$AMAN_STORE`, or
-    `runs/store`. Nothing is made or touched yet."""
+    `runs/store`. Nothing is made or touched yet.
+
+    `near`: a bucket's blobs may be read from this machine's copies.
+    """
     uri = uri or os.environ.get(VARIABLE) or USUAL
     scheme, separator, rest = uri.partition("://")
     if not separator:
@@ -154,9 +157,10 @@ def open_store(uri: str) -> Store:
     if scheme == "file" and rest.startswith("/"):
         return FolderStore(Path(rest))
     if scheme == "s3":
+        from cluster.near import NearStore
         from cluster.s3 import S3Store
 
-        return S3Store(uri)
+        return NearStore(uri) if near else S3Store(uri)
     raise UsageError(
         got=f"--store of the kind {scheme}://",
         expected="a folder, file:///folder or s3://bucket/folder",

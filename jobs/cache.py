@@ -37,7 +37,7 @@ def main(options: Options) -> int:
 
     if options.delete and options.verb != "clean":
         raise UsageError(got=f"--delete with {options.verb}", expected="clean", fix="leave --delete out")
-    store = open_store(options.store)
+    store = open_store(options.store, near=False)
     found = status(store)
     if not found.blobs and not found.results and not found.aside:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Check a release on disk against a protocol: clips, folds and classes, and every problem with its consequence.
+"""Check a release against a protocol: clips, folds and classes, and every problem with its consequence.
 
 Laptop: `python jobs/check_database.py --database casme2 --root /data/CASMEII`. On a cluster the same command runs
 where the release lies. Time: seconds for the sheet and the file names, about a minute for the images of a whole
@@ -23,8 +23,8 @@ class Options:
 
     database: str = "casme2"
     """casme2, samm, smic, megc2019, csv or synthetic."""
-    root: Path | None = None
-    """Folder of the release as it was unpacked (csv: the table)."""
+    root: str = ""
+    """Folder of the release as it was unpacked, or s3://bucket/folder (csv: the table)."""
     protocol: str = ""
     """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
     images: bool = True
@@ -40,14 +40,16 @@ def main(options: Options) -> int:
     from aman.databases.megc2019 import official_list
     from aman.protocols import protocol_for
     from aman.tables import write_json
+    from cluster.raw import open_release
 
     read, root = reader_for(options.database), root_of(options.database, options.root)
     protocol = protocol_for(options.database, options.protocol)
-    index = read(root)
-    listed = official_list(root) if options.database == "megc2019" else None
-    if options.images:
-        say(f"{len(index.clips)} clips indexed; decoding {sum(len(clip.frames) for clip in index)} images")
-        index = check_images(index, root)
+    with open_release(root) as release:
+        index = release.index(read)
+        listed = release.look(official_list) if options.database == "megc2019" else None
+        if options.images:
+            say(f"{len(index.clips)} clips indexed; decoding {sum(len(clip.frames) for clip in index)} images")
+            index = check_images(index, release.folder, release.read)
     found = check(index, protocol, listed)
     for problem in found.problems:
         say(f"{problem}; consequence: {problem.consequence}")
@@ -58,7 +60,7 @@ def main(options: Options) -> int:
         say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
         return DataError.code
     protocol_option = f" --protocol {options.protocol}" if options.protocol else ""
-    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(str(root))}{protocol_option}")
+    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(root)}{protocol_option}")
     return DONE
 
 

@@ -33,8 +33,8 @@ class BenchmarkOptions:
 
     database: str = "synthetic"
     """synthetic, casme2, samm, smic, megc2019 or csv."""
-    root: Path | None = None
-    """Folder of the release on disk (csv: the table). Synthetic: made in runs/synthetic where it is missing."""
+    root: str = ""
+    """Folder of the release, or s3://bucket/folder (csv: the table). Synthetic: made in runs/synthetic if missing."""
     protocol: str = ""
     """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
     recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
@@ -73,15 +73,15 @@ class BenchmarkOptions:
         )
 
 
-def root_of(database: str, root: Path | None) -> Path:
-    """The folder of a database: the one that was named, and for the synthetic one its default."""
-    if root is None and database != "synthetic":
+def root_of(database: str, root: str) -> str:
+    """Where a database lies: the folder or bucket that was named, and for the synthetic one its default."""
+    if not root and database != "synthetic":
         raise UsageError(
             got=f"--database {database} without --root",
             expected="the folder of the unpacked release",
             fix="add --root DIR, or --database synthetic to go without a release",
         )
-    return root or SYNTHETIC_ROOT
+    return root or str(SYNTHETIC_ROOT)
 
 
 def say(line: str) -> None:

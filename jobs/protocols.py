@@ -26,8 +26,8 @@ class Options:
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = ()
     """Protocols to show (casme2-5 megc2019 ...). Empty: every one."""
-    root: Path | None = None
-    """Folder of the release on disk, with one NAME: shows its fingerprint and what guessing gets on its folds."""
+    root: str = ""
+    """Folder of the release, or s3://bucket/folder, with one NAME: its fingerprint, and what guessing gets on it."""
     json: Path | None = None
     """File for the same as JSON."""
 
@@ -54,12 +54,14 @@ def protocol_named(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def release(protocol: Protocol, root: Path) -> "Selection":
-    """The clips of the release in `root` that count under the protocol."""
+def release(protocol: Protocol, root: str) -> "Selection":
+    """The clips of the release at `root` that count under the protocol."""
     from aman.databases import reader_for
     from aman.protocols import select
+    from cluster.raw import open_release
 
-    return select(reader_for(protocol.database)(root), protocol)
+    with open_release(root) as found:
+        return select(found.index(reader_for(protocol.database)), protocol)
 
 
 def _show(protocol: Protocol) -> dict[str, Any]:

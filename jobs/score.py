@@ -42,8 +42,8 @@ class Options:
     """casme2-5, casme2-4, samm-5, smic-hs-3, megc2019, synthetic or csv: jobs/protocols.py shows them."""
     against: Path | None = None
     """Another such table of the same clips, to compare with."""
-    root: Path | None = None
-    """Folder of the release on disk: clips, labels and subjects are checked against it."""
+    root: str = ""
+    """Folder of the release, or s3://bucket/folder: clips, labels and subjects are checked against it."""
     fingerprint: str = ""
     """What the fingerprint must be, eight leading digits or more."""
     epochs: int = 0

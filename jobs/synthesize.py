@@ -114,10 +114,10 @@ def written(options: Options, folder: Path) -> Iterator[str]:
     yield from write(folder, subjects=subjects, clips_per_subject=clips, seed=options.seed, model=model)
 
 
-def ensure_database(database: str, root: Path | None, plan: bool) -> bool:
+def ensure_database(database: str, root: str, plan: bool) -> bool:
     """Make the synthetic database in its default place where it is wanted and missing; False if that is all a plan
     can say. A folder that the user named is never made: there the name is wrong."""
-    if database != "synthetic" or root is not None or SYNTHETIC_ROOT.is_dir():
+    if database != "synthetic" or root or SYNTHETIC_ROOT.is_dir():
         return True
     if plan:
         say(f"{SYNTHETIC_ROOT} would be made first (jobs/synthesize.py); nothing is cached, nothing was started")

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,8 +62,30 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
     with running(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
+        patch.setenv("AMAN_LOCAL_CACHE", str(tmp_path_factory.mktemp("near")))
         client().create_bucket(Bucket="aman")
         yield server
+
+
+@pytest.fixture
+def requests(s3_server: "Server") -> Iterator[Callable[[], list[str]]]:
+    """Says which requests this process made since it was last asked, `GetObject aman/folder/name`."""
+    from cluster.s3 import _client
+
+    made: list[str] = []
+
+    def note(params: dict[str, str], model: Any, **_: object) -> None:
+        made.append(f"{model.name} {params['Bucket']}/{params.get('Key', params.get('Prefix', ''))}")
+
+    def since() -> list[str]:
+        told = list(made)
+        made.clear()
+        return told
+
+    events = _client(os.getpid()).meta.events
+    events.register("before-parameter-build.s3", note)
+    yield since
+    events.unregister("before-parameter-build.s3", note)
 
 
 @pytest.fixture(autouse=True)

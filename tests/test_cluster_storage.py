@@ -1,5 +1,5 @@
-"""The contract of stores, on a folder and on a real S3 server, and the cache over both: whole or absent, first writer
-wins, damage is noticed."""
+"""The contract of stores, on a folder, on a real S3 server and with near copies of it, and the cache over them: whole
+or absent, first writer wins, damage is noticed."""
 
 import errno
 import hashlib
@@ -33,13 +33,14 @@ from cluster.storage import FolderStore, Store, open_store
 from cluster.upkeep import removable, status, verify
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store of each kind."""
+@pytest.fixture(params=["folder", "s3", "near"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store of each kind, `near` with copies on this machine."""
     if request.param == "folder":
         return FolderStore(tmp_path / "store")
     request.getfixturevalue("s3_server")
-    return S3Store(f"s3://aman/{secrets.token_hex(6)}")
+    monkeypatch.setenv("AMAN_LOCAL_CACHE", str(tmp_path / "near"))
+    return open_store(f"s3://aman/{secrets.token_hex(6)}", near=request.param == "near")
 
 
 @pytest.fixture
