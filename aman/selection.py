@@ -5,8 +5,8 @@ from the rest. What is chosen may depend on nothing of the left-out (outer) subj
 honest one.
 
 What it costs: with 5 configurations and 5 groups `casme2-5` takes 26 x 5 x 5 = 650 inner trainings, and one more of
-the chosen configuration for each of the 26 outer folds; 5 configurations on the outer folds alone are 130. No inner task
-serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
+the chosen configuration for each of the 26 outer folds; 5 configurations on the outer folds alone are 130. No inner
+task serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -17,7 +17,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from aman.errors import UsageError
 from aman.recipe import INTERPOLATED_FRAMES, Model, Preparation, Recipe, Training, check, variant
-from aman.tim import grid_frames, sample, sampled_frames
+from aman.tim import grid_frames, sampled_frames
 
 Value = str | int | float | bool
 
@@ -85,7 +85,6 @@ class Space:
         configurations = [replace(one, recipe=variant(one.recipe, **grid)) for one in found.values()]
         for one in configurations:
             check(one.recipe)
-            sample(one.recipe.preparation, one.recipe.model)
         return configurations
 
     def sample(self, base: Recipe, count: int, seed: int) -> list[Configuration]:
@@ -144,7 +143,7 @@ def common_grid(preparation: Preparation, models: Iterable[Model]) -> dict[str, 
     factors = max(model.k + (model.amp_convention == "paper") for model in models)
     frames = preparation.grid_frames
     if not wanted <= set(grid_frames(preparation)):
-        sizes = range(frames, INTERPOLATED_FRAMES + 1)
+        sizes = range(frames + 1, INTERPOLATED_FRAMES + 1)
         frames = next((size for size in sizes if wanted <= set(sampled_frames(size))), INTERPOLATED_FRAMES)
     return {"grid_frames": frames, "grid_factors": max(preparation.grid_factors, factors)}
 
