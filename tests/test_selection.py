@@ -48,7 +48,7 @@ def result_of(task: FoldTask, said: dict[str, int]) -> FoldResult:
 sizes = st.lists(st.integers(1, 9), min_size=3, max_size=12).map(tuple)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(sizes, st.integers(2, 7))
 def test_no_inner_task_holds_a_clip_of_the_left_out_subject_and_every_other_subject_is_tested_once(
     counts: tuple[int, ...], splits: int
