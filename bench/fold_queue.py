@@ -8,15 +8,14 @@ on a simulated clock. A fold takes as long as its configuration's n x k and its 
 mean. One attempt in a hundred fails; some folds fail always; with `--deaths` workers die now and then, each of which
 restarts the whole group: what the group was training is trained again.
 
-`longest` first, by what is known before; `random` order; `deque`: longest first, with a list of waiting folds whose
-front is cheap. Makespan is given beside its lower bound: the sum of all folds shared evenly, or the longest fold.
+`longest` first, by what is known before, against a `random` order. Makespan is given beside its lower bound: the sum of
+all folds shared evenly, or the longest fold.
 """
 
 import heapq
 import json
 import os
 import resource
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ Answer = TypeVar("Answer")
 
 FOLDS_OF_ONE, CLIPS = 26, 246
 """Folds of a configuration, and clips of its protocol: `casme2-5`."""
-WAYS = ("longest", "random", "deque")
+WAYS = ("longest", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,21 +76,6 @@ class Outcome:
     """Folds that were given up though they would have worked."""
     memory_mb: list[float]
     """Resident memory with the queue filled, and after every tenth of the folds."""
-
-
-class Front(deque[str]):
-    """A list whose first entry is cheap to take and to put back, for the calls that the queue makes of its list."""
-
-    def pop(self, index: int = -1) -> str:
-        """As a list's."""
-        return super().pop() if index else self.popleft()
-
-    def insert(self, index: int, value: str) -> None:
-        """As a list's."""
-        if index:
-            super().insert(index, value)
-        else:
-            self.appendleft(value)
 
 
 class Clock:
@@ -151,8 +135,6 @@ def simulate(way: str, options: Options) -> Outcome:
     deaths = sorted((rng.uniform(0, bound, options.deaths)).tolist(), reverse=True)
     begun, clock = perf_counter(), Clock()
     queue = FoldQueue([names[number] for number in order])
-    if way == "deque":
-        queue.waiting = Front(queue.waiting)  # type: ignore[assignment]
     finished: set[str] = set()
     memory = [resident_mb()]
     dispatches = polls = group = 0

@@ -3,10 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench.fold_queue import WAYS, Front, Options, fold_seconds, simulate
+from bench.fold_queue import WAYS, Options, fold_seconds, simulate
 
 SMALL = Options(folds=400, slots=20, bad=3, failing=0.02)
 
@@ -39,15 +37,3 @@ def test_folds_take_ten_seconds_in_the_mean_and_nearly_what_was_expected() -> No
     expected, seconds = fold_seconds(5000, np.random.default_rng(0))
     assert expected.mean() == pytest.approx(10)
     assert abs(seconds / expected - 1).max() <= 0.1
-
-
-@given(st.lists(st.text()), st.lists(st.one_of(st.just(None), st.text())))
-def test_a_front_is_taken_and_put_back_like_a_list_s(start: list[str], steps: list[str | None]) -> None:
-    plain, front = list(start), Front(start)
-    for step in steps:
-        if step is not None:
-            plain.insert(0, step)
-            front.insert(0, step)
-        elif plain:
-            assert plain.pop(0) == front.pop(0)
-        assert list(front) == plain
