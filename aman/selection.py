@@ -1,0 +1,100 @@
+"""Inner selection: for every left-out subject, the configuration that is best on the other subjects alone.
+
+The other subjects are split into groups of about equally many clips, whole subjects each; every group is predicted once
+from the rest. What is chosen may depend on nothing of the left-out (outer) subject, so that the outer score stays an
+honest one.
+
+What it costs: with 5 configurations and 5 groups `casme2-5` takes 26 x 5 x 5 = 650 inner trainings, and one more of
+the chosen configuration for each of the 26 outer folds; 5 configurations on the outer folds alone are 130. No inner
+task serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from aman.errors import DataError, UsageError
+from aman.protocols import Selection
+from aman.training import FoldResult, FoldTask
+
+INNER_SPLITS = 5
+"""Groups of the other subjects."""
+
+
+def groups_of(clips_by_subject: Mapping[str, int], splits: int = INNER_SPLITS) -> list[tuple[str, ...]]:
+    """Subjects in `splits` groups of about equally many clips; one subject each where there are fewer of them.
+
+    The subject with the most clips goes first, always to the group with the fewest; nothing is drawn.
+    """
+    groups: list[list[str]] = [[] for _ in range(min(splits, len(clips_by_subject)))]
+    sizes = [0] * len(groups)
+    for subject in sorted(clips_by_subject, key=lambda subject: (-clips_by_subject[subject], subject)):
+        smallest = sizes.index(min(sizes))
+        groups[smallest].append(subject)
+        sizes[smallest] += clips_by_subject[subject]
+    return [tuple(sorted(group)) for group in groups]
+
+
+def inner_tasks(selection: Selection, outer: str, *, seed: int, splits: int = INNER_SPLITS) -> list[FoldTask]:
+    """The folds to train for choosing a configuration when `outer` is left out; no clip of `outer` is in any.
+
+    A task bears the names of the subjects it leaves out, which its seed follows from. `UsageError` for fewer than two
+    groups or an unknown subject, `DataError` where fewer than two other subjects are there.
+    """
+    if splits < 2:
+        raise UsageError(got=f"{splits} inner splits", expected="2 or more", fix="5 is usual")
+    if outer not in selection.subjects:
+        raise UsageError(
+            got=f"the left-out subject {outer}", expected="a subject of the protocol", fix="see jobs/protocols.py"
+        )
+    others = [clip for clip in selection.clips if clip.subject != outer]
+    counts = {subject: sum(clip.subject == subject for clip in others) for subject in selection.subjects}
+    del counts[outer]
+    if len(counts) < 2:
+        raise DataError(
+            got=f"{len(counts)} subject beside the left-out {outer}",
+            expected="two or more, one to choose on and one to learn from",
+            fix="choose nothing: name one configuration",
+        )
+    tasks = []
+    for group in groups_of(counts, splits):
+        train = [clip for clip in others if clip.subject not in group]
+        tasks.append(
+            FoldTask(
+                subject="+".join(group),
+                train_clips=tuple(clip.clip_id for clip in train),
+                train_labels=tuple(selection.class_of(clip) for clip in train),
+                test_clips=tuple(clip.clip_id for clip in others if clip.subject in group),
+                classes=len(selection.protocol.classes),
+                seed=seed,
+            )
+        )
+    return tasks
+
+
+def inner_labels(selection: Selection, outer: str) -> dict[str, int]:
+    """Class number of every clip but those of `outer`: all labels that choosing for `outer` may see."""
+    return {clip.clip_id: selection.class_of(clip) for clip in selection.clips if clip.subject != outer}
+
+
+def right_clips(results: Iterable[FoldResult], labels: Mapping[str, int]) -> int:
+    """Clips that the inner folds together have right. `ValueError` unless each clip of `labels` is predicted once."""
+    right = 0
+    seen: list[str] = []
+    for result in results:
+        said = [int(np.argmax(row)) for row in result.probabilities]
+        seen += result.clips
+        right += sum(labels.get(clip) == one for clip, one in zip(result.clips, said, strict=True))
+    if sorted(seen) != sorted(labels):
+        raise ValueError(f"{len(seen)} inner predictions of other clips than the {len(labels)} that count, each once")
+    return right
+
+
+def choose(results: Mapping[str, Sequence[FoldResult]], labels: Mapping[str, int]) -> str:
+    """The configuration with the most right clips over its inner folds; of equals the first, as in `aman.racing`.
+
+    `results` are by configuration in the order of the grid, `labels` those of `inner_labels`.
+    """
+    if not results:
+        raise ValueError("no configuration to choose from")
+    return max(results, key=lambda configuration: right_clips(results[configuration], labels))

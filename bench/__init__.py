@@ -1,0 +1,1 @@
+"""What the project measures of itself. `python bench/X.py --help` says what it does."""

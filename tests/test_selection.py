@@ -1,0 +1,146 @@
+"""Inner selection: what is chosen for a left-out subject may depend on nothing of that subject."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import EMOTIONS, clip_of
+
+from aman.databases import Index
+from aman.errors import DataError, UsageError
+from aman.protocols import PROTOCOLS, Selection, select
+from aman.selection import choose, groups_of, inner_labels, inner_tasks, right_clips
+from aman.training import FoldResult, FoldTask
+
+CASME2 = (9, 13, 7, 5, 19, 4, 9, 3, 13, 13, 10, 12, 8, 4, 3, 4, 34, 3, 15, 11, 2, 2, 12, 7, 7, 17)
+"""26 subjects with 246 clips in all, the largest with 34, as in `casme2-5`."""
+
+
+def selection_of(counts: tuple[int, ...], shift: int = 0, shifted: str = "") -> Selection:
+    """Subjects `casme2/01`, ... with so many clips; the labels of the subject `shifted` are moved by `shift`."""
+    clips = []
+    for number, count in enumerate(counts, start=1):
+        subject = f"casme2/{number:02d}"
+        for i in range(count):
+            label = EMOTIONS[(number + i + (shift if subject == shifted else 0)) % 5]
+            clips.append(clip_of([], subject=subject, name=f"EP{i:02d}_01", label=label))
+    return select(Index(database="casme2", clips=tuple(clips)), PROTOCOLS["casme2-5"])
+
+
+def result_of(task: FoldTask, said: dict[str, int]) -> FoldResult:
+    probabilities = [[float(number == said[clip]) for number in range(5)] for clip in task.test_clips]
+    return FoldResult(
+        subject=task.subject,
+        clips=task.test_clips,
+        probabilities=probabilities,
+        alpha=[],
+        beta=[],
+        epoch_classes=[],
+        losses=[],
+        weights_sha256="",
+        seconds=0.0,
+    )
+
+
+sizes = st.lists(st.integers(1, 9), min_size=3, max_size=12).map(tuple)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, st.integers(2, 7))
+def test_no_inner_task_holds_a_clip_of_the_left_out_subject_and_every_other_subject_is_tested_once(
+    counts: tuple[int, ...], splits: int
+) -> None:
+    selection = selection_of(counts)
+    for outer in selection.subjects:
+        theirs = {clip.clip_id for clip in selection.clips if clip.subject == outer}
+        tasks = inner_tasks(selection, outer, seed=0, splits=splits)
+        assert len(tasks) == min(splits, len(counts) - 1)
+        for task in tasks:
+            assert not theirs & {*task.train_clips, *task.test_clips}
+            assert outer not in task.subject.split("+")
+            subjects = {clip.rpartition("/")[0] for clip in task.test_clips}
+            assert not subjects & {clip.rpartition("/")[0] for clip in task.train_clips}
+            assert len(task.train_clips) + len(task.test_clips) == len(selection.clips) - len(theirs)
+            assert task.train_labels == tuple(inner_labels(selection, outer)[clip] for clip in task.train_clips)
+        tested = Counter(chain.from_iterable(task.test_clips for task in tasks))
+        assert set(tested) == {clip.clip_id for clip in selection.clips} - theirs
+        assert set(tested.values()) == {1}
+
+
+@settings(deadline=None, max_examples=30)
+@given(sizes, st.integers(1, 4))
+def test_the_labels_of_the_left_out_subject_change_nothing(counts: tuple[int, ...], shift: int) -> None:
+    selection = selection_of(counts)
+    for outer in selection.subjects:
+        other = selection_of(counts, shift, outer)
+        assert other.fingerprint != selection.fingerprint
+        assert inner_tasks(other, outer, seed=1) == inner_tasks(selection, outer, seed=1)
+        assert inner_labels(other, outer) == inner_labels(selection, outer)
+
+
+def test_the_labels_of_another_subject_do_change_the_tasks() -> None:
+    selection = selection_of((3, 3, 3))
+    assert inner_tasks(selection_of((3, 3, 3), 1, "casme2/02"), "casme2/01", seed=0) != inner_tasks(
+        selection, "casme2/01", seed=0
+    )
+
+
+def test_groups_have_about_as_many_clips_each_and_do_not_depend_on_an_order() -> None:
+    counts = {f"s{number:02d}": count for number, count in enumerate(CASME2)}
+    groups = groups_of(counts)
+    sizes = [sum(counts[subject] for subject in group) for group in groups]
+    assert sum(sizes) == 246 and max(sizes) - min(sizes) <= 2
+    assert groups_of(dict(reversed(counts.items()))) == groups
+
+
+def test_the_seed_of_the_tasks_is_the_one_given() -> None:
+    selection = selection_of((2, 2, 2))
+    first, second = (inner_tasks(selection, "casme2/01", seed=seed) for seed in (3, 4))
+    assert [replace(task, seed=4) for task in first] == second
+
+
+def test_casme2_with_five_configurations_takes_650_inner_trainings_and_no_task_twice() -> None:
+    selection = selection_of(CASME2)
+    tasks = [task for outer in selection.subjects for task in inner_tasks(selection, outer, seed=0)]
+    assert 5 * len(tasks) == 650
+    assert len({(task.train_clips, task.test_clips) for task in tasks}) == len(tasks)
+    assert 110 < len({task.train_clips for task in tasks}) < 125
+
+
+def test_too_few_subjects_or_splits_and_an_unknown_subject_are_refused() -> None:
+    with pytest.raises(DataError, match="got 1 subject beside the left-out casme2/01"):
+        inner_tasks(selection_of((3, 3)), "casme2/01", seed=0)
+    with pytest.raises(UsageError, match="got 1 inner splits"):
+        inner_tasks(selection_of((3, 3, 3)), "casme2/01", seed=0, splits=1)
+    with pytest.raises(UsageError, match="left-out subject casme2/09"):
+        inner_tasks(selection_of((3, 3, 3)), "casme2/09", seed=0)
+
+
+def test_the_configuration_with_the_most_right_inner_clips_is_chosen_and_the_first_of_equals() -> None:
+    selection, outer = selection_of((4, 3, 5, 2)), "casme2/03"
+    tasks, labels = inner_tasks(selection, outer, seed=0, splits=2), inner_labels(selection, outer)
+    wrong_at_first = dict(labels)
+    wrong_at_first["casme2/sub01/EP00_01"] = (labels["casme2/sub01/EP00_01"] + 1) % 5
+
+    def results(said: dict[str, int]) -> list[FoldResult]:
+        return [result_of(task, said) for task in tasks]
+
+    worse, good, equal = results(wrong_at_first), results(labels), results(labels)
+    assert right_clips(worse, labels) == 8
+    assert choose({"k=7": worse, "k=9": good, "k=8": equal}, labels) == "k=9"
+    assert choose({"k=8": equal, "k=7": worse, "k=9": good}, labels) == "k=8"
+
+
+def test_choosing_refuses_predictions_of_the_left_out_subject_missing_ones_and_doubles() -> None:
+    selection, outer = selection_of((4, 3, 5, 2)), "casme2/03"
+    tasks, labels = inner_tasks(selection, outer, seed=0), inner_labels(selection, outer)
+    results = [result_of(task, labels) for task in tasks]
+    leak = result_of(replace(tasks[0], test_clips=("casme2/sub03/EP00_01",)), {"casme2/sub03/EP00_01": 0})
+    for wrong in (results[:-1], [*results, results[0]], [*results, leak]):
+        with pytest.raises(ValueError, match="inner predictions of other clips"):
+            choose({"k=9": wrong}, labels)
+    with pytest.raises(ValueError, match="no configuration"):
+        choose({}, labels)
