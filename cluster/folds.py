@@ -29,8 +29,11 @@ VERSION = 1
 
 ATTEMPTS = 3
 """A fold that failed so often is given up; the others go on."""
-IDLE_SECONDS = 0.2
-"""How long a worker waits when all remaining folds are leased to others, who may yet die."""
+DEATHS = 20
+"""Groups of workers that a fold may outlive. Their end says little of a fold that was under way, but one that takes
+all the memory would kill every one of them."""
+IDLE_SECONDS, LONGEST_IDLE = 0.2, 2.0
+"""How long a worker waits when all remaining folds are leased to others, who may yet die: at first, and at most."""
 SECONDS_TO_JOIN = 60.0
 """After so long without a worker the user is told what is waited for."""
 DIGEST_BYTES = 32
@@ -109,6 +112,7 @@ class FoldQueue:
         self.workers = 0
         self.leases: dict[str, str] = {}
         self.attempts: dict[str, int] = {}
+        self.deaths: dict[str, int] = {}
         self.failed: dict[str, str] = {}
         self.lost_clips: list[str] = []
         self.fatal: UserError | None = None
@@ -120,7 +124,12 @@ class FoldQueue:
         if group != self.group:
             self.group, self.workers = group, 1
             for key in list(self.leases):
-                self.give_up(key, "its worker died")
+                del self.leases[key]
+                self.deaths[key] = self.deaths.get(key, 0) + 1
+                if self.deaths[key] < DEATHS:
+                    self.waiting.appendleft(key)
+                else:
+                    self.failed[key] = f"its workers died {DEATHS} times"
 
     def lease(self, worker: str) -> str | None:
         """The next fold; empty text to wait for one, None when there is nothing left to wait for."""
@@ -129,7 +138,6 @@ class FoldQueue:
         if self.waiting:
             key = self.waiting.popleft()
             self.leases[key] = worker
-            self.attempts[key] = self.attempts.get(key, 0) + 1
             return key
         return "" if self.leases else None
 
@@ -141,7 +149,8 @@ class FoldQueue:
     def give_up(self, key: str, why: str) -> None:
         """The fold did not work out this time."""
         self.leases.pop(key, None)
-        if self.attempts.get(key, 0) < ATTEMPTS:
+        self.attempts[key] = self.attempts.get(key, 0) + 1
+        if self.attempts[key] < ATTEMPTS:
             self.waiting.appendleft(key)
         else:
             self.failed[key] = why
@@ -223,7 +232,9 @@ def train_folds(
         run_config=RunConfig(  # type: ignore[arg-type]  # Ray annotates the class of version 1
             name="folds",
             storage_path=scratch,
-            failure_config=FailureConfig(max_failures=ATTEMPTS * len(specs), controller_failure_limit=ATTEMPTS),
+            failure_config=FailureConfig(
+                max_failures=max(DEATHS, ATTEMPTS * len(specs)), controller_failure_limit=ATTEMPTS
+            ),
         ),
     )
     cache, by_key, seen = Cache(open_store(store_uri)), {spec.key: spec for spec in specs}, 0
@@ -273,10 +284,13 @@ def train_worker(config: dict[str, Any]) -> None:
         return
     features = {clip: torch.from_numpy(array).to(device) for clip, array in arrays.items()}
     tasks = ray.get(config["tasks"])
+    idle = IDLE_SECONDS
     while (key := ray.get(queue.lease.remote(me))) is not None:
         if not key:
-            time.sleep(IDLE_SECONDS)
+            time.sleep(idle)
+            idle = min(2 * idle, LONGEST_IDLE)
             continue
+        idle = IDLE_SECONDS
         try:
             if not cache.has(FOLDS, key):  # another job may have been quicker
                 keeper = FoldKeeper(cache.store, key)

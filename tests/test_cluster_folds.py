@@ -82,6 +82,17 @@ def test_a_fold_that_fails_three_times_is_given_up_and_the_others_go_on() -> Non
     assert queue.outcome() == ({"bad": "ValueError: no"}, [], None)
 
 
+def test_a_fold_outlives_many_groups_of_workers_but_not_any_number() -> None:
+    queue = FoldQueue(["a"])
+    for number in range(19):
+        queue.join(f"group {number}")
+        assert queue.lease("w") == "a"
+    queue.join("group 19")
+    assert queue.outcome()[0] == {} and queue.lease("w") == "a"
+    queue.join("group 20")
+    assert queue.outcome()[0] == {"a": "its workers died 20 times"} and queue.lease("w") is None
+
+
 def test_a_worker_waits_while_another_may_still_die() -> None:
     queue = FoldQueue(["a"])
     queue.lease("w1")

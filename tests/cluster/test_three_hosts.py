@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import hosts
 import pytest
 from small import small_database
+
+from bench import hosts
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 20".split()
