@@ -221,6 +221,7 @@ def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: 
     import os
     import signal
 
+    import ray
     from ray.util.state import list_actors
 
     recipe = variant(TINY, epochs=400)
@@ -230,7 +231,10 @@ def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: 
     def kill_one(line: str) -> None:
         lines.append(line)
         if line.startswith("fold 1/") and not killed:
-            alive = list_actors(filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")])
+            alive = list_actors(
+                ray.get_runtime_context().gcs_address,
+                filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")],
+            )
             killed.append(int(alive[0].pid or 0))
             os.kill(killed[0], signal.SIGKILL)
 
