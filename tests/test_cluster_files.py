@@ -248,7 +248,7 @@ def test_ray_starts_in_the_project_with_tokens_and_the_projects_python(
     subprocess.run(["bash", "-c", write], env=home, check=True, stderr=subprocess.DEVNULL)
     (start,) = [script for script in scripts if "ray start --head" in script]
     assert "--dashboard-host=127.0.0.1" in start and "--autoscaling-config" in start
-    before, _, _ = start.rpartition(" && ulimit")
+    before, _, _ = start.rpartition(" && { ulimit")
     shown = subprocess.run(
         ["bash", "-c", f"{before} && pwd && env )"], env=home, check=True, text=True, capture_output=True
     )
@@ -312,17 +312,39 @@ def provider(mock: Mock, up: list[list[str]], monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_the_head_can_launch_workers_of_each_kind(
-    mock: Mock, provider: tuple[Any, dict[str, Any]], kind: str, instance_type: str, profile: str, spot: bool
+    mock: Mock,
+    provider: tuple[Any, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    instance_type: str,
+    profile: str,
+    spot: bool,
 ) -> None:
+    from botocore.client import BaseClient
+
     launcher, settings = provider
     entry = settings["available_node_types"][kind]
     assert entry["min_workers"] == 0 and entry["max_workers"] > 0
     assert "ssh_proxy_command" not in settings["auth"], "the head is in the same network"
+    made: set[str] = set()
+    call = BaseClient._make_api_call
+
+    def record(client: Any, operation: str, request: Any) -> Any:
+        made.add(f"{client.meta.service_model.service_name}:{operation}")
+        return call(client, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", record)
     launcher.create_node(entry["node_config"], {"ray-node-kind": "worker", "ray-user-node-type": kind}, 1)
+    (name,) = launcher.non_terminated_nodes({"ray-user-node-type": kind})
+    launcher.set_node_tags(name, {"ray-node-status": "up-to-date"})
+    assert {"ec2:RunInstances", "ec2:DescribeInstances", "ec2:CreateTags"} <= made <= actions("head")
     (node,) = [one for one in mock.instances() if {"Key": "ray-user-node-type", "Value": kind} in one["Tags"]]
     assert node["InstanceType"] == instance_type and not node.get("PublicIpAddress")
     assert node["IamInstanceProfile"]["Arn"].endswith(f"/{profile}")
     assert node.get("InstanceLifecycle") == ("spot" if spot else None)
+    launcher.terminate_node(name)
+    assert made <= actions("head")
+    assert not launcher.non_terminated_nodes({"ray-user-node-type": kind})
 
 
 def test_on_demand_nodes_are_launched_while_there_are_no_spot_nodes(
@@ -503,3 +525,45 @@ def test_a_clean_up_removes_what_no_result_leads_to_and_can_do_nothing_else(be: 
         store.put("blobs/x", b"x")
     be("trainer")
     assert cache.read("folds", "c" * 64) == b"kept"
+
+
+def test_every_command_of_aws_and_ray_in_the_guide_is_one() -> None:
+    import botocore.session
+    from ray.scripts.scripts import cli
+
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    lines = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
+    session, commands = botocore.session.Session(), re.findall(r"\baws (\S+) (\S+)((?:(?!\$\(|[;)\n]).)*)", lines)
+    assert len(commands) > 30
+    for service, name, rest in commands:
+        if service == "s3":
+            continue  # the command line's own
+        model = session.get_service_model(service)
+        operations = {to_option(operation): operation for operation in model.operation_names}
+        if name == "wait":
+            waiters = session.get_waiter_model(service).waiter_names
+            assert rest.split()[0] in {to_option(waiter) for waiter in waiters}
+            continue
+        shape = model.operation_model(operations[name]).input_shape
+        known = {to_option(member) for member in shape.members} if shape else set()
+        known |= {"query", "output", "protocol", "port", "source-group", "enable-dns-hostnames", "encrypted"}
+        given = set(re.findall(r"--([a-z-]+)", re.sub(r"'[^']*'|\"[^\"]*\"", "", rest)))
+        assert given <= known, (service, name, given - known)
+    for name in re.findall(r"^ray ([a-z-]+)", lines, flags=re.MULTILINE):
+        assert name in cli.commands or name in {"up", "down", "job"}, name
+
+
+def to_option(name: str) -> str:
+    """`create_vpc` and `CreateVpc` as the command line has it."""
+    from botocore import xform_name
+
+    return xform_name(name, "-")
+
+
+def test_the_guide_fills_in_every_placeholder() -> None:
+    text = AWS.read_text()
+    (line,) = [line for line in (ROOT / "docs" / "cluster.md").read_text().splitlines() if line.startswith("sed -i")]
+    for place in re.findall(r"s/([^/]+)/", line):
+        assert place in text
+        text = text.replace(place, "filled")
+    assert "FILL-ME-IN" not in re.sub("# FILL.*", "", text)
