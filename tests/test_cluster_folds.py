@@ -231,7 +231,7 @@ def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: 
     def kill_one(line: str) -> None:
         lines.append(line)
         if line.startswith("fold 1/") and not killed:
-            only = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
+            only: list[Any] = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
             alive = list_actors(ray.get_runtime_context().gcs_address, filters=only)
             killed.append(int(alive[0].pid or 0))
             os.kill(killed[0], signal.SIGKILL)
