@@ -1,11 +1,15 @@
-"""A cluster of three machines, brought up by `ray up` with ray_local.yaml: what a laptop does, it does, bit for bit."""
+"""A cluster of three machines, brought up by `ray up` with ray_local.yaml: what a laptop does, it does, bit for bit,
+and nobody without a credential is let in."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import grpc
 import pytest
 from small import small_database
 
@@ -14,13 +18,25 @@ from bench import hosts
 ROOT = Path(__file__).parents[2]
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 20".split()
 SAME = ("accuracy", "uf1", "uar", "interval", "weights", "fingerprint", "clips", "folds")
-
-pytestmark = pytest.mark.skipif(bool(hosts.missing()), reason=f"no hosts on this machine: {hosts.missing()}")
+PAGES = ("/", "/metrics", "/api/version", "/api/jobs/", "/nodes?view=summary", "/get_or_create_runtime_env")
+CALLS = (
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.InternalKVGcsService/InternalKVKeys",
+    "/ray.rpc.JobInfoGcsService/GetAllJobInfo",
+    "/ray.rpc.NodeManagerService/GetNodeStats",
+    "/ray.rpc.NodeManagerService/GetSystemConfig",
+    "/ray.rpc.ObjectManagerService/FreeObjects",
+    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+    "/ray.rpc.ReporterService/HealthCheck",
+    "/ray.rpc.RayletDriver/ClusterInfo",
+)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Cluster]:
     """Up once for all tests here, with a release that lies on the head's disk alone."""
+    if lacking := hosts.missing():
+        pytest.skip(f"no hosts on this machine: {lacking}")
     with hosts.cluster(tmp_path_factory.mktemp("hosts")) as mine:
         small_database(mine.head.project / "release", subjects=4, clips_per_subject=3)
         yield mine
@@ -39,3 +55,116 @@ def test_the_whole_job_gives_the_laptops_table_to_the_last_digit(cluster: hosts.
     subprocess.run([*command, *SETTINGS, "--workers", "1", "--json", "result.json"], cwd=tmp_path, check=True)
     here = json.loads((tmp_path / "result.json").read_text())
     assert {name: there[name] for name in SAME} == {name: here[name] for name in SAME}
+
+
+def listening(cluster: hosts.Cluster, host: hosts.Host) -> list[tuple[str, int, str]]:
+    """Address, port and program of every listening socket of a host, the SSH server's aside."""
+    found = []
+    for line in cluster.hosts.ssh(host, "ss -Hltnp").stdout.splitlines():
+        address, _, port = line.split()[3].rpartition(":")
+        program = (re.findall(r'"([^"]+)"', line) or ["?"])[0]
+        if program != "sshd":
+            found.append((address.strip("[]").removeprefix("::ffff:"), int(port), program))
+    return found
+
+
+def pages_served(address: str, port: int) -> list[str]:
+    """Pages that are not refused for want of a credential, where anything speaks HTTP at all."""
+    served = []
+    for page in PAGES:
+        try:
+            asking = HTTPConnection(address, port, timeout=5)
+            asking.request("POST" if "runtime_env" in page else "GET", page)
+            status = asking.getresponse().status
+        except (OSError, HTTPException):
+            continue
+        if status not in (401, 403):
+            served.append(f"{page} {status}")
+    return served
+
+
+def calls_answered(address: str, port: int, token: str = "") -> tuple[list[str], bool]:
+    """Remote calls that are answered, and whether any was refused for want of the token."""
+    answered, refused = [], False
+    sent = (("authorization", f"Bearer {token}"),) if token else ()
+    with grpc.insecure_channel(f"{address}:{port}") as channel:
+        for name in CALLS:
+            try:
+                channel.unary_unary(name)(b"", timeout=5, metadata=sent)
+                answered.append(name)
+            except grpc.RpcError as error:
+                refused |= error.code() is grpc.StatusCode.UNAUTHENTICATED
+    return answered, refused
+
+
+def test_every_listening_socket_asks_for_a_credential(cluster: hosts.Cluster) -> None:
+    """From outside each host, and on its loopback address the dashboard and the tracker."""
+    tried, asked, open_doors = 0, 0, []
+    for host in cluster.hosts.hosts:
+        for address, port, program in listening(cluster, host):
+            if address.startswith("127.") or address == "::1":
+                continue
+            tried += 1
+            pages = pages_served(host.address, port)
+            answered, refused = calls_answered(host.address, port)
+            asked += refused
+            if pages or answered:
+                open_doors.append((host.name, port, program, pages, answered))
+    assert open_doors == []
+    assert tried >= 9 and asked >= 6
+
+
+def test_the_same_calls_are_answered_with_the_token(cluster: hosts.Cluster) -> None:
+    token = cluster.hosts.token.read_text()
+    assert calls_answered(cluster.head.address, 6379, token)[0]
+    assert calls_answered(cluster.head.address, 6379, "0" * 64) == ([], True)
+
+
+def test_dashboard_and_tracker_are_on_the_heads_loopback_address_and_ask_too(cluster: hosts.Cluster) -> None:
+    for port in (8265, 5000):
+        assert cluster.hosts.ssh(cluster.head, f"ss -Hltn | grep -q 127.0.0.1:{port}", check=False).returncode == 0
+        with pytest.raises(OSError, match="refused"):
+            HTTPConnection(cluster.head.address, port, timeout=5).request("GET", "/")
+    for url in ("http://127.0.0.1:8265/api/jobs/", "http://127.0.0.1:5000/api/2.0/mlflow/experiments/search"):
+        status = cluster.hosts.ssh(cluster.head, f"curl -s -o /dev/null -w '%{{http_code}}' '{url}'").stdout
+        assert status == "401", url
+
+
+def test_a_job_without_the_token_is_refused(cluster: hosts.Cluster) -> None:
+    words = ("ray", "job", "submit", "--address", cluster.url, "--", "python", "-c", "print('in')")
+    environment = {**cluster.hosts.environment, "RAY_AUTH_MODE": "disabled"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode and "succeeded" not in done.stdout
+
+
+@pytest.mark.parametrize("secret", ["aws", "token", "tracker"])
+def test_a_secret_is_nowhere_but_where_it_was_put(cluster: hosts.Cluster, secret: str) -> None:
+    """After the jobs above: logs, states, pickles, the tracker's database, objects in memory, command lines."""
+    places = {"aws": ".aws/credentials", "token": ".ray/auth_token", "tracker": "tracker/credentials"}
+    kept = {
+        "aws": {".aws/credentials"},
+        "token": {".ray/auth_token"},
+        "tracker": {"tracker/credentials", "tracker/auth.ini", ".mlflow/credentials"},
+    }
+    wanted = {"aws": "aws_secret_access_key = ", "token": "", "tracker": "mlflow_tracking_password = "}[secret]
+    for host in cluster.hosts.hosts[: 1 if secret == "tracker" else 3]:
+        place = f"/root/{places[secret]}"
+        value = f"sed -n 's/^{wanted}//p' {place} | head -1"
+        search = "grep -rlaFf - /root /tmp /dev/shm --exclude-dir=.pyenv --exclude-dir=pytest-of-root"
+        found = cluster.hosts.ssh(host, f"cd / && {value} | {search}", check=False).stdout.split()
+        here = {path.removeprefix("/root/") for path in found if path.startswith(("/root/", "/tmp/ray", "/dev/shm"))}
+        assert f"/root/{places[secret]}" in found
+        assert here == kept[secret]
+        shown = cluster.hosts.ssh(host, f"{value} | grep -laFf - /proc/[0-9]*/cmdline", check=False).stdout
+        assert shown == ""
+
+
+def test_the_secret_of_the_bucket_is_in_none_of_its_objects(cluster: hosts.Cluster) -> None:
+    from cluster.s3 import client
+
+    asking, secret = client(cluster.s3.environment), cluster.s3.environment["AWS_SECRET_ACCESS_KEY"].encode()
+    listed = asking.list_objects_v2(Bucket="aman", Prefix="cache/")["Contents"]
+    assert len(listed) > 20
+    for one in listed:
+        content = asking.get_object(Bucket="aman", Key=one["Key"])["Body"].read()
+        assert secret not in content and secret not in one["Key"].encode()
