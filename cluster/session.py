@@ -1,6 +1,7 @@
 """The Ray session: a cluster that is there already, or this machine alone."""
 
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from typing import Any
 from aman.errors import UsageError
 
 SETTINGS = {
-    "RAY_AUTH_MODE": "disabled",  # one user's session on the loopback address; a cluster sets `token` in its own file
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -20,8 +20,14 @@ SETTINGS = {
 }
 """Environment of the session where the user has set nothing else."""
 
-LOOPBACK = "127.0.0.1"
-"""Where a session on one machine listens, and nowhere else."""
+LOCKED = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_enable_metrics_collection": "0",  # pages that ask nobody for the token; a port below 0 cannot be opened
+    "DASHBOARD_METRIC_PORT": "-1",
+    "AUTOSCALER_METRIC_PORT": "-1",
+}
+"""The same for a session that is started here. Ray listens on every address of the machine, whatever it is told."""
+TOKEN = "RAY_AUTH_TOKEN"
 
 
 PROMISED_GPUS = "AMAN_GPUS"
@@ -86,9 +92,18 @@ def fitting(fit: Callable[[], object], pause: float = 0.3) -> Iterator[None]:
         raise raised[0]
 
 
+def lock() -> None:
+    """Have a session that this process starts ask for a token, unless the environment says otherwise."""
+    for name, value in LOCKED.items():
+        os.environ.setdefault(name, value)
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault(TOKEN, secrets.token_hex(32))
+
+
 @contextmanager
 def ray_session(workers: int = 0) -> Iterator[Slots]:
-    """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start one here, on the loopback address.
+    """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start one here, which answers to nobody who has
+    not its token; that is drawn anew and lies in this process's environment.
 
     A session that is open already, in a test say, is used and left open.
     """
@@ -104,7 +119,8 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
         address = os.environ.get("RAY_ADDRESS") or "local"
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == "local":
-            quiet |= {"num_cpus": max(workers, os.cpu_count() or 1), "_node_ip_address": LOOPBACK}
+            lock()
+            quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
         try:
             ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting

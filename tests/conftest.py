@@ -1,4 +1,4 @@
-"""One Ray session for the whole run, on the loopback address."""
+"""One Ray session for the whole run, locked as a job's own is."""
 
 import os
 import sys
@@ -15,7 +15,6 @@ for name in ("RAY_ADDRESS", "AMAN_STORE", "AMAN_GPUS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 os.environ.update(
     {
-        "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
@@ -30,10 +29,12 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
     """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
     import ray
 
+    from cluster.session import lock
+
+    lock()
     ray.init(
         address="local",
         num_cpus=3,
-        _node_ip_address="127.0.0.1",
         object_store_memory=80 * 2**20,
         log_to_driver=False,
     )

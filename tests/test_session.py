@@ -1,0 +1,35 @@
+"""The Ray session that a job starts on a laptop: nobody else gets in, from another machine or from this one."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from bench import doors
+
+SESSION = """
+import sys
+from cluster.session import ray_session
+with ray_session(1):
+    import ray
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="no program ss")
+def test_a_session_of_ones_own_answers_to_nobody_without_its_token() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SESSION], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as session:
+        assert session.stdin is not None and session.stdout is not None
+        address, _, port = session.stdout.readline().strip().rpartition(":")
+        said = subprocess.run(doors.COMMAND.split(), capture_output=True, text=True, check=True).stdout
+        mine = {"raylet", "gcs_server", "ray::DashboardA", "ray::RuntimeEnv"}
+        ours = "\n".join(line for line in said.splitlines() if any(f'"{name}"' in line for name in mine))
+        found, asked = doors.open_doors(address, ours)
+        assert doors.calls_answered(address, int(port)) == ([], True)
+        session.stdin.write("done\n")
+    assert found == [] and asked >= 4
+    assert "44217" not in said and "44227" not in said
