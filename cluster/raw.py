@@ -247,8 +247,7 @@ def read_file(path: Path, digest: str) -> bytes:
     content = near.get(digest)
     if content is None:
         content, _ = fetch(path, digest)
-        if _sha256(content) == digest:
-            near.keep(digest, content)
+        near.keep(digest, content)
     return content
 
 
