@@ -77,8 +77,8 @@ class FolderRelease:
 class BucketRelease:
     """The same in a bucket: `s3://bucket/folder`, or `s3://bucket/folder/table.csv`.
 
-    Digests of objects are remembered in the store by name, size and ETag, so that only new ones are ever fetched to
-    name what is made of them.
+    What is made of an object is named by its digest, so that each is fetched once; the digest is remembered in the
+    store by name, size and ETag. A reader looks for a sheet below the folder only, and not beside it as on a disk.
     """
 
     def __init__(self, uri: str, pool: ThreadPoolExecutor, store: Store | None = None) -> None:
@@ -171,13 +171,15 @@ class BucketRelease:
         """Write what a reader is to see."""
         sheets = [name for name in self.listed if SHEETS.search(name)]
         contents = dict(zip(sheets, self.pool.map(lambda name: self.read(self.folder / name), sheets), strict=True))
+        made: set[Path] = set()
         for name in self.listed:
             path = folder / name
+            inside = path if name.endswith("/") else path.parent
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if name.endswith("/"):
-                    path.mkdir(exist_ok=True)
-                else:
+                if inside not in made:
+                    inside.mkdir(parents=True, exist_ok=True)
+                    made.add(inside)
+                if inside != path:
                     path.write_bytes(contents.get(name, b""))
             except OSError as error:
                 raise DataError(
@@ -195,7 +197,7 @@ class BucketRelease:
                 expected="every frame below --root",
                 fix="name folders in the table relative to it",
             )
-        return ObjectPath(self.folder / inside.relative_to(folder))
+        return self.folder / inside.relative_to(folder)
 
 
 @contextmanager
@@ -247,8 +249,7 @@ def read_file(path: Path, digest: str) -> bytes:
     content = near.get(digest)
     if content is None:
         content, _ = fetch(path, digest)
-        if _sha256(content) == digest:
-            near.keep(digest, content)
+        near.keep(digest, content)
     return content
 
 

@@ -1,8 +1,9 @@
 """Check a release against a protocol: clips, folds and classes, and every problem with its consequence.
 
 Laptop: `python jobs/check_database.py --database casme2 --root /data/CASMEII`. On a cluster the same command runs
-where the release lies. Time: seconds for the sheet and the file names, about a minute for the images of a whole
-release on two cores; `--no-images` leaves them out. Exit code 4 where a run would be incomplete.
+where the release lies, or anywhere with `--root s3://bucket/CASMEII`. Time: seconds for the sheet and the file names,
+about a minute for the images of a whole release on two cores, from a bucket as long as it takes to fetch them;
+`--no-images` leaves them out. Exit code 4 where a run would be incomplete.
 """
 
 from dataclasses import asdict, dataclass
