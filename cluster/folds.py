@@ -261,8 +261,7 @@ def train_folds(
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """What each Ray Train worker does: load once, then lease, train and publish until the queue is empty."""
-    import time
+    """What each Ray Train worker does: load once, then train and publish fold after fold."""
     import uuid
 
     import ray
@@ -273,7 +272,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
     be_deterministic()
     queue, recipe, store = config["queue"], config["recipe"], config["store"]
-    cache, me = Cache(open_store(store)), ray.get_runtime_context().get_actor_id()
+    cache, me = Cache(open_store(store)), str(ray.get_runtime_context().get_actor_id())
     group = ray.train.collective.broadcast_from_rank_zero(uuid.uuid4().hex)
     ray.get(queue.join.remote(group))
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
@@ -284,6 +283,22 @@ def train_worker(config: dict[str, Any]) -> None:
         return
     features = {clip: torch.from_numpy(array).to(device) for clip, array in arrays.items()}
     tasks = ray.get(config["tasks"])
+
+    def train(key: str) -> None:
+        if not cache.has(FOLDS, key):  # another job may have been quicker
+            keeper = FoldKeeper(cache.store, key)
+            cache.publish(FOLDS, key, pack_result(run_fold(tasks[key], features, recipe, keeper)))
+            keeper.forget()
+
+    work_through(queue, me, train)
+
+
+def work_through(queue: Any, me: str, train: "Callable[[str], None]") -> None:
+    """Lease fold after fold and train it, until there is nothing left to wait for."""
+    import time
+
+    import ray
+
     idle = IDLE_SECONDS
     while (key := ray.get(queue.lease.remote(me))) is not None:
         if not key:
@@ -292,10 +307,7 @@ def train_worker(config: dict[str, Any]) -> None:
             continue
         idle = IDLE_SECONDS
         try:
-            if not cache.has(FOLDS, key):  # another job may have been quicker
-                keeper = FoldKeeper(cache.store, key)
-                cache.publish(FOLDS, key, pack_result(run_fold(tasks[key], features, recipe, keeper)))
-                keeper.forget()
+            train(key)
             ray.get(queue.finish.remote(key))
         except UserError as error:
             ray.get(queue.stop.remote(error))

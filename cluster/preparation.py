@@ -280,7 +280,7 @@ def prepare(
 
     first, second = _tasks(preparation, store_uri, gpus=capacity().gpus > 0)
 
-    def hand_out(plan: ClipPlan) -> Any:
+    def start(plan: ClipPlan) -> Any:
         try:
             files = [read_bytes(path) for path in plan.clip.frames] if ship else None
         except DataError as error:
@@ -288,10 +288,18 @@ def prepare(
         begun = first.remote(plan, files)
         return begun if second is None else second.remote(begun)
 
+    return hand_out(plans, start, say)
+
+
+def hand_out(plans: Sequence[ClipPlan], start: Callable[[ClipPlan], Any], say: Callable[[str], None]) -> Report:
+    """Keep as many clips under way as there is room for, until all are done; `start` gives a Ray reference to each's
+    `Prepared`."""
+    import ray
+
     report, begun, finished = Report(), perf_counter(), 0
     waiting, running = iter(plans), dict[Any, ClipPlan]()
     while True:
-        running |= {hand_out(plan): plan for plan in islice(waiting, max(0, capacity().in_flight - len(running)))}
+        running |= {start(plan): plan for plan in islice(waiting, max(0, capacity().in_flight - len(running)))}
         if not running:
             return report
         ready, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
