@@ -4,10 +4,10 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint lock bench store tracker clean
+.PHONY: help env demo test test-cluster lint lock bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 env: .venv/ready  ## Build the environment in .venv (one to three minutes, several GB of packages)
 
@@ -27,6 +27,10 @@ test: env  ## Lint, type check and run all tests: about twenty minutes on two co
 	@echo "test: lint, types, import contracts and all tests; about twenty minutes on two cores"
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
+
+test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about four minutes (Linux, root)
+	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about four minutes on two cores"
+	$(BIN)/python -m pytest tests/cluster -o addopts="-q --strict-markers --strict-config"
 
 lint: env  ## Ruff, mypy and the import contracts: half a minute
 	$(BIN)/ruff check .
