@@ -6,14 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from aman.errors import UsageError
-from aman.figures import attention_figure, confusion_figure
+from aman.figures import attention_figure, confusion_figure, magnification_figure
+from aman.recipe import INTERPOLATED_FRAMES
 from aman.tables import PAPER_ACCURACY, score_table, score_values, write_json
-from aman.tim import sampled_frames
+from aman.tim import grid_factors, grid_frames, sampled_frames
 from cluster.benchmark import Outcome, Plan, describe, mean_losses, pool_epochs
+from cluster.containers import unpack_images
 from cluster.estimate import measure
-from cluster.preparation import minutes
+from cluster.preparation import IMAGES, minutes
 from cluster.tracking import RunRecord, log_run, next_command, tracking_uri
 
 
@@ -68,7 +71,7 @@ def run_name(plan: Plan, recipe_name: str) -> str:
 
 
 def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
-    """predictions.csv, three figures, and epochs.csv (what was predicted after every epoch, for jobs/score.py); their
+    """predictions.csv, four figures, and epochs.csv (what was predicted after every epoch, for jobs/score.py); their
     paths. `UsageError` where the folder cannot be written."""
     model, predictions = plan.request.recipe.model, outcome.predictions
     names = ("predictions.csv", "confusion.png", "attention_levels.png", "attention_frames.png", "epochs.csv")
@@ -88,9 +91,28 @@ def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
         attention_figure(alpha_CK, labels, range(first, first + model.k), "factor", files[2])
         frames = sampled_frames(model.n, model.sampling)
         attention_figure(beta_CN, labels, frames, "interpolated frame", files[3])
+        strips = magnified_clips(plan)
+        if strips:
+            files.append(out / "magnification.png")
+            magnification_figure(strips, grid_factors(plan.request.recipe.preparation), files[-1])
     except OSError as error:
         raise _unwritable(out, error) from None
     return files
+
+
+def magnified_clips(plan: Plan) -> dict[str, npt.NDArray[np.uint8]]:
+    """`image_KHWC` of the first clip of each class whose images are in the cache, near its apex (the middle where no
+    apex is known), at every prepared factor."""
+    preparation, found = plan.request.recipe.preparation, dict[str, npt.NDArray[np.uint8]]()
+    for clip in plan.selection.clips:
+        name = plan.selection.protocol.classes[plan.selection.class_of(clip)]
+        content = None if name in found else plan.cache.read(IMAGES, plan.clips[clip.clip_id].images_key)
+        if content is not None:
+            share = 0.5 if clip.apex is None else (clip.apex - clip.onset) / max(1, clip.offset - clip.onset)
+            frames = grid_frames(preparation)
+            apex = min(range(len(frames)), key=lambda j: abs(frames[j] - share * (INTERPOLATED_FRAMES - 1)))
+            found[name] = unpack_images(content, [apex], range(preparation.grid_factors))[0]
+    return found
 
 
 def track(

@@ -69,7 +69,7 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
     assert result["accuracy"] == pytest.approx((table["label"] == table["prediction"]).mean())
     assert np.allclose(table[[name for name in map(str, table) if name.startswith("p_")]].sum(axis=1), 1)
     assert np.array(json.loads(table["alpha"][0])).shape == (2, 2)
-    for name in ("confusion", "attention_levels", "attention_frames"):
+    for name in ("confusion", "attention_levels", "attention_frames", "magnification"):
         picture = cv2.imread(str(Path(result["predictions"]).parent / f"{name}.png"))
         assert picture is not None and picture.std() > 1
     assert "chance (majority class)" in text and "fold 3/3" in text and "Next: " in text
