@@ -26,7 +26,7 @@ demo: env  ## Run the main job on the synthetic database: about three minutes on
 test: env  ## Lint, type check and run all tests: about twenty minutes on two cores
 	@echo "test: lint, types, import contracts and all tests; about twenty minutes on two cores"
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about four minutes (Linux, root)
 	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about four minutes on two cores"

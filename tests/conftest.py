@@ -24,6 +24,19 @@ os.environ.update(
 )
 
 
+GROUPS = {"ray_cluster": "ray", "whole_releases": "releases"}
+"""Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each group in one process."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in GROUPS:
+                item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
+                break
+
+
 @pytest.fixture(scope="session")
 def ray_cluster(s3_server: "Server") -> Iterator[None]:
     """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""

@@ -18,6 +18,7 @@ with ray_session(1):
 """
 
 
+@pytest.mark.xdist_group("ray")
 @pytest.mark.skipif(shutil.which("ss") is None, reason="no program ss")
 def test_a_session_of_ones_own_answers_to_nobody_without_its_token() -> None:
     with subprocess.Popen(
