@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aman.errors import DataError, UsageError, UserError
 from cluster.storage import ASIDE
 
-ATTEMPTS = 8
+ATTEMPTS = 10
 """How often a request is made anew, with growing pauses: a server that restarts is back within them."""
 LONGEST_PAUSE = 10.0
 """Seconds."""
