@@ -93,7 +93,8 @@ def fitting(fit: Callable[[], object], pause: float = 0.3) -> Iterator[None]:
 
 
 def lock() -> None:
-    """Have a session that this process starts ask for a token, unless the environment says otherwise."""
+    """Have a session that this process starts ask for a token, unless the environment says otherwise. To be called
+    before Ray is imported: it looks at its environment then."""
     for name, value in LOCKED.items():
         os.environ.setdefault(name, value)
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
@@ -109,6 +110,9 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        lock()
     import logging
 
     import ray
@@ -116,10 +120,8 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
     global _ours
     mine = not ray.is_initialized()
     if mine:
-        address = os.environ.get("RAY_ADDRESS") or "local"
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == "local":
-            lock()
             quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
         try:
             ray.init(address=address, **quiet)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cluster.session import lock
+
 if TYPE_CHECKING:
     from cluster.seaweed import Server
 
@@ -23,6 +25,8 @@ os.environ.update(
     }
 )
 
+
+lock()
 
 GROUPS = {"ray_cluster": "ray", "whole_releases": "releases"}
 """Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
@@ -42,9 +46,6 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
     """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
     import ray
 
-    from cluster.session import lock
-
-    lock()
     ray.init(
         address="local",
         num_cpus=3,
