@@ -212,13 +212,18 @@ def real_thing(
 ) -> dict[str, Any]:
     """The folds as a job runs them: a session, a Train run of one worker, one MLflow run."""
     by_id = {plan.clip.clip_id: plan for plan in plans}
-    specs = [FoldSpec(key=fold_key(task, by_id, recipe, "random"), task=task) for task in tasks]
+    specs = [FoldSpec(key=fold_key(task, by_id, recipe, "random"), task=task, recipe=recipe) for task in tasks]
     results: list[FoldResult] = []  # one worker: in the order of the queue, which is that of the tasks
     begun = time.time()
     with ray_session(1):
         opened = time.time()
         how: dict[str, Any] = {"workers": 1, "gpu_share": 0, "scratch": str(folder / "ray")}
-        train_folds(specs, plans, recipe, store.uri, **how, on_finish=lambda _, result: results.append(result))
+
+        def on_finish(spec: FoldSpec, result: FoldResult) -> int:
+            results.append(result)
+            return 0
+
+        train_folds(specs, {recipe.preparation: plans}, store.uri, **how, on_finish=on_finish)
         trained = time.time()
     closed = time.time()
     log_run(f"sqlite:///{folder}/mlflow.db", run_record(results, recipe))

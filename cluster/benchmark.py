@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -82,7 +82,7 @@ class Plan:
     def folds_to_train(self) -> list[FoldSpec]:
         """Folds without a result, longest first."""
         todo = [spec for spec in self.folds if spec.key not in self.finished]
-        return sorted(todo, key=lambda spec: (-len(spec.task.train_clips), spec.task.subject))
+        return sorted(todo, key=lambda spec: (-spec.cost, spec.task.subject))
 
     def clips_to_prepare(self) -> list[ClipPlan]:
         """Clips that the missing folds need and the cache lacks; none where no fold is missing."""
@@ -174,7 +174,9 @@ def plan_folds(plan: Plan) -> None:
             classes=len(selection.protocol.classes),
             seed=request.seed,
         )
-        spec = FoldSpec(key=fold_key(task, plan.clips, request.recipe, plan.inputs.trunk), task=task)
+        spec = FoldSpec(
+            key=fold_key(task, plan.clips, request.recipe, plan.inputs.trunk), task=task, recipe=request.recipe
+        )
         plan.folds.append(spec)
         result = read_result(plan.cache, spec.key)
         if result is not None:
@@ -218,7 +220,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
             for _ in range(REPAIRS):
                 clips = plan.clips_to_prepare()
                 if clips:
-                    report = _prepare(plan, clips, say)
+                    report = prepare_missing(plan, clips, say)
                     computed_clips += report.computed
                     if report.failed:
                         drop(plan, report.failed)
@@ -235,7 +237,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
                     fix="check the disk, or name another --store",
                 )
     say(f"{len(plan.finished) - already} folds trained, {already} were done, {minutes(perf_counter() - begun)}")
-    return _outcome(plan, computed_clips, len(plan.finished) - already, failed_folds)
+    return outcome_of(plan, computed_clips, len(plan.finished) - already, failed_folds)
 
 
 def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -245,10 +247,11 @@ def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
     if not clips:
         return Report()
     with ray_session(plan.request.workers):
-        return _prepare(plan, clips, say)
+        return prepare_missing(plan, clips, say)
 
 
-def _prepare(plan: Plan, clips: list[ClipPlan], say: Callable[[str], None]) -> Report:
+def prepare_missing(plan: Plan, clips: list[ClipPlan], say: Callable[[str], None]) -> Report:
+    """Prepare these clips of the plan. Needs a Ray session."""
     ship = not capacity().ours and not in_bucket(plan.request.root)
     report = prepare(clips, plan.request.recipe.preparation, plan.store.uri, ship=ship, say=say)
     say(f"prepared {report.computed} clips: {report.magnified} images magnified")
@@ -262,28 +265,28 @@ def _train(
     begun, trained = perf_counter(), 0
     truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
 
-    def on_finish(spec: FoldSpec, result: FoldResult) -> None:
+    def on_finish(spec: FoldSpec, result: FoldResult) -> int:
         nonlocal trained
         trained += 1
         plan.finished[spec.key] = result
         right, total = 0, 0
         for done in plan.finished.values():
-            right += _right(done, truth)
+            right += right_of(done, truth)
             total += len(done.clips)
         left = (perf_counter() - begun) / trained * (len(todo) - trained)
         say(
             f"fold {len(plan.finished)}/{len(plan.folds)} {spec.task.subject}: "
-            f"{_right(result, truth)}/{len(result.clips)} right, {result.seconds:.1f} s; "
+            f"{right_of(result, truth)}/{len(result.clips)} right, {result.seconds:.1f} s; "
             f"pooled {100 * right / total:.1f} % of {total} clips, ETA {minutes(left)}"
         )
+        return right_of(result, truth)
 
     request, scratch = plan.request, tempfile.mkdtemp(prefix="aman-ray-")
     share = request.gpus_per_worker if slots.gpus else 0
     try:
         failed, lost = train_folds(
             todo,
-            list(plan.clips.values()),
-            plan.request.recipe,
+            {request.recipe.preparation: list(plan.clips.values())},
             plan.store.uri,
             workers=min(slots.workers(request.workers, request.gpus_per_worker), len(todo)),
             gpu_share=share,
@@ -299,7 +302,8 @@ def _train(
     return {subjects[key]: why for key, why in failed.items()}, lost
 
 
-def _outcome(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
+def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
+    """Scores of what is finished. Raises `FoldsFailedError` where that is nothing."""
     if not plan.finished:
         why = next(iter(failed.values()), "no reason known")
         raise FoldsFailedError(
@@ -375,7 +379,8 @@ def describe(recipe: Recipe) -> dict[str, object]:
     return settings
 
 
-def _right(result: FoldResult, truth: dict[str, int]) -> int:
+def right_of(result: FoldResult, truth: Mapping[str, int]) -> int:
+    """Clips that the fold has right."""
     said = [int(np.argmax(row)) for row in result.probabilities]
     return sum(truth[clip] == one for clip, one in zip(result.clips, said, strict=True))
 

@@ -8,19 +8,22 @@ import hashlib
 import io
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from aman.errors import UserError
-from aman.recipe import Recipe
+from aman.recipe import Preparation, Recipe
 from cluster.cache import Cache, content_key
 from cluster.preparation import ClipPlan, load_features
 from cluster.session import fitting
 from cluster.storage import Store, open_store
 
 if TYPE_CHECKING:  # the queue's process has no use for torch
+    import torch
+
     from aman.training import FoldResult, FoldTask
 
 FOLDS, UNFINISHED = "folds", "unfinished"
@@ -45,6 +48,88 @@ class FoldSpec:
 
     key: str
     task: "FoldTask"
+    recipe: Recipe
+
+    @property
+    def cost(self) -> int:
+        """How long it takes, to compare it with others: images that are trained on, times epochs."""
+        model, clips = self.recipe.model, len(self.task.train_clips)
+        return self.recipe.training.epochs * clips * model.n * model.k
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supply:
+    """What folds of one preparation are trained on: clips, and what any of the folds sees of their grids."""
+
+    plans: tuple[ClipPlan, ...]
+    frames: tuple[int, ...]
+    factors: tuple[int, ...]
+
+
+def supplies_of(
+    specs: Sequence[FoldSpec], plans: Mapping[Preparation, Sequence[ClipPlan]]
+) -> dict[Preparation, Supply]:
+    """A supply for each preparation of the folds."""
+    from aman.tim import sample
+
+    seen: dict[Preparation, tuple[set[int], set[int]]] = {}
+    for preparation, model in {(spec.recipe.preparation, spec.recipe.model) for spec in specs}:
+        frames, factors = sample(preparation, model)
+        all_frames, all_factors = seen.setdefault(preparation, (set(), set()))
+        all_frames.update(frames)
+        all_factors.update(factors)
+    return {
+        preparation: Supply(
+            plans=tuple(without_files(plan) for plan in plans[preparation]),
+            frames=tuple(sorted(frames)),
+            factors=tuple(sorted(factors)),
+        )
+        for preparation, (frames, factors) in seen.items()
+    }
+
+
+class LostClipsError(Exception):
+    """Features that were prepared are gone or damaged."""
+
+    def __init__(self, clips: list[str]) -> None:
+        super().__init__(clips)
+        self.clips = clips
+
+
+class Shelf:
+    """The features that a worker has at hand, on its device: those of one preparation at a time, loaded once."""
+
+    def __init__(self, supplies: Mapping[Preparation, Supply], cache: Cache, device: str) -> None:
+        self.supplies, self.cache, self.device = supplies, cache, device
+        self.preparation: Preparation | None = None
+        self.arrays: dict[str, torch.Tensor] = {}
+
+    def features(self, recipe: Recipe) -> "Sliced":
+        """`x_NKCHW` by clip id, as the recipe sees it. Raises `LostClipsError`."""
+        import torch
+
+        from aman.tim import sample
+
+        supply = self.supplies[recipe.preparation]
+        if self.preparation != recipe.preparation:
+            self.preparation, self.arrays = None, {}  # room for the others first
+            arrays, lost = load_features(supply.plans, recipe.preparation, supply.frames, supply.factors, self.cache)
+            if lost:
+                raise LostClipsError(lost)
+            self.arrays = {clip: torch.from_numpy(array).to(self.device) for clip, array in arrays.items()}
+            self.preparation = recipe.preparation
+        frames, factors = sample(recipe.preparation, recipe.model)
+        return Sliced(self.arrays, [supply.frames.index(j) for j in frames], [supply.factors.index(i) for i in factors])
+
+
+class Sliced:
+    """Arrays by clip id, of which only some frames and factors are seen."""
+
+    def __init__(self, arrays: "dict[str, torch.Tensor]", frames: list[int], factors: list[int]) -> None:
+        self.arrays, self.frames, self.factors = arrays, frames, factors
+
+    def __getitem__(self, clip: str) -> "torch.Tensor":
+        return self.arrays[clip][self.frames][:, self.factors]
 
 
 def fold_key(task: "FoldTask", plans: dict[str, ClipPlan], recipe: Recipe, trunk_digest: str) -> str:
@@ -110,12 +195,15 @@ class FoldQueue:
         self.waiting = deque(keys)
         self.finished: list[str] = []
         self.workers = 0
+        self.closed = True
+        """Whether no more folds will come."""
         self.leases: dict[str, str] = {}
         self.attempts: dict[str, int] = {}
         self.deaths: dict[str, int] = {}
         self.failed: dict[str, str] = {}
         self.lost_clips: list[str] = []
         self.fatal: UserError | None = None
+        self.stopped = False
         self.group = ""
 
     def join(self, group: str) -> None:
@@ -133,13 +221,20 @@ class FoldQueue:
 
     def lease(self, worker: str) -> str | None:
         """The next fold; empty text to wait for one, None when there is nothing left to wait for."""
-        if self.fatal or self.lost_clips:
+        if self.stopped or self.lost_clips:
             return None
         if self.waiting:
             key = self.waiting.popleft()
             self.leases[key] = worker
             return key
-        return "" if self.leases else None
+        return "" if self.leases or not self.closed else None
+
+    def close(self) -> None:
+        """No more folds will come."""
+        self.closed = True
+
+    def told(self, key: str, right: int) -> None:
+        """The driver has read the result: so many clips are right, which no worker knows."""
 
     def finish(self, key: str) -> None:
         """The fold's result is published."""
@@ -155,9 +250,9 @@ class FoldQueue:
         else:
             self.failed[key] = why
 
-    def stop(self, error: UserError) -> None:
-        """Nothing more can be done, on a full disk say."""
-        self.fatal = error
+    def stop(self, error: UserError | None) -> None:
+        """Nothing more can be done, on a full disk say; None where the reason is known elsewhere."""
+        self.fatal, self.stopped = error, True
 
     def lose(self, clips: list[str]) -> None:
         """Features that were prepared are gone or damaged: they must be made anew first."""
@@ -173,7 +268,7 @@ class FoldQueue:
 
 
 def run_fold(
-    task: "FoldTask", features: dict[str, Any], recipe: Recipe, keeper: FoldKeeper | None = None
+    task: "FoldTask", features: "Sliced | dict[str, torch.Tensor]", recipe: Recipe, keeper: FoldKeeper | None = None
 ) -> "FoldResult":
     """Train and predict one fold from features that lie on the device, `x_NKCHW` by clip id."""
     import torch
@@ -185,19 +280,30 @@ def run_fold(
     return train_fold(x_train, x_test, task, recipe, keeper)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Who says which fold comes next."""
+
+    queue: tuple[Any, ...]
+    """A `FoldQueue`'s class and what it is made of."""
+    beside: "Callable[[Any], None] | None" = None
+    """Runs beside the training with the queue's Ray handle, and fills it; when it returns, no more folds come."""
+
+
 def train_folds(
     specs: Sequence[FoldSpec],
-    plans: Sequence[ClipPlan],
-    recipe: Recipe,
+    plans: Mapping[Preparation, Sequence[ClipPlan]],
     store_uri: str,
     *,
     workers: int,
     gpu_share: float,
     scratch: str,
-    on_finish: "Callable[[FoldSpec, FoldResult], None]",
+    on_finish: "Callable[[FoldSpec, FoldResult], int]",
     say: Callable[[str], None] = print,
+    order: "Order | None" = None,
 ) -> tuple[dict[str, str], list[str]]:
-    """Train the folds, which should come longest first; `on_finish` is called once for each, as it finishes.
+    """Train the folds, of any number of recipes; `on_finish` is called once for each, as it finishes, and says how many
+    clips are right. Without an `order` they are trained as they come, which should be longest first.
 
     At most `workers` at a time, each with `gpu_share` of a GPU (0: a CPU); fewer where there is room for fewer now.
     Returns the reasons of failed folds by key, and clips whose features were lost and must be prepared again before
@@ -208,17 +314,16 @@ def train_folds(
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from aman.tim import sample
-
     # Beside the driver, which the queue is to live as long as: any other machine may go.
     here: Any = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
-    queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(FoldQueue).remote([spec.key for spec in specs])
+    order = order or Order(queue=(FoldQueue, [spec.key for spec in specs]))
+    kind, *given = order.queue
+    queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(kind).remote(*given)
+    beside = [fitting(partial(order.beside, queue))] if order.beside else []
     config = {
         "queue": queue,
-        "tasks": ray.put({spec.key: spec.task for spec in specs}),
-        "plans": ray.put([without_files(plan) for plan in plans]),
-        "recipe": recipe,
-        "sample": sample(recipe.preparation, recipe.model),
+        "work": ray.put({spec.key: (spec.task, spec.recipe) for spec in specs}),
+        "supplies": ray.put(supplies_of(specs, plans)),
         "store": store_uri,
         "gpu": gpu_share > 0,
     }
@@ -238,15 +343,25 @@ def train_folds(
         ),
     )
     cache, by_key, seen = Cache(open_store(store_uri)), {spec.key: spec for spec in specs}, 0
-    begun, waiting = perf_counter(), True
+    begun, waiting, broken = perf_counter(), True, None
     try:
         for _ in fitting(trainer.fit):
             finished, joined = ray.get(queue.progress.remote(seen))
             seen += len(finished)
             for key in finished:
                 result = read_result(cache, key)
-                if result is not None:  # else damaged in between, and trained again with what is missing then
-                    on_finish(by_key[key], result)
+                if result is None:  # damaged in between
+                    ray.get(queue.give_up.remote(key, "its result was damaged"))
+                    continue
+                ray.get(queue.told.remote(key, on_finish(by_key[key], result)))
+            try:
+                if beside and next(beside[0], "ended") == "ended":
+                    beside.clear()
+                    ray.get(queue.close.remote())
+            except Exception as error:
+                beside.clear()
+                broken = error
+                ray.get(queue.stop.remote(None))
             if waiting and (joined or perf_counter() - begun > SECONDS_TO_JOIN):
                 waiting = False
                 if not joined:
@@ -255,8 +370,8 @@ def train_folds(
         failed, lost, fatal = ray.get(queue.outcome.remote())
     finally:
         ray.kill(queue)
-    if fatal is not None:
-        raise fatal
+    if broken is not None or fatal is not None:
+        raise broken or fatal
     return failed, lost
 
 
@@ -271,26 +386,20 @@ def train_worker(config: dict[str, Any]) -> None:
     from aman.training import be_deterministic
 
     be_deterministic()
-    queue, recipe, store = config["queue"], config["recipe"], config["store"]
-    cache, me = Cache(open_store(store)), str(ray.get_runtime_context().get_actor_id())
+    queue, cache = config["queue"], Cache(open_store(config["store"]))
     group = ray.train.collective.broadcast_from_rank_zero(uuid.uuid4().hex)
     ray.get(queue.join.remote(group))
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
-    frames, factors = config["sample"]
-    arrays, lost = load_features(ray.get(config["plans"]), recipe.preparation, frames, factors, cache)
-    if lost:
-        ray.get(queue.lose.remote(lost))
-        return
-    features = {clip: torch.from_numpy(array).to(device) for clip, array in arrays.items()}
-    tasks = ray.get(config["tasks"])
+    work, shelf = ray.get(config["work"]), Shelf(ray.get(config["supplies"]), cache, device)
 
     def train(key: str) -> None:
         if not cache.has(FOLDS, key):  # another job may have been quicker
+            task, recipe = work[key]
             keeper = FoldKeeper(cache.store, key)
-            cache.publish(FOLDS, key, pack_result(run_fold(tasks[key], features, recipe, keeper)))
+            cache.publish(FOLDS, key, pack_result(run_fold(task, shelf.features(recipe), recipe, keeper)))
             keeper.forget()
 
-    work_through(queue, me, train)
+    work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)
 
 
 def work_through(queue: Any, me: str, train: "Callable[[str], None]") -> None:
@@ -311,6 +420,8 @@ def work_through(queue: Any, me: str, train: "Callable[[str], None]") -> None:
             ray.get(queue.finish.remote(key))
         except UserError as error:
             ray.get(queue.stop.remote(error))
+        except LostClipsError as error:
+            ray.get(queue.lose.remote(error.clips))
         except Exception as error:
             ray.get(queue.give_up.remote(key, f"{type(error).__name__}: {error}"))
 

@@ -115,16 +115,14 @@ def magnified_clips(plan: Plan) -> dict[str, npt.NDArray[np.uint8]]:
     return found
 
 
-def track(
-    plan: Plan, outcome: Outcome, files: list[Path], uri: str, recipe_name: str, say: Callable[[str], None]
-) -> str | None:
-    """The run in MLflow; its id, or None where the tracker did not answer, which costs no result."""
+def record_of(plan: Plan, outcome: Outcome, files: list[Path], name: str, **tags: str) -> RunRecord:
+    """What MLflow is told of a benchmark."""
     scores, selection = outcome.scores, plan.selection
-    record = RunRecord(
+    return RunRecord(
         experiment=f"aman/{selection.protocol.database}",
-        name=run_name(plan, recipe_name),
+        name=name,
         key=outcome.key,
-        parameters={"recipe": recipe_name, "seed": plan.request.seed, **describe(plan.request.recipe)},
+        parameters={"seed": plan.request.seed, **describe(plan.request.recipe)},
         scores={
             "pooled/accuracy": scores.accuracy,
             "pooled/uf1": scores.uf1,
@@ -141,7 +139,6 @@ def track(
         },
         curves={"train/loss": mean_losses(plan)},
         tags={
-            "job": "loso",
             "protocol": selection.protocol.name,
             "fingerprint": selection.fingerprint,
             "incomplete": outcome.incomplete or "no",
@@ -149,20 +146,32 @@ def track(
             "trunk_sha256": plan.inputs.trunk,
             "magnifier_sha256": plan.inputs.magnifier,
             "landmark_model_sha256": plan.inputs.landmark_model,
+            **tags,
         },
         artifacts=files,
         dataset=selection.protocol.database,
         dataset_digest=selection.fingerprint,
     )
+
+
+def track(
+    plan: Plan, outcome: Outcome, files: list[Path], uri: str, recipe_name: str, say: Callable[[str], None]
+) -> str | None:
+    """The run in MLflow; its id, or None where the tracker did not answer, which costs no result."""
+    record = record_of(plan, outcome, files, run_name(plan, recipe_name), job="loso", recipe=recipe_name)
+    return logged(uri, lambda: log_run(uri, record), say)
+
+
+def logged(uri: str, log: Callable[[], str], say: Callable[[str], None]) -> str | None:
+    """What `log` returns, or None and a warning where the tracker failed."""
     try:
-        return log_run(uri, record)
+        return log()
     except UsageError:
         raise
     except Exception as error:  # whatever the tracker's trouble is, the results are on disk
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        say(
-            f"warning: not logged, the tracker {tracking_uri(uri)} failed ({why}); run the same command again to log it"
-        )
+        uri = tracking_uri(uri)
+        say(f"warning: not logged, the tracker {uri} failed ({why}); run the same command again to log it")
         return None
 
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aman.errors import UsageError
@@ -60,8 +60,17 @@ def tracking_uri(uri: str) -> str:
     return f"sqlite:///{file}"
 
 
+def log_runs(uri: str, parent: RunRecord, children: Sequence[RunRecord]) -> str:
+    """Log a benchmark and its configurations, each under the parent; the parent's id."""
+    parent_id = log_run(uri, parent)
+    for child in children:
+        log_run(uri, replace(child, tags={**child.tags, "mlflow.parentRunId": parent_id}))
+    return parent_id
+
+
 def log_run(uri: str, record: RunRecord) -> str:
-    """Log the record, unless a finished run holds its key already; the run's id."""
+    """Log the record, unless a finished run holds its key already; the run's id. Of a run under a parent the key counts
+    under that parent."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import logging
 
@@ -75,6 +84,8 @@ def log_run(uri: str, record: RunRecord) -> str:
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, record.experiment, uri)
         search = f"tags.`{KEY_TAG}` = '{record.key}' and attributes.status = 'FINISHED'"
+        if "mlflow.parentRunId" in record.tags:
+            search += f" and tags.`mlflow.parentRunId` = '{record.tags['mlflow.parentRunId']}'"
         found = client.search_runs([experiment], filter_string=search, max_results=1)
         if found:
             return str(found[0].info.run_id)

@@ -276,11 +276,10 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
     with pytest.raises(Exception, match="cannot be used"):
         train_folds(
             plan.folds_to_train(),
-            list(plan.clips.values()),
-            plan.request.recipe,
+            {plan.request.recipe.preparation: list(plan.clips.values())},
             plan.store.uri,
             workers=1,
             gpu_share=0,
             scratch=str(tmp_path / "scratch"),
-            on_finish=lambda spec, result: None,
+            on_finish=lambda spec, result: 0,
         )

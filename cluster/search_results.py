@@ -1,0 +1,216 @@
+"""What a search leaves behind: a table of its configurations, what was chosen, and the runs in MLflow."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aman.figures import confusion_figure
+from aman.tables import score_table, score_values, write_json
+from aman.tim import sampled_frames
+from cluster.benchmark import Outcome, Plan, outcome_of
+from cluster.cache import content_key
+from cluster.results import logged, record_of
+from cluster.search import NOBODY, SearchOutcome, SearchPlan
+from cluster.tracking import RunRecord, log_runs
+
+TUNED = "tuned on test"
+"""What is said wherever a number was chosen by the subjects that it is of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a search says of itself."""
+
+    outcome: Outcome | None
+    """Scores of the chosen: of all left-out subjects, each with the configuration chosen without it, or of the one
+    configuration that was chosen by them. None where nothing could be chosen."""
+    plan: Plan
+    """The folds of that."""
+    stamp: str
+    """`TUNED`, or empty text."""
+
+
+def plan_text(plan: SearchPlan) -> str:
+    """What the search consists of and what of it is there."""
+    keys = {spec.key for _, _, spec in plan.choosing()}
+    done = len(keys & plan.results.keys())
+    selection = plan.first.selection
+    by = "inner folds over the other subjects" if plan.selection == "inner" else f"left-out subjects ({TUNED})"
+    lines = [
+        f"{selection.protocol.name}: {len(selection.clips)} clips, {len(plan.first.subjects)} subjects,"
+        f" fingerprint {selection.fingerprint[:12]}",
+        f"{len(plan.plans)} configurations, chosen by {by}: {len(keys)} folds, {done} done",
+    ]
+    if plan.selection == "inner":
+        lines.append(f"then {len(plan.first.subjects)} folds of the left-out subjects with what was chosen")
+    if plan.first.incomplete():
+        lines.append(f"incomplete: {plan.first.selection.shortfall}")
+    return "\n".join(lines)
+
+
+def verdict(plan: SearchPlan, found: SearchOutcome) -> Verdict:
+    """Score what was chosen."""
+    if plan.selection == "literature":
+        chosen = plan.plans[found.chosen[NOBODY]] if NOBODY in found.chosen else plan.first
+        stamp = TUNED
+    else:
+        folds = []
+        for spec in plan.first.folds:
+            name = found.chosen.get(spec.task.subject)
+            folds += [one for one in plan.plans[name].folds if one.task.subject == spec.task.subject] if name else []
+        finished = {spec.key: plan.results[spec.key] for spec in folds if spec.key in plan.results}
+        chosen, stamp = replace(plan.first, folds=folds, finished=finished), ""
+    decided = bool(found.chosen) and bool(chosen.finished)
+    outcome = outcome_of(chosen, 0, found.trained, {}) if decided else None
+    return Verdict(outcome=outcome, plan=chosen, stamp=stamp)
+
+
+def table_of(plan: SearchPlan, found: SearchOutcome) -> pd.DataFrame:
+    """A row a configuration, in the order of the grid; an accuracy only where every fold of it is there."""
+    rows = []
+    for one in plan.configurations:
+        standing = found.standings[one.name]
+        whole = standing.state == "complete"
+        rows.append(
+            {
+                "configuration": one.name,
+                **one.choices,
+                "state": standing.state,
+                "folds": standing.folds,
+                "of_folds": standing.all_folds,
+                "right": standing.least,
+                "at_most_right": standing.most,
+                "clips": standing.all_clips,
+                "accuracy": standing.least / standing.all_clips if whole else None,
+                "at_most": standing.most / standing.all_clips,
+                "chosen_for": sum(name == one.name for name in found.chosen.values()),
+                "selection": plan.selection,
+                "stamp": TUNED if plan.selection == "literature" else "accuracy over inner folds",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def final_text(plan: SearchPlan, found: SearchOutcome, said: Verdict) -> str:
+    """The tables at the end."""
+    of = "left-out subjects" if plan.selection == "literature" else "inner folds"
+    width = max(len(name) for name in found.standings)
+    lines = [f"configurations, accuracy over {of}{f' ({said.stamp})' if said.stamp else ''}"]
+    lines += [f"  {name:{width}}  {standing.text}" for name, standing in found.standings.items()]
+    if plan.selection == "inner":
+        counts = Counter(found.chosen.values())
+        lines.append("chosen, each without the subject that it was chosen for:")
+        lines += [f"  {name:{width}}  for {count} subjects" for name, count in counts.most_common()]
+    elif NOBODY in found.chosen:
+        lines.append(f"best: {found.chosen[NOBODY]} ({said.stamp})")
+    lines += [f"a fold failed: {why}" for why in found.failed.values()]
+    if said.outcome is not None:
+        notes = [said.stamp] if said.stamp else []
+        notes += [f"incomplete: {said.outcome.incomplete}"] if said.outcome.incomplete else []
+        name = said.plan.selection.protocol.name
+        lines.append(score_table(said.outcome.scores, name, said.outcome.literature, notes))
+    return "\n".join(lines)
+
+
+def write(plan: SearchPlan, found: SearchOutcome, said: Verdict, out: Path) -> list[Path]:
+    """configurations.csv, chosen.csv, and of the chosen predictions.csv and the confusion matrix; their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = pd.DataFrame(
+        [{"subject": lane or "all", "configuration": name, "stamp": said.stamp} for lane, name in found.chosen.items()]
+    )
+    tables = {"configurations.csv": table_of(plan, found), "chosen.csv": chosen}
+    if said.outcome is not None:
+        tables["predictions.csv"] = said.outcome.predictions.assign(stamp=said.stamp)
+    files = []
+    for name, table in tables.items():
+        partial = out / f"{name}.partial"
+        table.to_csv(partial, index=False)
+        partial.replace(out / name)
+        files.append(out / name)
+    if said.outcome is not None:
+        files.append(out / "confusion.png")
+        confusion_figure(said.outcome.scores.confusion_YY, plan.first.selection.protocol.classes, files[-1])
+    return files
+
+
+def result_of(plan: SearchPlan, found: SearchOutcome, said: Verdict, seconds: float) -> dict[str, Any]:
+    """The search as JSON."""
+    scores = {} if said.outcome is None else score_values(said.outcome.scores)
+    return {
+        "protocol": plan.first.selection.protocol.name,
+        "fingerprint": plan.first.selection.fingerprint,
+        "selection": plan.selection,
+        "stamp": said.stamp,
+        "incomplete": bool(said.outcome and said.outcome.incomplete),
+        **scores,
+        "chosen": {lane or "all": name for lane, name in found.chosen.items()},
+        "configurations": {
+            name: {"state": one.state, "right": one.least, "at_most": one.most, "clips": one.all_clips}
+            for name, one in found.standings.items()
+        },
+        "trained": found.trained,
+        "failed": list(found.failed.values()),
+        "seconds": round(seconds, 2),
+    }
+
+
+def track(
+    plan: SearchPlan,
+    found: SearchOutcome,
+    said: Verdict,
+    files: list[Path],
+    uri: str,
+    name: str,
+    say: Callable[[str], None],
+) -> str | None:
+    """A parent run for the search and one under it for every configuration; the parent's id, None without a tracker."""
+    if said.outcome is None:
+        return None
+    tags = {"job": "tune", "selection": plan.selection, "stamp": said.stamp or "honest"}
+    parent = record_of(said.plan, said.outcome, files, name, **tags)
+    rows = content_key({name: [one.state, one.least, one.most] for name, one in found.standings.items()})
+    parent = replace(
+        parent, key=content_key({"search": parent.key, "configurations": rows}), parameters={"space": name}
+    )
+    children = [child_of(plan, found, one.name, parent, tags) for one in plan.configurations]
+    return logged(uri, lambda: log_runs(uri, parent, children), say)
+
+
+def child_of(plan: SearchPlan, found: SearchOutcome, name: str, parent: RunRecord, tags: dict[str, str]) -> RunRecord:
+    """A configuration's run: its scores where they are of every left-out subject, else what it can be at most."""
+    one, standing = plan.plans[name], found.standings[name]
+    title = f"{name} {Path(one.request.recipe.preparation.magnifier).stem} s{one.request.seed}"
+    if plan.selection == "literature" and standing.state == "complete":
+        return record_of(one, outcome_of(one, 0, 0, {}), [], title, **{**tags, "stamp": TUNED})
+    model = one.request.recipe.model
+    key = content_key({"configuration": name, "least": standing.least, "most": standing.most, "of": parent.key})
+    bounds = {
+        "bound/at_least": standing.least / standing.all_clips,
+        "bound/at_most": standing.most / standing.all_clips,
+    }
+    kept = ("protocol", "fingerprint", "checkpoint_rule")
+    return replace(
+        parent,
+        name=title,
+        key=key,
+        parameters={
+            "k": model.k,
+            "n": model.n,
+            "frozen": one.request.recipe.preparation.frozen,
+            "frames_seen": sampled_frames(model.n, model.sampling),
+        },
+        scores=bounds,
+        curves={},
+        tags={**{tag: parent.tags[tag] for tag in kept}, **tags, "state": standing.state},
+        artifacts=[],
+    )
+
+
+def write_result(result: dict[str, Any], paths: list[Path]) -> None:
+    """The JSON, in each of these files."""
+    for path in paths:
+        write_json(path, result)

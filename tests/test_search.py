@@ -1,0 +1,285 @@
+"""Searches: what comes next, what is stopped, what is chosen, and that nobody who is scored has a say in it."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small import small_database
+
+from aman.errors import UsageError
+from aman.recipe import RECIPES, variant
+from cluster.benchmark import Request, right_of
+from cluster.folds import FoldQueue
+from cluster.preparation import prepare_clip
+from cluster.search import NOBODY, Entry, SearchPlan, SearchQueue, look_up, plan_search, right_of
+from jobs import tune
+from tune_spaces import Space
+
+TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=3, k=2, n=2, epochs=2)
+SPACE = Space(reproduces="nothing", choices={"k": (1, 2, 3), "rate": (1e-2, 1e-3)})
+SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 3 --k 2 --n 2 --epochs 2 --workers 2".split()
+USER_SPACE = """
+from tune_spaces import Space
+
+SPACE = Space(reproduces="nothing", choices={"k": (1, 2, 3), "rate": (1e-2, 1e-3)})
+"""
+
+
+def drawn(draw: random.Random, lanes: Sequence[str]) -> tuple[list[Entry], dict[str, int]]:
+    """Folds of 4 configurations in some lanes, and how many clips each has right."""
+    entries, truth = [], {}
+    for lane in lanes:
+        for configuration in "abcd":
+            for subject in range(draw.randrange(2, 5)) if lane == NOBODY else range(3):
+                clips = 3 + subject
+                key = f"{lane}/{configuration}/{subject}"
+                truth[key] = draw.randrange(clips + 1)
+                entries.append(
+                    Entry(
+                        key=key, configuration=configuration, lane=lane, subject=str(subject), clips=clips, right=None
+                    )
+                )
+        if lane == NOBODY:  # the same subjects for all
+            fewest = min(sum(one.configuration == name for one in entries) for name in "abcd")
+            entries = [one for one in entries if int(one.subject) < fewest]
+    return entries, truth
+
+
+def best(entries: Sequence[Entry], truth: dict[str, int], lane: str) -> str:
+    """What a full evaluation chooses: most right clips, of equals the first."""
+    counts = dict.fromkeys("abcd", 0)
+    for one in entries:
+        if one.lane == lane:
+            counts[one.configuration] += truth[one.key]
+    return max(counts, key=lambda name: counts[name])
+
+
+def work(queue: SearchQueue, truth: dict[str, int], draw: random.Random, workers: int = 3) -> list[str]:
+    """Lease and finish in any order, with deaths, until nothing is left; what was trained."""
+    trained: list[str] = []
+    for name in "abcd":
+        queue.enter(name)
+    queue.close()
+    held: list[str] = []
+    finished: list[str] = []
+    for step in range(5000):
+        event = draw.random()
+        if event < 0.02:
+            queue.join(str(step))
+            held = []
+        elif event < 0.4 and finished:
+            key = finished.pop(draw.randrange(len(finished)))
+            queue.told(key, truth.get(key, 0))
+        elif event < 0.7 and held:
+            key = held.pop(draw.randrange(len(held)))
+            trained.append(key)
+            queue.finish(key)
+            finished.append(key)
+        elif len(held) < workers:
+            leased = queue.lease("w")
+            if leased is None:
+                return trained
+            if leased:
+                held.append(leased)
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("racing", [False, True])
+def test_any_order_of_events_chooses_what_a_full_evaluation_chooses(racing: bool) -> None:
+    draw, shares = random.Random(0), []
+    for _ in range(150):
+        lanes = [NOBODY] if draw.random() < 0.5 else ["s1", "s2"]
+        entries, truth = drawn(draw, lanes)
+        outer = {(name, lane): f"outer {name} {lane}" for name in "abcd" for lane in lanes if lane != NOBODY}
+        queue = SearchQueue(entries, outer, set(), racing)
+        trained = work(queue, truth, draw)
+        wanted = {lane: best(entries, truth, lane) for lane in lanes}
+        assert queue.chosen() == wanted
+        inner = [key for key in trained if not key.startswith("outer")]
+        assert len(set(trained)) == len(trained)
+        assert sorted(key for key in trained if key.startswith("outer")) == sorted(
+            outer[name, lane] for lane, name in wanted.items() if (name, lane) in outer
+        )
+        shares.append(len(inner) / len(entries))
+        for name in "abcd":
+            standing = queue.standing(name)
+            whole = sum(truth[one.key] for one in entries if one.configuration == name)
+            assert standing.least <= whole <= standing.most
+            assert standing.state != "complete" or standing.least == standing.most == whole
+    assert max(shares) == 1 if not racing else sum(shares) / len(shares) < 0.95
+
+
+def test_what_is_known_is_not_trained_and_a_decided_lane_is_followed_at_once() -> None:
+    entries, truth = drawn(random.Random(1), ["s1"])
+    known = [replace(one, right=truth[one.key]) for one in entries]
+    queue = SearchQueue(
+        known, {("a", "s1"): "oa", ("b", "s1"): "ob", ("c", "s1"): "oc", ("d", "s1"): "od"}, set(), True
+    )
+    assert queue.chosen() == {"s1": best(entries, truth, "s1")}
+    assert queue.lease("w") == f"o{queue.chosen()['s1']}"
+    queue = SearchQueue(known, {(name, "s1"): f"o{name}" for name in "abcd"}, {"oa", "ob", "oc", "od"}, True)
+    queue.close()
+    assert queue.lease("w") is None
+
+
+def test_a_configuration_whose_fold_fails_cannot_be_chosen() -> None:
+    entries, truth = drawn(random.Random(2), [NOBODY])
+    queue = SearchQueue(entries, {}, set(), False)
+    queue.enter("a")
+    key = queue.lease("w")
+    assert key is not None and key.startswith("/a/")
+    for _ in range(3):
+        queue.give_up(key, "ValueError: no")
+    assert queue.look("a")[1] and not queue.look("b")[1]
+    truth |= {one.key: 0 for one in entries if one.configuration == "a"}
+    for one in entries:
+        if one.configuration != "a":
+            queue.told(one.key, truth[one.key])
+    assert queue.chosen()[NOBODY] != "a"
+
+
+def test_it_is_a_queue_for_the_workers() -> None:
+    assert issubclass(SearchQueue, FoldQueue)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_database(tmp_path_factory.mktemp("tiny"), subjects=4, clips_per_subject=2)
+
+
+def planned(root: Path, store: Path, selection: str) -> SearchPlan:
+    request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), workers=2)
+    return plan_search(request, SPACE.configurations(TINY), selection)  # type: ignore[arg-type]
+
+
+def trained_here(plan: SearchPlan) -> SearchQueue:
+    """All folds in this process, without Ray or Tune."""
+    import torch
+
+    from aman.training import be_deterministic
+    from cluster.folds import Shelf, pack_result, run_fold, supplies_of
+
+    be_deterministic()
+    torch.manual_seed(0)
+    first = plan.first
+    for clip in first.clips_without_features():
+        prepare_clip(clip, first.request.recipe.preparation, first.cache)
+    plans = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
+    shelf = Shelf(supplies_of(plan.specs(), plans), first.cache, "cpu")
+    for spec in plan.specs():
+        if spec.key not in plan.results:
+            plan.results[spec.key] = run_fold(spec.task, shelf.features(spec.recipe), spec.recipe)
+            first.cache.publish("folds", spec.key, pack_result(plan.results[spec.key]))
+    return plan.queue(racing=False)
+
+
+def test_a_shelf_of_many_recipes_gives_each_what_it_alone_would_load(root: Path, tmp_path: Path) -> None:
+    import torch
+
+    from aman.tim import sample
+    from cluster.folds import Shelf, supplies_of
+    from cluster.preparation import load_features
+
+    plan = planned(root, tmp_path, "literature")
+    trained_here(plan)
+    plans = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
+    shelf = Shelf(supplies_of(plan.specs(), plans), plan.first.cache, "cpu")
+    for one in plan.plans.values():
+        recipe = one.request.recipe
+        alone, _ = load_features(
+            list(one.clips.values()), recipe.preparation, *sample(recipe.preparation, recipe.model), one.cache
+        )
+        features = shelf.features(recipe)
+        assert all(torch.equal(features[clip], torch.from_numpy(array)) for clip, array in alone.items())
+
+
+def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_weight(
+    root: Path, tmp_path: Path
+) -> None:
+    plan = planned(root, tmp_path / "store", "inner")
+    chosen = trained_here(plan).chosen()
+    outer = plan.first.subjects[0]
+    mine = {(name, spec.task.subject): spec.key for name, one in plan.plans.items() for spec in one.folds}
+    weights = plan.results[mine[chosen[outer], outer]].weights_sha256
+    other = planned(root, tmp_path / "store", "inner")
+    labels = sorted({clip.label for clip in other.first.selection.clips})
+    for one in other.plans.values():
+        shuffled = tuple(
+            replace(clip, label=labels[labels.index(clip.label) - 1]) if clip.subject == outer else clip
+            for clip in one.selection.clips
+        )
+        one.selection = replace(one.selection, clips=shuffled)
+    assert other.truth != plan.truth
+    other.inner, other.results = {}, {}
+    for one in other.plans.values():
+        from cluster.benchmark import plan_folds
+
+        plan_folds(one)
+    look_up(other)
+    keys = {key for lane, key in ((lane, spec.key) for _, lane, spec in plan.choosing()) if lane == outer}
+    assert keys == {spec.key for _, lane, spec in other.choosing() if lane == outer}  # the very same trainings
+    assert trained_here(other).chosen()[outer] == chosen[outer]
+    again = {(name, spec.task.subject): spec.key for name, one in other.plans.items() for spec in one.folds}
+    assert other.results[again[chosen[outer], outer]].weights_sha256 == weights
+
+
+@pytest.fixture
+def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+    return lambda *arguments: call_job(tune, *arguments)
+
+
+def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_trains_nothing_twice(
+    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+) -> None:
+    (here / "mine.py").write_text(USER_SPACE)
+    wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--json", "found.json"]
+    code, text = call(*wanted, "--selection", "literature")
+    assert code == 0, text
+    found = json.loads((here / "found.json").read_text())
+    assert found["trained"] == 6 * 4 and found["stamp"] == "tuned on test"
+    plain = planned(root, here / "plain", "literature")
+    queue = trained_here(plain)
+    assert found["chosen"] == {"all": queue.chosen()[NOBODY]}
+    truth = plain.truth
+    for name, one in plain.plans.items():
+        assert found["configurations"][name]["right"] == sum(
+            right_of(plain.results[spec.key], truth) for spec in one.folds
+        )
+    table = pd.read_csv(here / "runs/tune/synthetic-mine-literature-s0/configurations.csv")
+    assert list(table["stamp"].unique()) == ["tuned on test"] and len(table) == 6
+
+    code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
+    assert code == 0, text
+    inner = json.loads((here / "found.json").read_text())
+    assert inner["stamp"] == "" and set(inner["chosen"]) == {f"synthetic/0{number}" for number in range(1, 5)}
+    honest = trained_here(planned(root, here / "plain", "inner"))
+    assert inner["chosen"] == honest.chosen()
+    assert inner["trained"] <= 6 * 4 * 3  # of the left-out subjects' folds none: the search above has them
+    code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
+    assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri="sqlite:///runs/mlflow.db")
+    experiment = client.get_experiment_by_name("aman/synthetic")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 2 and len(runs) == 2 + 2 * 6
+    stamps = {run.data.tags["selection"]: run.data.tags["stamp"] for run in parents}
+    assert stamps == {"literature": "tuned on test", "inner": "honest"}
+
+
+def test_wrong_searches_are_refused_by_name(call: Callable[..., tuple[int, str]], root: Path, here: Path) -> None:
+    for arguments, said in (
+        (["--space", "nowhere"], "--space nowhere"),
+        (["--search", "random"], "--samples 0"),
+        (["--samples", "3"], "--samples 3"),
+    ):
+        code, text = call("--root", root, *SETTINGS, *arguments)
+        assert code == UsageError.code and said in text
+    assert not (here / "runs").exists()
