@@ -15,7 +15,7 @@ from aman.recipe import RECIPES, variant
 from cluster.benchmark import Request, right_of
 from cluster.folds import FoldQueue
 from cluster.preparation import prepare_clip
-from cluster.search import NOBODY, Entry, SearchPlan, SearchQueue, look_up, plan_search, right_of
+from cluster.search import NOBODY, Entry, SearchPlan, SearchQueue, look_up, plan_search
 from jobs import tune
 from tune_spaces import Space
 
