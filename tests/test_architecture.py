@@ -28,6 +28,10 @@ OPTIONS = {
     plan rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
     "train_magnifier": """batch blur clip crop factor folder front half-decoder magnified motion noise out plan rate
     report-every save-every seed small-crop small-steps steps tracking-uri unseen warmup workers""",
+    "tune": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
+    gpus-per-worker grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser out plan protocol
+    rate recipe root samples sampling search seed selection space stopping store tracking-uri trunk weight-decay
+    workers""",
     "cache": "delete json store",
 }
 
