@@ -13,17 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from aman.racing import Race, Standing
-from aman.recipe import Preparation
+from aman.recipe import Preparation, Recipe
 from aman.selection import inner_tasks
 from aman.training import FoldResult
 from cluster.benchmark import REPAIRS, Plan, Request, drop, make_plan, plan_folds, prepare_missing, right_of
 from cluster.folds import FoldQueue, FoldSpec, Order, fold_key, read_result, train_folds
 from cluster.preparation import minutes
 from cluster.session import Slots, ray_session
-from tune_spaces import Configuration
 
 Selection = Literal["inner", "literature"]
 Stopping = Literal["none", "race", "asha"]
@@ -32,6 +31,17 @@ WATCH_SECONDS = 0.3
 """How often a trial looks at its configuration."""
 NOBODY = ""
 """The subject for which one configuration is chosen by all left-out subjects: tuned on the test."""
+
+
+class Configuration(Protocol):
+    """A point of a space."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def choices(self) -> Mapping[str, Any]: ...
+    @property
+    def recipe(self) -> Recipe: ...
 
 
 @dataclass(frozen=True, kw_only=True)

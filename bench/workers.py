@@ -1,7 +1,7 @@
 """What a second worker gains, what a fresh process a fold costs, and whether a worker's memory grows.
 
-Laptop: `.venv/bin/python -m bench.cluster`, about five minutes on two cores. On a cluster with two workers or more:
-`ray job submit -- python -m bench.cluster`. Loads sleep where they stand for work on other machines, so that two
+Laptop: `.venv/bin/python -m bench.workers`, about five minutes on two cores. On a cluster with two workers or more:
+`ray job submit -- python -m bench.workers`. Loads sleep where they stand for work on other machines, so that two
 workers of one machine are as good as two machines; nothing else is simulated.
 
 Preparation: clips that sleep, handed out as `cluster.preparation` does, to one worker and to two, and by Ray Data.
