@@ -1,7 +1,7 @@
 """What a search leaves behind: a table of its configurations, what was chosen, and the runs in MLflow."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,13 @@ def table_of(plan: SearchPlan, found: SearchOutcome) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def final_text(plan: SearchPlan, found: SearchOutcome, said: Verdict) -> str:
-    """The tables at the end."""
+def final_text(plan: SearchPlan, found: SearchOutcome, said: Verdict, paper: Mapping[str, float]) -> str:
+    """The tables at the end; `paper` has the accuracies in % that it prints, by configuration."""
     of = "left-out subjects" if plan.selection == "literature" else "inner folds"
     width = max(len(name) for name in found.standings)
     lines = [f"configurations, accuracy over {of}{f' ({said.stamp})' if said.stamp else ''}"]
-    lines += [f"  {name:{width}}  {standing.text}" for name, standing in found.standings.items()]
+    beside = {name: f"   paper {value:.2f} %" for name, value in paper.items() if plan.selection == "literature"}
+    lines += [f"  {name:{width}}  {one.text}{beside.get(name, '')}" for name, one in found.standings.items()]
     if plan.selection == "inner":
         counts = Counter(found.chosen.values())
         lines.append("chosen, each without the subject that it was chosen for:")

@@ -78,7 +78,8 @@ def main(options: Options) -> int:
     out = options.out or Path("runs/tune") / name
     files = results.write(plan, found, said, out)
     results.track(plan, found, said, files, options.tracking_uri, name, say)
-    say(results.final_text(plan, found, said))
+    printed = space.paper.get(plan.first.selection.protocol.name, {})
+    say(results.final_text(plan, found, said, printed))
     result = results.result_of(plan, found, said, perf_counter() - begun)
     results.write_result(result, [out / "search.json", *([options.json] if options.json else [])])
     say(f"done in {perf_counter() - begun:.0f} s: {found.trained} folds trained")

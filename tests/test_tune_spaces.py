@@ -15,7 +15,7 @@ from aman.tim import sample
 from tune_spaces import Space, find, names
 
 ROOT = Path(tune_spaces.__file__).parent
-SHIPPED = ("frame_count", "freezing", "joint", "level_ceiling")
+SHIPPED = ("ablation", "frame_count", "freezing", "joint", "level_ceiling")
 
 
 def space(**choices: tuple[tune_spaces.Value, ...]) -> Space:
@@ -151,7 +151,7 @@ def test_an_unknown_space_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"got --space {name}")) as caught:
         find(name)
     if not name.endswith(".py"):
-        assert "frame_count, freezing, joint, level_ceiling" in caught.value.expected
+        assert "ablation, frame_count, freezing, joint, level_ceiling" in caught.value.expected
 
 
 def test_points_that_do_not_fit_the_base_are_refused() -> None:
