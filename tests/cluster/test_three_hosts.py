@@ -32,7 +32,8 @@ def test_the_whole_job_gives_the_laptops_table_to_the_last_digit(cluster: hosts.
     said = cluster.submit("python", "jobs/prepare.py", "--root", "release", *SETTINGS, "--json", "prepared.json")
     assert "clip 12/12" in said
     assert cluster.result("prepared.json")["computed_clips"] == 12
-    said = cluster.submit("python", "jobs/loso.py", "--root", "release", *SETTINGS, "--json", "result.json")
+    shared = (*SETTINGS, "--gpus-per-worker", "0.5")
+    said = cluster.submit("python", "jobs/loso.py", "--root", "release", *shared, "--json", "result.json")
     assert "fold 4/4" in said
     there = cluster.result("result.json")
     assert (there["computed_clips"], there["computed_folds"]) == (0, 4)
