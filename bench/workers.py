@@ -26,7 +26,8 @@ from aman.tables import write_json
 from aman.training import FoldTask
 from cluster.cache import Cache
 from cluster.containers import pack_features
-from cluster.folds import FoldQueue, run_fold, work_through
+from cluster.fold_queue import FoldQueue, work_through
+from cluster.folds import run_fold
 from cluster.preparation import FEATURES, ClipPlan, Prepared, hand_out, load_features
 from cluster.session import fitting, ray_session
 from cluster.storage import FolderStore

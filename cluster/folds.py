@@ -7,18 +7,18 @@ nothing but the queue, so they may be any number, and a fold's result depends on
 import hashlib
 import io
 import json
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from aman.errors import UserError
 from aman.recipe import Preparation, Recipe
 from cluster.cache import Cache, content_key
-from cluster.preparation import ClipPlan, load_features
+from cluster.fold_queue import ATTEMPTS, DEATHS, FoldQueue, Order, work_through
+from cluster.preparation import ClipPlan
 from cluster.session import fitting
+from cluster.shelf import Shelf, Sliced, supplies_of
 from cluster.storage import Store, open_store
 
 if TYPE_CHECKING:  # the queue's process has no use for torch
@@ -30,13 +30,6 @@ FOLDS, UNFINISHED = "folds", "unfinished"
 VERSION = 1
 """Raise when training or prediction changes: finished folds are then no longer taken for done."""
 
-ATTEMPTS = 3
-"""A fold that failed so often is given up; the others go on."""
-DEATHS = 20
-"""Groups of workers that a fold may outlive. Their end says little of a fold that was under way, but one that takes
-all the memory would kill every one of them."""
-IDLE_SECONDS, LONGEST_IDLE = 0.2, 2.0
-"""How long a worker waits when all remaining folds are leased to others, who may yet die: at first, and at most."""
 SECONDS_TO_JOIN = 60.0
 """After so long without a worker the user is told what is waited for."""
 DIGEST_BYTES = 32
@@ -55,81 +48,6 @@ class FoldSpec:
         """How long it takes, to compare it with others: images that are trained on, times epochs."""
         model, clips = self.recipe.model, len(self.task.train_clips)
         return self.recipe.training.epochs * clips * model.n * model.k
-
-
-@dataclass(frozen=True, kw_only=True)
-class Supply:
-    """What folds of one preparation are trained on: clips, and what any of the folds sees of their grids."""
-
-    plans: tuple[ClipPlan, ...]
-    frames: tuple[int, ...]
-    factors: tuple[int, ...]
-
-
-def supplies_of(
-    specs: Sequence[FoldSpec], plans: Mapping[Preparation, Sequence[ClipPlan]]
-) -> dict[Preparation, Supply]:
-    """A supply for each preparation of the folds."""
-    from aman.tim import sample
-
-    seen: dict[Preparation, tuple[set[int], set[int]]] = {}
-    for preparation, model in {(spec.recipe.preparation, spec.recipe.model) for spec in specs}:
-        frames, factors = sample(preparation, model)
-        all_frames, all_factors = seen.setdefault(preparation, (set(), set()))
-        all_frames.update(frames)
-        all_factors.update(factors)
-    return {
-        preparation: Supply(
-            plans=tuple(without_files(plan) for plan in plans[preparation]),
-            frames=tuple(sorted(frames)),
-            factors=tuple(sorted(factors)),
-        )
-        for preparation, (frames, factors) in seen.items()
-    }
-
-
-class LostClipsError(Exception):
-    """Features that were prepared are gone or damaged."""
-
-    def __init__(self, clips: list[str]) -> None:
-        super().__init__(clips)
-        self.clips = clips
-
-
-class Shelf:
-    """The features that a worker has at hand, on its device: those of one preparation at a time, loaded once."""
-
-    def __init__(self, supplies: Mapping[Preparation, Supply], cache: Cache, device: str) -> None:
-        self.supplies, self.cache, self.device = supplies, cache, device
-        self.preparation: Preparation | None = None
-        self.arrays: dict[str, torch.Tensor] = {}
-
-    def features(self, recipe: Recipe) -> "Sliced":
-        """`x_NKCHW` by clip id, as the recipe sees it. Raises `LostClipsError`."""
-        import torch
-
-        from aman.tim import sample
-
-        supply = self.supplies[recipe.preparation]
-        if self.preparation != recipe.preparation:
-            self.preparation, self.arrays = None, {}  # room for the others first
-            arrays, lost = load_features(supply.plans, recipe.preparation, supply.frames, supply.factors, self.cache)
-            if lost:
-                raise LostClipsError(lost)
-            self.arrays = {clip: torch.from_numpy(array).to(self.device) for clip, array in arrays.items()}
-            self.preparation = recipe.preparation
-        frames, factors = sample(recipe.preparation, recipe.model)
-        return Sliced(self.arrays, [supply.frames.index(j) for j in frames], [supply.factors.index(i) for i in factors])
-
-
-class Sliced:
-    """Arrays by clip id, of which only some frames and factors are seen."""
-
-    def __init__(self, arrays: "dict[str, torch.Tensor]", frames: list[int], factors: list[int]) -> None:
-        self.arrays, self.frames, self.factors = arrays, frames, factors
-
-    def __getitem__(self, clip: str) -> "torch.Tensor":
-        return self.arrays[clip][self.frames][:, self.factors]
 
 
 def fold_key(task: "FoldTask", plans: dict[str, ClipPlan], recipe: Recipe, trunk_digest: str) -> str:
@@ -188,85 +106,6 @@ class FoldKeeper:
             self.store.replace(self.name, b"")
 
 
-class FoldQueue:
-    """The folds still to train, longest first; a plain object that Ray makes an actor of."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self.waiting = deque(keys)
-        self.finished: list[str] = []
-        self.workers = 0
-        self.closed = True
-        """Whether no more folds will come."""
-        self.leases: dict[str, str] = {}
-        self.attempts: dict[str, int] = {}
-        self.deaths: dict[str, int] = {}
-        self.failed: dict[str, str] = {}
-        self.lost_clips: list[str] = []
-        self.fatal: UserError | None = None
-        self.stopped = False
-        self.group = ""
-
-    def join(self, group: str) -> None:
-        """A worker of a (re)started group reports in: what earlier groups held is waiting again."""
-        self.workers += 1
-        if group != self.group:
-            self.group, self.workers = group, 1
-            for key in list(self.leases):
-                del self.leases[key]
-                self.deaths[key] = self.deaths.get(key, 0) + 1
-                if self.deaths[key] < DEATHS:
-                    self.waiting.appendleft(key)
-                else:
-                    self.failed[key] = f"its workers died {DEATHS} times"
-
-    def lease(self, worker: str) -> str | None:
-        """The next fold; empty text to wait for one, None when there is nothing left to wait for."""
-        if self.stopped or self.lost_clips:
-            return None
-        if self.waiting:
-            key = self.waiting.popleft()
-            self.leases[key] = worker
-            return key
-        return "" if self.leases or not self.closed else None
-
-    def close(self) -> None:
-        """No more folds will come."""
-        self.closed = True
-
-    def told(self, key: str, right: int) -> None:
-        """The driver has read the result: so many clips are right, which no worker knows."""
-
-    def finish(self, key: str) -> None:
-        """The fold's result is published."""
-        self.leases.pop(key, None)
-        self.finished.append(key)
-
-    def give_up(self, key: str, why: str) -> None:
-        """The fold did not work out this time."""
-        self.leases.pop(key, None)
-        self.attempts[key] = self.attempts.get(key, 0) + 1
-        if self.attempts[key] < ATTEMPTS:
-            self.waiting.appendleft(key)
-        else:
-            self.failed[key] = why
-
-    def stop(self, error: UserError | None) -> None:
-        """Nothing more can be done, on a full disk say; None where the reason is known elsewhere."""
-        self.fatal, self.stopped = error, True
-
-    def lose(self, clips: list[str]) -> None:
-        """Features that were prepared are gone or damaged: they must be made anew first."""
-        self.lost_clips = clips
-
-    def progress(self, seen: int) -> tuple[list[str], int]:
-        """Folds that were finished after the first `seen`, and how many workers have reported in."""
-        return self.finished[seen:], self.workers
-
-    def outcome(self) -> tuple[dict[str, str], list[str], UserError | None]:
-        """Failed folds with the reason, lost clips, and what stopped everything."""
-        return self.failed, self.lost_clips, self.fatal
-
-
 def run_fold(
     task: "FoldTask", features: "Sliced | dict[str, torch.Tensor]", recipe: Recipe, keeper: FoldKeeper | None = None
 ) -> "FoldResult":
@@ -278,16 +117,6 @@ def run_fold(
     x_train = torch.stack([features[clip] for clip in task.train_clips])
     x_test = torch.stack([features[clip] for clip in task.test_clips])
     return train_fold(x_train, x_test, task, recipe, keeper)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """Who says which fold comes next."""
-
-    queue: tuple[Any, ...]
-    """A `FoldQueue`'s class and what it is made of."""
-    beside: "Callable[[Any], None] | None" = None
-    """Runs beside the training with the queue's Ray handle, and fills it; when it returns, no more folds come."""
 
 
 def train_folds(
@@ -323,7 +152,7 @@ def train_folds(
     config = {
         "queue": queue,
         "work": ray.put({spec.key: (spec.task, spec.recipe) for spec in specs}),
-        "supplies": ray.put(supplies_of(specs, plans)),
+        "supplies": ray.put(supplies_of((spec.recipe for spec in specs), plans)),
         "store": store_uri,
         "gpu": gpu_share > 0,
     }
@@ -400,32 +229,3 @@ def train_worker(config: dict[str, Any]) -> None:
             keeper.forget()
 
     work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)
-
-
-def work_through(queue: Any, me: str, train: "Callable[[str], None]") -> None:
-    """Lease fold after fold and train it, until there is nothing left to wait for."""
-    import time
-
-    import ray
-
-    idle = IDLE_SECONDS
-    while (key := ray.get(queue.lease.remote(me))) is not None:
-        if not key:
-            time.sleep(idle)
-            idle = min(2 * idle, LONGEST_IDLE)
-            continue
-        idle = IDLE_SECONDS
-        try:
-            train(key)
-            ray.get(queue.finish.remote(key))
-        except UserError as error:
-            ray.get(queue.stop.remote(error))
-        except LostClipsError as error:
-            ray.get(queue.lose.remote(error.clips))
-        except Exception as error:
-            ray.get(queue.give_up.remote(key, f"{type(error).__name__}: {error}"))
-
-
-def without_files(plan: ClipPlan) -> ClipPlan:
-    """The plan without its list of files, which no trainer needs, and without the label, which none may see."""
-    return replace(plan, clip=replace(plan.clip, frames=(), label=""), digests=())

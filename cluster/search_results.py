@@ -14,7 +14,8 @@ from aman.tim import sampled_frames
 from cluster.benchmark import Outcome, Plan, outcome_of
 from cluster.cache import content_key
 from cluster.results import logged, record_of
-from cluster.search import NOBODY, SearchOutcome, SearchPlan
+from cluster.search import SearchOutcome, SearchPlan
+from cluster.search_queue import NOBODY
 from cluster.tracking import RunRecord, log_runs
 
 TUNED = "tuned on test"

@@ -12,7 +12,8 @@ from aman.errors import DataError
 from aman.recipe import RECIPES, Recipe, variant
 from aman.training import FoldResult, be_deterministic
 from cluster.benchmark import Plan, Request, make_plan, run
-from cluster.folds import FoldKeeper, FoldQueue, run_fold, train_folds
+from cluster.fold_queue import FoldQueue
+from cluster.folds import FoldKeeper, run_fold, train_folds
 from cluster.preparation import load_features, prepare_clip
 from cluster.session import Slots
 from cluster.storage import open_store

@@ -13,9 +13,10 @@ from small import small_database
 from aman.errors import UsageError
 from aman.recipe import RECIPES, variant
 from cluster.benchmark import Request, right_of
-from cluster.folds import FoldQueue
+from cluster.fold_queue import FoldQueue
 from cluster.preparation import prepare_clip
-from cluster.search import NOBODY, Entry, SearchPlan, SearchQueue, look_up, plan_search
+from cluster.search import SearchPlan, look_up, plan_search
+from cluster.search_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
 from tune_spaces import Space
 
@@ -161,7 +162,8 @@ def trained_here(plan: SearchPlan) -> SearchQueue:
     import torch
 
     from aman.training import be_deterministic
-    from cluster.folds import Shelf, pack_result, run_fold, supplies_of
+    from cluster.folds import pack_result, run_fold
+    from cluster.shelf import Shelf, supplies_of
 
     be_deterministic()
     torch.manual_seed(0)
@@ -169,7 +171,7 @@ def trained_here(plan: SearchPlan) -> SearchQueue:
     for clip in first.clips_without_features():
         prepare_clip(clip, first.request.recipe.preparation, first.cache)
     plans = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
-    shelf = Shelf(supplies_of(plan.specs(), plans), first.cache, "cpu")
+    shelf = Shelf(supplies_of((spec.recipe for spec in plan.specs()), plans), first.cache, "cpu")
     for spec in plan.specs():
         if spec.key not in plan.results:
             plan.results[spec.key] = run_fold(spec.task, shelf.features(spec.recipe), spec.recipe)
@@ -181,13 +183,13 @@ def test_a_shelf_of_many_recipes_gives_each_what_it_alone_would_load(root: Path,
     import torch
 
     from aman.tim import sample
-    from cluster.folds import Shelf, supplies_of
     from cluster.preparation import load_features
+    from cluster.shelf import Shelf, supplies_of
 
     plan = planned(root, tmp_path, "literature")
     trained_here(plan)
     plans = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
-    shelf = Shelf(supplies_of(plan.specs(), plans), plan.first.cache, "cpu")
+    shelf = Shelf(supplies_of((spec.recipe for spec in plan.specs()), plans), plan.first.cache, "cpu")
     for one in plan.plans.values():
         recipe = one.request.recipe
         alone, _ = load_features(

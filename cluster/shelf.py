@@ -1,0 +1,85 @@
+"""The features that a worker of folds has at hand: loaded once, kept on its device, seen by each recipe as it wants."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aman.recipe import Preparation, Recipe
+from cluster.cache import Cache
+from cluster.fold_queue import LostClipsError
+from cluster.preparation import ClipPlan, load_features
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supply:
+    """What folds of one preparation are trained on: clips, and what any of the folds sees of their grids."""
+
+    plans: tuple[ClipPlan, ...]
+    frames: tuple[int, ...]
+    factors: tuple[int, ...]
+
+
+def supplies_of(
+    recipes: Iterable[Recipe], plans: Mapping[Preparation, Sequence[ClipPlan]]
+) -> dict[Preparation, Supply]:
+    """A supply for each preparation of the recipes."""
+    from aman.tim import sample
+
+    seen: dict[Preparation, tuple[set[int], set[int]]] = {}
+    for preparation, model in {(recipe.preparation, recipe.model) for recipe in recipes}:
+        frames, factors = sample(preparation, model)
+        all_frames, all_factors = seen.setdefault(preparation, (set(), set()))
+        all_frames.update(frames)
+        all_factors.update(factors)
+    return {
+        preparation: Supply(
+            plans=tuple(without_files(plan) for plan in plans[preparation]),
+            frames=tuple(sorted(frames)),
+            factors=tuple(sorted(factors)),
+        )
+        for preparation, (frames, factors) in seen.items()
+    }
+
+
+class Shelf:
+    """The features that a worker has at hand, on its device: those of one preparation at a time, loaded once."""
+
+    def __init__(self, supplies: Mapping[Preparation, Supply], cache: Cache, device: str) -> None:
+        self.supplies, self.cache, self.device = supplies, cache, device
+        self.preparation: Preparation | None = None
+        self.arrays: dict[str, torch.Tensor] = {}
+
+    def features(self, recipe: Recipe) -> "Sliced":
+        """`x_NKCHW` by clip id, as the recipe sees it. Raises `LostClipsError`."""
+        import torch
+
+        from aman.tim import sample
+
+        supply = self.supplies[recipe.preparation]
+        if self.preparation != recipe.preparation:
+            self.preparation, self.arrays = None, {}  # room for the others first
+            arrays, lost = load_features(supply.plans, recipe.preparation, supply.frames, supply.factors, self.cache)
+            if lost:
+                raise LostClipsError(lost)
+            self.arrays = {clip: torch.from_numpy(array).to(self.device) for clip, array in arrays.items()}
+            self.preparation = recipe.preparation
+        frames, factors = sample(recipe.preparation, recipe.model)
+        return Sliced(self.arrays, [supply.frames.index(j) for j in frames], [supply.factors.index(i) for i in factors])
+
+
+class Sliced:
+    """Arrays by clip id, of which only some frames and factors are seen."""
+
+    def __init__(self, arrays: "dict[str, torch.Tensor]", frames: list[int], factors: list[int]) -> None:
+        self.arrays, self.frames, self.factors = arrays, frames, factors
+
+    def __getitem__(self, clip: str) -> "torch.Tensor":
+        return self.arrays[clip][self.frames][:, self.factors]
+
+
+def without_files(plan: ClipPlan) -> ClipPlan:
+    """The plan without its list of files, which no trainer needs, and without the label, which none may see."""
+    return replace(plan, clip=replace(plan.clip, frames=(), label=""), digests=())
