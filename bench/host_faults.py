@@ -107,6 +107,7 @@ class Lab:
         self.cluster.hosts.kill(self.cluster.head)
         self.cluster.hosts.boot(self.cluster.head)
         self.cluster.up()
+        self.cluster.connect()
         self.cluster.wait_for(len(self.cluster.hosts.hosts) - 1)
 
     def cut_store(self, name: str) -> None:

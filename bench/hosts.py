@@ -283,25 +283,6 @@ def command(*words: str) -> None:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
 
 
-@contextmanager
-def tunnel(hosts: Hosts, cluster: Path, port: int) -> Iterator[str]:
-    """`ray dashboard`: the head's dashboard on the laptop's loopback address."""
-    process = subprocess.Popen(
-        ["ray", "dashboard", str(cluster), "--port", str(port), "--remote-port", "8265"],
-        env=hosts.environment,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @dataclass(kw_only=True)
 class Cluster:
     """Three hosts on which `ray up` has been, an S3 server beside them, and a tunnel to the dashboard."""
@@ -309,7 +290,33 @@ class Cluster:
     hosts: Hosts
     s3: seaweed.Server
     file: Path
-    url: str = ""
+    port: int
+    tunnel: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """The head's dashboard on the laptop."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> None:
+        """`ray dashboard`, in place of a tunnel that is there already."""
+        self.disconnect()
+        self.tunnel = subprocess.Popen(
+            ["ray", "dashboard", str(self.file), "--port", str(self.port), "--remote-port", "8265"],
+            env=self.hosts.environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def disconnect(self) -> None:
+        """End the tunnel."""
+        if self.tunnel is not None:
+            os.killpg(self.tunnel.pid, signal.SIGKILL)
+            self.tunnel.wait()
+            self.tunnel = None
 
     @property
     def head(self) -> Host:
@@ -351,9 +358,11 @@ def cluster(folder: Path, workers: int = 2, port: int = 18265) -> Iterator[Clust
         client(s3.environment).create_bucket(Bucket="aman")
         hosts.give_credentials(s3.environment)
         variables = {"AMAN_STORE": "s3://aman/cache", "PYTHONPATH": f"{HOME}/aman"}
-        mine = Cluster(hosts=hosts, s3=s3, file=hosts.cluster_file(variables, gpus=1))
+        mine = Cluster(hosts=hosts, s3=s3, file=hosts.cluster_file(variables, gpus=1), port=port)
         mine.up()
-        with tunnel(hosts, mine.file, port) as url:
-            mine.url = url
+        mine.connect()
+        try:
             mine.wait_for(workers)
             yield mine
+        finally:
+            mine.disconnect()
