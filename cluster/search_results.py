@@ -174,10 +174,10 @@ def track(
         return None
     tags = {"job": "tune", "selection": plan.selection, "stamp": said.stamp or "honest"}
     parent = record_of(said.plan, said.outcome, files, name, **tags)
-    rows = content_key({name: [one.state, one.least, one.most] for name, one in found.standings.items()})
-    parent = replace(
-        parent, key=content_key({"search": parent.key, "configurations": rows}), parameters={"space": name}
-    )
+    # What was searched and chosen, not how far a stopped configuration had come: that differs from run to run.
+    searched = {name: sorted(spec.key for spec in one.folds) for name, one in plan.plans.items()}
+    key = content_key({"searched": searched, "selection": plan.selection, "chosen": parent.key})
+    parent = replace(parent, key=key, parameters={"space": name})
     children = [child_of(plan, found, one.name, parent, tags) for one in plan.configurations]
     return logged(uri, lambda: log_runs(uri, parent, children), say)
 
@@ -189,7 +189,7 @@ def child_of(plan: SearchPlan, found: SearchOutcome, name: str, parent: RunRecor
     if plan.selection == "literature" and standing.state == "complete":
         return record_of(one, outcome_of(one, 0, 0, {}), [], title, **{**tags, "stamp": TUNED})
     model = one.request.recipe.model
-    key = content_key({"configuration": name, "least": standing.least, "most": standing.most, "of": parent.key})
+    key = content_key({"configuration": name, "of": parent.key})
     bounds = {
         "bound/at_least": standing.least / standing.all_clips,
         "bound/at_most": standing.most / standing.all_clips,

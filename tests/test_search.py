@@ -238,7 +238,9 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:
     (here / "mine.py").write_text(USER_SPACE)
+    tracker = f"sqlite:///{here}/mine.db"  # MLflow keeps connections by URI, and a relative one is every test's
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--json", "found.json"]
+    wanted += ["--tracking-uri", tracker]
     code, text = call(*wanted, "--selection", "literature")
     assert code == 0, text
     found = json.loads((here / "found.json").read_text())
@@ -266,12 +268,13 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
 
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri="sqlite:///runs/mlflow.db")
+    client = MlflowClient(tracking_uri=tracker)
     experiment = client.get_experiment_by_name("aman/synthetic")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    assert len(parents) == 2 and len(runs) == 2 + 2 * 6
+    assert sorted(run.data.tags["selection"] for run in parents) == ["inner", "literature"]
+    assert len(runs) == 2 + 2 * 6
     stamps = {run.data.tags["selection"]: run.data.tags["stamp"] for run in parents}
     assert stamps == {"literature": "tuned on test", "inner": "honest"}
 
