@@ -214,7 +214,7 @@ def test_the_head_is_small_on_demand_private_and_has_its_profile(mock: Mock, up:
     assert head["IamInstanceProfile"]["Arn"].endswith("/aman-head")
     assert not head.get("PublicIpAddress")
     assert head["KeyName"] == "aman"
-    assert load(mock.file)["available_node_types"]["head"]["resources"] == {"CPU": 0}
+    assert load(mock.file)["available_node_types"]["head"]["resources"]["CPU"] == 0
     # By its id, through the endpoint into the private subnet: it has no address that a laptop could call.
     for one in up:
         assert any(f"ubuntu@{head['InstanceId']}" in argument for argument in one), one
