@@ -10,6 +10,8 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from aman.errors import UsageError
 from aman.protocols import PROTOCOLS
 from aman.scoring import Comparison, Scores
@@ -159,6 +161,13 @@ def printed_text(printed: str, clips: int) -> str:
 def percent(share: float, sign: str = "") -> str:
     """`73.9` of 0.7389; with the sign `+`, `+73.9`."""
     return f"{100 * share:{sign}z.1f}"
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """A table as a file that appears whole or not at all. Raises `OSError`."""
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    table.to_csv(partial, index=False)
+    partial.replace(path)
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:

@@ -79,6 +79,11 @@ class Plan:
         """The request's cache."""
         return Cache(self.store)
 
+    def spec(self, task: FoldTask) -> FoldSpec:
+        """A fold of the plan's clips with its recipe."""
+        recipe = self.request.recipe
+        return FoldSpec(key=fold_key(task, self.clips, recipe, self.inputs.trunk), task=task, recipe=recipe)
+
     def folds_to_train(self) -> list[FoldSpec]:
         """Folds without a result, longest first."""
         todo = [spec for spec in self.folds if spec.key not in self.finished]
@@ -174,9 +179,7 @@ def plan_folds(plan: Plan) -> None:
             classes=len(selection.protocol.classes),
             seed=request.seed,
         )
-        spec = FoldSpec(
-            key=fold_key(task, plan.clips, request.recipe, plan.inputs.trunk), task=task, recipe=request.recipe
-        )
+        spec = plan.spec(task)
         plan.folds.append(spec)
         result = read_result(plan.cache, spec.key)
         if result is not None:
@@ -269,17 +272,17 @@ def _train(
         nonlocal trained
         trained += 1
         plan.finished[spec.key] = result
-        right, total = 0, 0
+        mine, right, total = right_of(result, truth), 0, 0
         for done in plan.finished.values():
             right += right_of(done, truth)
             total += len(done.clips)
         left = (perf_counter() - begun) / trained * (len(todo) - trained)
         say(
             f"fold {len(plan.finished)}/{len(plan.folds)} {spec.task.subject}: "
-            f"{right_of(result, truth)}/{len(result.clips)} right, {result.seconds:.1f} s; "
+            f"{mine}/{len(result.clips)} right, {result.seconds:.1f} s; "
             f"pooled {100 * right / total:.1f} % of {total} clips, ETA {minutes(left)}"
         )
-        return right_of(result, truth)
+        return mine
 
     request, scratch = plan.request, tempfile.mkdtemp(prefix="aman-ray-")
     share = request.gpus_per_worker if slots.gpus else 0

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
 from aman.recipe import INTERPOLATED_FRAMES
-from aman.tables import PAPER_ACCURACY, score_table, score_values, write_json
+from aman.tables import PAPER_ACCURACY, score_table, score_values, write_csv, write_json
 from aman.tim import grid_factors, grid_frames, sampled_frames
 from cluster.benchmark import Outcome, Plan, describe, mean_losses, pool_epochs
 from cluster.containers import unpack_images
@@ -84,9 +85,7 @@ def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for table, path in ((predictions, files[0]), (pool_epochs(plan), files[4])):
-            partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-            table.to_csv(partial, index=False)
-            partial.replace(path)
+            write_csv(path, table)
         confusion_figure(outcome.scores.confusion_YY, plan.selection.protocol.classes, files[1])
         attention_figure(alpha_CK, labels, range(first, first + model.k), "factor", files[2])
         frames = sampled_frames(model.n, model.sampling)
@@ -158,7 +157,8 @@ def track(
     plan: Plan, outcome: Outcome, files: list[Path], uri: str, recipe_name: str, say: Callable[[str], None]
 ) -> str | None:
     """The run in MLflow; its id, or None where the tracker did not answer, which costs no result."""
-    record = record_of(plan, outcome, files, run_name(plan, recipe_name), job="loso", recipe=recipe_name)
+    record = record_of(plan, outcome, files, run_name(plan, recipe_name), job="loso")
+    record = replace(record, parameters={"recipe": recipe_name, **record.parameters})
     return logged(uri, lambda: log_run(uri, record), say)
 
 

@@ -20,7 +20,7 @@ from aman.selection import inner_tasks
 from aman.training import FoldResult
 from cluster.benchmark import REPAIRS, Plan, Request, drop, make_plan, plan_folds, prepare_missing, right_of
 from cluster.fold_queue import Order
-from cluster.folds import FoldSpec, fold_key, read_result, train_folds
+from cluster.folds import FoldSpec, read_result, train_folds
 from cluster.preparation import minutes
 from cluster.search_queue import NOBODY, Entry, SearchQueue
 from cluster.session import Slots, ray_session
@@ -150,14 +150,7 @@ def look_up(plan: SearchPlan) -> None:
     tasks = {outer: inner_tasks(first.selection, outer, seed=first.request.seed) for outer in first.subjects}
     for name, one in plan.plans.items():
         for outer, inner in tasks.items():
-            plan.inner[name, outer] = [
-                FoldSpec(
-                    key=fold_key(task, one.clips, one.request.recipe, one.inputs.trunk),
-                    task=task,
-                    recipe=one.request.recipe,
-                )
-                for task in inner
-            ]
+            plan.inner[name, outer] = [one.spec(task) for task in inner]
     for spec in plan.specs():
         if spec.key not in plan.results and (result := read_result(cache, spec.key)) is not None:
             plan.results[spec.key] = result

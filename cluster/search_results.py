@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from aman.figures import confusion_figure
-from aman.tables import score_table, score_values, write_json
+from aman.tables import score_table, score_values, write_csv
 from aman.tim import sampled_frames
 from cluster.benchmark import Outcome, Plan, outcome_of
 from cluster.cache import content_key
@@ -129,9 +129,7 @@ def write(plan: SearchPlan, found: SearchOutcome, said: Verdict, out: Path) -> l
         tables["predictions.csv"] = said.outcome.predictions.assign(stamp=said.stamp)
     files = []
     for name, table in tables.items():
-        partial = out / f"{name}.partial"
-        table.to_csv(partial, index=False)
-        partial.replace(out / name)
+        write_csv(out / name, table)
         files.append(out / name)
     if said.outcome is not None:
         files.append(out / "confusion.png")
@@ -210,9 +208,3 @@ def child_of(plan: SearchPlan, found: SearchOutcome, name: str, parent: RunRecor
         tags={**{tag: parent.tags[tag] for tag in kept}, **tags, "state": standing.state},
         artifacts=[],
     )
-
-
-def write_result(result: dict[str, Any], paths: list[Path]) -> None:
-    """The JSON, in each of these files."""
-    for path in paths:
-        write_json(path, result)

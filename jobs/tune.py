@@ -48,6 +48,7 @@ def main(options: Options) -> int:
     """Plan, run, choose, tell."""
     begun = perf_counter()
     import tune_spaces
+    from aman.tables import write_json
     from cluster import search_results as results
     from cluster.search import plan_search, run_search, tune_trials
     from cluster.tracking import next_command, tracking_uri
@@ -81,7 +82,8 @@ def main(options: Options) -> int:
     printed = space.paper.get(plan.first.selection.protocol.name, {})
     say(results.final_text(plan, found, said, printed))
     result = results.result_of(plan, found, said, perf_counter() - begun)
-    results.write_result(result, [out / "search.json", *([options.json] if options.json else [])])
+    for path in [out / "search.json", *([options.json] if options.json else [])]:
+        write_json(path, result)
     say(f"done in {perf_counter() - begun:.0f} s: {found.trained} folds trained")
     say(f"Next: {next_command(options.tracking_uri)}; tables are in {out}")
     return SOME_FOLDS_FAILED if found.failed else DONE
