@@ -59,6 +59,12 @@ def grid_factors(preparation: Preparation) -> tuple[int, ...]:
     return tuple(range(1, preparation.grid_factors + 1))
 
 
+def factors_seen(model: Model) -> list[int]:
+    """Total gains of the k levels that the model sees."""
+    first = 2 if model.amp_convention == "paper" else 1
+    return list(range(first, first + model.k))
+
+
 def sample(preparation: Preparation, model: Model) -> tuple[list[int], list[int]]:
     """Where the n frames and the k factors of `model` lie on the prepared grid: `feature_LKCHW[frames][:, factors]`.
 
@@ -66,8 +72,7 @@ def sample(preparation: Preparation, model: Model) -> tuple[list[int], list[int]
     """
     frames, factors = grid_frames(preparation), grid_factors(preparation)
     wanted_frames = sampled_frames(model.n, model.sampling)
-    first = 2 if model.amp_convention == "paper" else 1
-    wanted_factors = range(first, first + model.k)
+    wanted_factors = factors_seen(model)
     if not set(wanted_frames) <= set(frames):
         raise UsageError(
             got=f"--n {model.n} ({model.sampling}: frames {', '.join(map(str, wanted_frames))})",
@@ -76,8 +81,8 @@ def sample(preparation: Preparation, model: Model) -> tuple[list[int], list[int]
         )
     if not set(wanted_factors) <= set(factors):
         raise UsageError(
-            got=f"--k {model.k} ({model.amp_convention}: gains {first} to {first + model.k - 1})",
+            got=f"--k {model.k} ({model.amp_convention}: gains {wanted_factors[0]} to {wanted_factors[-1]})",
             expected=f"gains of the prepared grid: 1 to {len(factors)}",
-            fix=f"choose a smaller --k, or --grid-factors {first + model.k - 1}",
+            fix=f"choose a smaller --k, or --grid-factors {wanted_factors[-1]}",
         )
     return [frames.index(j) for j in wanted_frames], [factors.index(i) for i in wanted_factors]

@@ -55,6 +55,8 @@ class FoldResult:
     """Digest of the trained network: equal digests, equal networks."""
     seconds: float
     """Time that the training took."""
+    device: str = ""
+    """What it ran on: `cpu`, or the name of the GPU. Empty where nobody wrote it down."""
 
 
 class Keeper(Protocol):
@@ -179,6 +181,7 @@ def train_fold(
         losses=losses,
         weights_sha256=digest(model),
         seconds=before + time.perf_counter() - begun,
+        device=torch.cuda.get_device_name(x_train.device) if x_train.is_cuda else "cpu",
     )
 
 

@@ -2,23 +2,29 @@
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
 from aman.recipe import INTERPOLATED_FRAMES
+from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
 from aman.tables import PAPER_ACCURACY, score_table, score_values, write_csv, write_json
-from aman.tim import grid_factors, grid_frames, sampled_frames
-from cluster.benchmark import Outcome, Plan, describe, mean_losses, pool_epochs
+from aman.tim import factors_seen, grid_factors, grid_frames, sampled_frames
+from cluster.benchmark import Outcome, Plan, Request, describe, mean_losses, pool_epochs, right_of
 from cluster.containers import unpack_images
 from cluster.estimate import measure
 from cluster.preparation import IMAGES, minutes
+from cluster.provenance import command_line, git_commit, ray_job
 from cluster.tracking import RunRecord, log_run, next_command, tracking_uri
+
+CHECKPOINT_RULE = "last epoch"
+"""Which weights of a fold predict."""
 
 
 def plan_text(plan: Plan) -> str:
@@ -55,13 +61,22 @@ def estimate_text(plan: Plan) -> str:
     )
 
 
+def title(request: Request, recipe_name: str) -> str:
+    """Name of a configuration that says what differs: `k=9 n=11 layer3 official s0`."""
+    recipe = request.recipe
+    parts = [f"k={recipe.model.k}", f"n={recipe.model.n}", recipe.preparation.frozen]
+    parts += [recipe.model.attention] if recipe.model.attention != "both" else []
+    return " ".join([*parts, recipe_name, f"s{request.seed}"])
+
+
 def run_name(plan: Plan, recipe_name: str) -> str:
-    """Name of a run that says what differs: `synthetic-k4-n2-layer3-phase-fer2013-quick-s0`."""
+    """Name of a run's folder, with all that makes another one: `synthetic-k4-n2-layer3-phase-fer2013-quick-s0`."""
     recipe = plan.request.recipe
     parts = [
         plan.selection.protocol.name,
         f"k{recipe.model.k}",
         f"n{recipe.model.n}",
+        *([recipe.model.attention] if recipe.model.attention != "both" else []),
         recipe.preparation.frozen,
         Path(recipe.preparation.magnifier).stem,
         Path(recipe.preparation.trunk).stem,
@@ -71,32 +86,56 @@ def run_name(plan: Plan, recipe_name: str) -> str:
     return "-".join(parts)
 
 
-def write(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
-    """predictions.csv, four figures, and epochs.csv (what was predicted after every epoch, for jobs/score.py); their
-    paths. `UsageError` where the folder cannot be written."""
+def write(plan: Plan, outcome: Outcome, out: Path, figures: bool = True) -> list[Path]:
+    """predictions.csv, epochs.csv (what was predicted after every epoch, for jobs/score.py), folds.csv and, where
+    wanted, four figures; their paths. `UsageError` where the folder cannot be written."""
+    tables = {PREDICTIONS: outcome.predictions, EPOCHS: pool_epochs(plan), FOLDS: fold_table(plan)}
+    files = [out / name for name in tables]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, table in zip(files, tables.values(), strict=True):
+            write_csv(path, table)
+        return files + (draw(plan, outcome, out) if figures else [])
+    except OSError as error:
+        raise unwritable(out, error) from None
+
+
+def draw(plan: Plan, outcome: Outcome, out: Path) -> list[Path]:
+    """The confusion matrix, the attention over levels and frames, and magnified clips where images are in the cache."""
     model, predictions = plan.request.recipe.model, outcome.predictions
-    names = ("predictions.csv", "confusion.png", "attention_levels.png", "attention_frames.png", "epochs.csv")
-    files = [out / name for name in names]
+    files = [out / name for name in ("confusion.png", "attention_levels.png", "attention_frames.png")]
     labels = list(predictions["label"])
     alpha_CNK = np.array([json.loads(text) for text in predictions["alpha"]])
     alpha_CK = (alpha_CNK / alpha_CNK.sum(axis=2, keepdims=True)).mean(axis=1)
     beta_CN = np.array([json.loads(text) for text in predictions["beta"]])
-    first = 2 if model.amp_convention == "paper" else 1
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for table, path in ((predictions, files[0]), (pool_epochs(plan), files[4])):
-            write_csv(path, table)
-        confusion_figure(outcome.scores.confusion_YY, plan.selection.protocol.classes, files[1])
-        attention_figure(alpha_CK, labels, range(first, first + model.k), "factor", files[2])
-        frames = sampled_frames(model.n, model.sampling)
-        attention_figure(beta_CN, labels, frames, "interpolated frame", files[3])
-        strips = magnified_clips(plan)
-        if strips:
-            files.append(out / "magnification.png")
-            magnification_figure(strips, grid_factors(plan.request.recipe.preparation), files[-1])
-    except OSError as error:
-        raise _unwritable(out, error) from None
+    confusion_figure(outcome.scores.confusion_YY, plan.selection.protocol.classes, files[0])
+    attention_figure(alpha_CK, labels, factors_seen(model), "factor", files[1])
+    attention_figure(beta_CN, labels, sampled_frames(model.n, model.sampling), "interpolated frame", files[2])
+    strips = magnified_clips(plan)
+    if strips:
+        files.append(out / "magnification.png")
+        magnification_figure(strips, grid_factors(plan.request.recipe.preparation), files[-1])
     return files
+
+
+def fold_table(plan: Plan) -> pd.DataFrame:
+    """A row a finished fold: who was left out, clips, how many are right, seconds, device, digest of the weights."""
+    truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
+    rows = []
+    for spec in plan.folds:
+        if (one := plan.finished.get(spec.key)) is not None:
+            rows.append(
+                {
+                    "subject": spec.task.subject,
+                    "clips": len(one.clips),
+                    "right": right_of(one, truth),
+                    "seconds": round(one.seconds, 3),
+                    "device": one.device,
+                    "weights_sha256": one.weights_sha256,
+                    "key": spec.key,
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def magnified_clips(plan: Plan) -> dict[str, npt.NDArray[np.uint8]]:
@@ -141,7 +180,7 @@ def record_of(plan: Plan, outcome: Outcome, files: list[Path], name: str, **tags
             "protocol": selection.protocol.name,
             "fingerprint": selection.fingerprint,
             "incomplete": outcome.incomplete or "no",
-            "checkpoint_rule": "last epoch",
+            "checkpoint_rule": CHECKPOINT_RULE,
             "trunk_sha256": plan.inputs.trunk,
             "magnifier_sha256": plan.inputs.magnifier,
             "landmark_model_sha256": plan.inputs.landmark_model,
@@ -183,12 +222,32 @@ def final_text(plan: Plan, outcome: Outcome) -> str:
     return score_table(outcome.scores, plan.selection.protocol.name, outcome.literature, notes, guessing)
 
 
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a run's folder says of itself beside its scores."""
+
+    job: str
+    name: str
+    """`k=9 n=11 layer3 official s0`."""
+    recipe: str
+    """The recipe that the settings began with."""
+    selection: str = "fixed"
+    """Who chose the configuration: `fixed` (the user), `inner` folds, or `literature` (the left-out subjects)."""
+    stamp: str = ""
+    """What has to be said wherever the numbers are shown: `tuned on test`, or nothing."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Configuration by left-out subject, where inner folds chose."""
+
+
 def write_scores(
-    plan: Plan, outcome: Outcome, out: Path, run_id: str | None, seconds: float, wanted: Path | None
+    plan: Plan, outcome: Outcome, out: Path, about: About, seconds: float, run_id: str | None, wanted: Path | None
 ) -> None:
-    """scores.json beside the predictions, and a copy where the user wants one."""
+    """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user wants
+    one."""
     protocol = plan.selection.protocol
     result = {
+        **asdict(about),
+        "database": protocol.database,
         "protocol": protocol.name,
         "fingerprint": plan.selection.fingerprint,
         "incomplete": bool(outcome.incomplete),
@@ -197,15 +256,23 @@ def write_scores(
         "literature": {"best_test_epoch_accuracy": outcome.literature},
         "guessing_best_of": {"epochs": plan.request.recipe.training.epochs, "accuracy": outcome.guessing},
         "paper_accuracy_percent": PAPER_ACCURACY.get(protocol.name),
+        "settings": describe(plan.request.recipe),
+        "seed": plan.request.seed,
+        "factors_seen": factors_seen(plan.request.recipe.model),
+        "checkpoint_rule": CHECKPOINT_RULE,
+        "digests": asdict(plan.inputs),
+        "git_commit": git_commit(),
+        "command": command_line(),
+        "ray_job": ray_job(),
         "failed_folds": outcome.failed_folds,
         "computed_clips": outcome.computed_clips,
         "computed_folds": outcome.computed_folds,
         "seconds": round(seconds, 2),
         "run_id": run_id,
-        "predictions": str(out / "predictions.csv"),
+        "predictions": str(out / PREDICTIONS),
         "weights": {spec.task.subject: plan.finished[spec.key].weights_sha256 for spec in _finished(plan)},
     }
-    for path in [out / "scores.json", *([wanted] if wanted else [])]:
+    for path in [out / SCORES, *([wanted] if wanted else [])]:
         write_json(path, result)
 
 
@@ -218,7 +285,7 @@ def _finished(plan: Plan) -> list:
     return [spec for spec in plan.folds if spec.key in plan.finished]
 
 
-def _unwritable(path: Path, error: OSError) -> UsageError:
+def unwritable(path: Path, error: OSError) -> UsageError:
     return UsageError(
         got=f"{path}, which cannot be written ({error.strerror})",
         expected="a folder with room that can be written",

@@ -51,7 +51,8 @@ def main(options: Options) -> int:
     run_id = results.track(plan, outcome, files, options.tracking_uri, options.recipe_name, say)
     say(results.final_text(plan, outcome))
     seconds = perf_counter() - begun
-    results.write_scores(plan, outcome, out, run_id, seconds, options.json)
+    about = results.About(job="loso", name=results.title(plan.request, options.recipe_name), recipe=options.recipe_name)
+    results.write_scores(plan, outcome, out, about, seconds, run_id, options.json)
     say(f"done in {seconds:.0f} s: {outcome.computed_clips} clips and {outcome.computed_folds} folds computed")
     say(f"Next: {results.next_text(options.tracking_uri, out)}")
     return SOME_FOLDS_FAILED if outcome.failed_folds else DONE

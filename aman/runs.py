@@ -1,0 +1,121 @@
+"""Finished runs as they lie on disk: a folder each, with scores.json, predictions.csv and, where they were drawn,
+figures. What a report is made of; nothing here was computed again, and nothing needs the database."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aman.errors import DataError
+
+SCORES, PREDICTIONS, EPOCHS, FOLDS = "scores.json", "predictions.csv", "epochs.csv", "folds.csv"
+"""Files of a run's folder; the first makes it one."""
+
+NEEDED = (
+    "job",
+    "name",
+    "selection",
+    "stamp",
+    "protocol",
+    "fingerprint",
+    "incomplete_why",
+    "settings",
+    "seed",
+    "accuracy",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A run of one configuration under one protocol."""
+
+    folder: Path
+    values: Mapping[str, Any]
+    """All of scores.json."""
+
+    @property
+    def name(self) -> str:
+        """`k=9 n=11 layer3 official s0`."""
+        return str(self.values["name"])
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol."""
+        return str(self.values["protocol"])
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over clip ids and classes: runs of one protocol with different ones scored different clips."""
+        return str(self.values["fingerprint"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting of the recipe by its option's name (`k`, `n`, `frozen`, `attention`, ...)."""
+        return self.values["settings"]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return int(self.values["seed"])
+
+    @property
+    def incomplete(self) -> str:
+        """Why it is not a score of the whole protocol, or empty text."""
+        return str(self.values["incomplete_why"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in their fixed order."""
+        return tuple(self.values["classes"])
+
+    def table(self, name: str = PREDICTIONS) -> pd.DataFrame:
+        """One of the run's tables. `DataError` where it is not there or no table."""
+        path = self.folder / name
+        try:
+            return pd.read_csv(
+                path, dtype={"subject": str, "clip": str, "label": str, "prediction": str, "device": str}
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                got=f"{path}, which cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})",
+                expected="a table that a job wrote",
+                fix="run the job that made the folder again: what is finished is not computed again",
+            ) from None
+
+
+def read_run(folder: Path) -> Run:
+    """The run in a folder. `DataError` where there is none."""
+    path = folder / SCORES
+    try:
+        values = json.loads(path.read_text())
+        lacking = [name for name in NEEDED if name not in values]
+    except (OSError, ValueError, TypeError) as error:
+        why = getattr(error, "strerror", None) or "it is no JSON"
+        raise _none(folder, why) from None
+    if lacking:
+        raise _none(folder, f"{SCORES} lacks {', '.join(lacking)}")
+    return Run(folder=folder, values=values)
+
+
+def find_runs(paths: Iterable[Path]) -> list[Run]:
+    """Every run in these folders and below them, each once, in the order of their paths. `DataError` for a folder
+    without one."""
+    found: dict[Path, Run] = {}
+    for path in paths:
+        folders = sorted(file.parent for file in path.rglob(SCORES)) if path.is_dir() else []
+        if not folders:
+            raise _none(path, "there is none in it or below it" if path.is_dir() else "no such folder")
+        for folder in folders:
+            found.setdefault(folder.resolve(), read_run(folder))
+    return list(found.values())
+
+
+def _none(folder: Path, why: str) -> DataError:
+    return DataError(
+        got=f"{folder}, which holds no run ({why})",
+        expected=f"the folder of a run, with {SCORES}",
+        fix="name a folder under runs/, or run jobs/loso.py first",
+    )

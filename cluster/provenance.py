@@ -1,0 +1,40 @@
+"""Where a run comes from: the command, the commit of this code, and the Ray job that it ran as."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a shell takes it. Jobs take no secret as an option."""
+    return shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])
+
+
+@cache
+def git_commit() -> str:
+    """Commit of this checkout, with `+` where files that git knows were changed since; empty outside of one."""
+    home = Path(__file__).parents[1]
+    if not (home / ".git").exists():
+        return ""
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, timeout=20)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+        return commit + ("+" if commit and ask("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):  # no git, or a disk that does not answer
+        return ""
+
+
+def ray_job() -> str:
+    """Id of the submitted Ray job that this process is, as `ray job list` names it; empty where it is none."""
+    try:
+        return str(json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))["metadata"]["job_submission_id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
