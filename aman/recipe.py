@@ -5,9 +5,9 @@ features is in `Preparation`, what enters a fold is in `Model` and `Training`, s
 of exactly what made its object.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aman.errors import UsageError
 
@@ -111,15 +111,20 @@ RECIPES: dict[str, Recipe] = {
         model=Model(k=6, n=3),
         training=Training(rate=1e-2, epochs=120, batch=8),
     ),
+    "small": Recipe(
+        preparation=Preparation(magnifier="linear", frozen="layer4"),
+        training=Training(rate=1e-2, epochs=60, batch=8),
+    ),
 }
-"""`default` (ours), `official` (the authors' optimiser and attention, without their choice of the best test epoch) and
+"""`default` (ours), `official` (the authors' optimiser and attention, without their choice of the best test epoch),
 `quick` (minutes on two cores: few frames and factors, and the whole trunk frozen, so that a fold trains the two
-attentions and the classifier in seconds)."""
+attentions and the classifier in seconds) and `small` (the paper's k, n and grid at the least cost: `linear` needs no
+network, and the whole trunk is frozen)."""
 
 
-def recipe_for(database: str) -> str:
-    """Name of the recipe that a database is run with when none is asked for."""
-    return "quick" if database == "synthetic" else "default"
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Every setting by its option's name; no name lives in two parts."""
+    return {**asdict(recipe.preparation), **asdict(recipe.model), **asdict(recipe.training)}
 
 
 def check(recipe: Recipe) -> None:

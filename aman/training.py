@@ -34,6 +34,11 @@ class FoldTask:
     classes: int
     seed: int
 
+    @property
+    def clips(self) -> tuple[str, ...]:
+        """All clips that the fold sees."""
+        return self.train_clips + self.test_clips
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:

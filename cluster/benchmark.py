@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +14,7 @@ import pandas as pd
 from aman.databases import reader_for
 from aman.errors import DataError, FoldsFailedError, UsageError
 from aman.protocols import Selection, protocol_for, restrict, select
-from aman.recipe import Recipe
+from aman.recipe import Recipe, settings_of
 from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
 from aman.tim import sample, sampled_frames
 from aman.training import FoldResult, FoldTask
@@ -376,10 +376,7 @@ def mean_losses(plan: Plan) -> list[float]:
 
 def describe(recipe: Recipe) -> dict[str, object]:
     """All settings of a recipe by their option's name, with the frames and factors that are seen."""
-    model = recipe.model
-    settings: dict[str, object] = {**asdict(recipe.preparation), **asdict(model), **asdict(recipe.training)}
-    settings["frames_seen"] = sampled_frames(model.n, model.sampling)
-    return settings
+    return {**settings_of(recipe), "frames_seen": sampled_frames(recipe.model.n, recipe.model.sampling)}
 
 
 def right_of(result: FoldResult, truth: Mapping[str, int]) -> int:

@@ -1,19 +1,23 @@
 """How long the work that remains should take, from short measurements on this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from aman.recipe import Preparation, Recipe
-from aman.training import FoldTask
+from aman.training import FoldResult, FoldTask
 
 if TYPE_CHECKING:
+    from cluster.folds import FoldSpec
     from cluster.preparation import ClipPlan
 
 SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
+STEPS = 5
+"""Training steps that are timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,36 @@ class Estimate:
 
 def measure(clips: "Sequence[ClipPlan]", recipe: Recipe, classes: int) -> Estimate:
     """Time one frame of the first clip and one step of one batch; a few seconds. Nothing is stored."""
-    return Estimate(clip=_clip_seconds(clips[0], recipe.preparation) if clips else 0.0, step=_step(recipe, classes))
+    clip = _clip_seconds(clips[0], recipe.preparation) if clips else 0.0
+    return Estimate(clip=clip, step=median(_steps(recipe, classes)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Seconds that one unit of `FoldSpec.cost` takes, an image that is trained on in one epoch, at best and worst."""
+
+    low: float
+    high: float
+    device: str
+    """`cpu`, or the name of the GPU."""
+    source: str
+    """Where the numbers are from, in words."""
+
+
+def speed(finished: "Iterable[tuple[FoldSpec, FoldResult]]", recipe: Recipe, classes: int) -> Speed:
+    """What the finished folds took, those of a GPU where there are any; without one, what five steps take here now."""
+    rates: dict[str, list[float]] = {}
+    for spec, result in finished:
+        if result.device:
+            rates.setdefault(result.device, []).append(result.seconds / spec.cost)
+    for device, found in sorted(rates.items(), key=lambda pair: (pair[0] == "cpu", pair[0])):
+        source = f"{len(found)} folds that were trained on {device}"
+        return Speed(low=min(found), high=max(found), device=device, source=source)
+    images = recipe.model.n * recipe.model.k
+    each = [seconds / images for seconds in _steps(recipe, classes)]
+    return Speed(
+        low=min(each), high=max(each), device="cpu", source="five training steps on this machine's CPU, just now"
+    )
 
 
 def _clip_seconds(clip: "ClipPlan", preparation: Preparation) -> float:
@@ -61,7 +94,8 @@ def _clip_seconds(clip: "ClipPlan", preparation: Preparation) -> float:
     return fixed + each * preparation.grid_frames * preparation.grid_factors
 
 
-def _step(recipe: Recipe, classes: int) -> float:
+def _steps(recipe: Recipe, classes: int) -> tuple[float, ...]:
+    """Seconds a clip of each of some training steps."""
     import torch
 
     from aman.backbone import FrozenTrunk, load_trunk
@@ -79,6 +113,9 @@ def _step(recipe: Recipe, classes: int) -> float:
     optimiser, _ = optimiser_for(model, recipe.training, steps=recipe.training.epochs)
     labels = torch.zeros(batch, dtype=torch.long)
     train_step(model, optimiser, x, labels)
-    begun = perf_counter()
-    train_step(model, optimiser, x, labels)
-    return (perf_counter() - begun) / batch
+    seconds = []
+    for _ in range(STEPS):
+        begun = perf_counter()
+        train_step(model, optimiser, x, labels)
+        seconds.append((perf_counter() - begun) / batch)
+    return tuple(seconds)

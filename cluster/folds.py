@@ -225,7 +225,7 @@ def train_worker(config: dict[str, Any]) -> None:
         if not cache.has(FOLDS, key):  # another job may have been quicker
             task, recipe = work[key]
             keeper = FoldKeeper(cache.store, key)
-            cache.publish(FOLDS, key, pack_result(run_fold(task, shelf.features(recipe), recipe, keeper)))
+            cache.publish(FOLDS, key, pack_result(run_fold(task, shelf.features(recipe, task.clips), recipe, keeper)))
             keeper.forget()
 
     work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)

@@ -45,27 +45,31 @@ def supplies_of(
 
 
 class Shelf:
-    """The features that a worker has at hand, on its device: those of one preparation at a time, loaded once."""
+    """The features that a worker has at hand, on its device: those of one preparation and one database at a time.
+
+    A clip is loaded when a fold first needs it. When a fold shares no clip with what is there, it is of another
+    database, and what is there makes room.
+    """
 
     def __init__(self, supplies: Mapping[Preparation, Supply], cache: Cache, device: str) -> None:
         self.supplies, self.cache, self.device = supplies, cache, device
         self.preparation: Preparation | None = None
         self.arrays: dict[str, torch.Tensor] = {}
 
-    def features(self, recipe: Recipe) -> "Sliced":
-        """`x_NKCHW` by clip id, as the recipe sees it. Raises `LostClipsError`."""
+    def features(self, recipe: Recipe, clips: Iterable[str]) -> "Sliced":
+        """`x_NKCHW` by clip id, of these clips at least, as the recipe sees it. Raises `LostClipsError`."""
         import torch
 
         from aman.tim import sample
 
-        supply = self.supplies[recipe.preparation]
-        if self.preparation != recipe.preparation:
-            self.preparation, self.arrays = None, {}  # room for the others first
-            arrays, lost = load_features(supply.plans, recipe.preparation, supply.frames, supply.factors, self.cache)
-            if lost:
-                raise LostClipsError(lost)
-            self.arrays = {clip: torch.from_numpy(array).to(self.device) for clip, array in arrays.items()}
-            self.preparation = recipe.preparation
+        supply, wanted = self.supplies[recipe.preparation], set(clips)
+        if self.preparation != recipe.preparation or wanted.isdisjoint(self.arrays):
+            self.preparation, self.arrays = recipe.preparation, {}  # room for the others first
+        missing = [plan for plan in supply.plans if plan.clip.clip_id in wanted - self.arrays.keys()]
+        arrays, lost = load_features(missing, recipe.preparation, supply.frames, supply.factors, self.cache)
+        if lost:
+            raise LostClipsError(lost)
+        self.arrays |= {clip: torch.from_numpy(array).to(self.device) for clip, array in arrays.items()}
         frames, factors = sample(recipe.preparation, recipe.model)
         return Sliced(self.arrays, [supply.frames.index(j) for j in frames], [supply.factors.index(i) for i in factors])
 

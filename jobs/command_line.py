@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import tyro
 
 from aman.errors import UsageError, UserError
-from aman.recipe import RECIPES, Recipe, check, recipe_for
+from aman.recipe import RECIPES, Recipe, check
 
 if TYPE_CHECKING:
     from cluster.benchmark import Request
@@ -28,17 +28,12 @@ SYNTHETIC_ROOT = Path("runs/synthetic")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions:
-    """Options of every job that works on a database."""
+class RecipeOptions:
+    """Options of every job that prepares or trains with a recipe."""
 
-    database: str = "synthetic"
-    """synthetic, casme2, samm, smic, megc2019 or csv."""
-    root: str = ""
-    """Folder of the release, or s3://bucket/folder (csv: the table). Synthetic: made in runs/synthetic if missing."""
-    protocol: str = ""
-    """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
     recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
-    """default, official or quick: where all settings below start. Empty: quick for synthetic, else default."""
+    """default, official, quick or small: where all settings below start. Empty: `default`, but for the synthetic
+    database `quick` (`small` where the paper's tables are wanted)."""
     settings: Recipe = field(default_factory=Recipe)
     """Every setting of the recipe."""
     seed: int = 0
@@ -55,22 +50,40 @@ class BenchmarkOptions:
     plan: bool = False
     """Say what would be computed, what is cached and how long it should take; start nothing."""
 
-    def request(self, **more: Any) -> "Request":
-        """The request that these options make."""
+    synthetic_recipe: ClassVar[str] = "quick"
+    """Name of the recipe for the synthetic database where none is asked for."""
+
+    def request_for(self, database: str, root: str, protocol: str, **more: Any) -> "Request":
+        """The request that these options make of a database."""
         from cluster.benchmark import Request
 
         return Request(
-            database=self.database,
-            root=root_of(self.database, self.root),
+            database=database,
+            root=root_of(database, root),
             recipe=self.settings,
             store=self.store,
-            protocol=self.protocol,
-            seed=self.seed,
+            protocol=protocol,
             workers=self.workers,
             gpus_per_worker=self.gpus_per_worker,
             allow_incomplete=self.allow_incomplete,
-            **more,
+            **{"seed": self.seed, **more},
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(RecipeOptions):
+    """Options of every job that works on a database."""
+
+    database: str = "synthetic"
+    """synthetic, casme2, samm, smic, megc2019 or csv."""
+    root: str = ""
+    """Folder of the release, or s3://bucket/folder (csv: the table). Synthetic: made in runs/synthetic if missing."""
+    protocol: str = ""
+    """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
+
+    def request(self, **more: Any) -> "Request":
+        """The request that these options make."""
+        return self.request_for(self.database, self.root, self.protocol, **more)
 
 
 def root_of(database: str, root: str) -> str:
@@ -93,17 +106,18 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     """Options of a job from the command line; with a recipe among them, its settings are the defaults shown."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     default: Any = kind()
-    if isinstance(default, BenchmarkOptions):
+    if isinstance(default, RecipeOptions):
         early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         early.add_argument("--recipe", default="")
-        early.add_argument("--database", default=default.database)
-        known, given = early.parse_known_args(given)
-        name = known.recipe or recipe_for(known.database)
+        early.add_argument("--database", nargs="*", default=[])
+        known, _ = early.parse_known_args(given)
+        synthetic = set(known.database) <= {"synthetic"}
+        name = known.recipe or (kind.synthetic_recipe if synthetic else "default")  # type: ignore[attr-defined]
         if name not in RECIPES:
             raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(RECIPES)}", fix="choose one of these")
-        default = replace(default, database=known.database, recipe_name=name, settings=RECIPES[name])
+        default = replace(default, recipe_name=name, settings=RECIPES[name])
     options = tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
-    if isinstance(options, BenchmarkOptions):
+    if isinstance(options, RecipeOptions):
         check(options.settings)
         share = options.gpus_per_worker
         if not (0 < share <= 1 or share == int(share) > 0):

@@ -10,8 +10,10 @@ from small import EMOTIONS, clip_of, sheet_rows, small_database, write_sheet
 from aman.databases import Clip, Index, Problem, read_casme2, read_synthetic
 from aman.errors import DataError, UsageError, UserError
 from aman.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Selection, protocol_for, restrict, select
-from aman.recipe import RECIPES, Model, Preparation, Recipe, Training, check, recipe_for, variant
+from aman.recipe import RECIPES, Model, Preparation, Recipe, Training, check, variant
 from aman.tim import sample
+from jobs import loso, paper
+from jobs.command_line import parse
 
 
 def clips(per_subject: dict[str, int], label: str = "") -> tuple[Clip, ...]:
@@ -112,8 +114,11 @@ def test_no_setting_lives_in_two_parts() -> None:
 
 
 def test_the_synthetic_database_is_run_quickly() -> None:
-    assert recipe_for("synthetic") == "quick"
-    assert recipe_for("casme2") == "default"
+    assert parse(loso.Options, None, []).recipe_name == "quick"
+    assert parse(loso.Options, None, ["--database", "casme2", "--root", "x"]).settings == RECIPES["default"]
+    assert parse(loso.Options, None, ["--recipe", "official"]).recipe_name == "official"
+    assert parse(paper.Options, None, []).settings == RECIPES["small"]
+    assert parse(paper.Options, None, ["--database", "synthetic", "casme2"]).recipe_name == "default"
 
 
 # Errors

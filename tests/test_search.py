@@ -174,7 +174,7 @@ def trained_here(plan: SearchPlan) -> SearchQueue:
     shelf = Shelf(supplies_of((spec.recipe for spec in plan.specs()), plans), first.cache, "cpu")
     for spec in plan.specs():
         if spec.key not in plan.results:
-            plan.results[spec.key] = run_fold(spec.task, shelf.features(spec.recipe), spec.recipe)
+            plan.results[spec.key] = run_fold(spec.task, shelf.features(spec.recipe, spec.task.clips), spec.recipe)
             first.cache.publish("folds", spec.key, pack_result(plan.results[spec.key]))
     return plan.queue(racing=False)
 
@@ -195,7 +195,7 @@ def test_a_shelf_of_many_recipes_gives_each_what_it_alone_would_load(root: Path,
         alone, _ = load_features(
             list(one.clips.values()), recipe.preparation, *sample(recipe.preparation, recipe.model), one.cache
         )
-        features = shelf.features(recipe)
+        features = shelf.features(recipe, one.clips)
         assert all(torch.equal(features[clip], torch.from_numpy(array)) for clip, array in alone.items())
 
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from aman.errors import UsageError
-from aman.recipe import INTERPOLATED_FRAMES, Model, Preparation, Recipe, Training, check, variant
+from aman.recipe import INTERPOLATED_FRAMES, Model, Preparation, Recipe, Training, check, settings_of, variant
 from aman.tim import grid_frames, sampled_frames
 
 Value = str | int | float | bool
@@ -97,6 +97,21 @@ class Space:
         configurations = self.configurations(base)
         random.Random(seed).shuffle(configurations)
         return configurations[:count]
+
+
+def together(spaces: Iterable[Space], base: Recipe) -> list[Configuration]:
+    """`base` and every point of all these spaces around it, each once, on one prepared grid; named by all the settings
+    that any of them varies. Raises `UsageError` as `Space.configurations` does."""
+    spaces = list(spaces)
+    settings = list(dict.fromkeys(setting for space in spaces for setting in space.choices))
+    recipes = [base, *(one.recipe for space in spaces for one in space.configurations(base))]
+    grid = common_grid(base.preparation, [recipe.model for recipe in recipes])
+    found = []
+    for recipe in dict.fromkeys(variant(recipe, **grid) for recipe in recipes):
+        choices = {setting: settings_of(recipe)[setting] for setting in settings}
+        name = " ".join(f"{setting}={_text(value)}" for setting, value in choices.items())
+        found.append(Configuration(name=name, choices=choices, recipe=recipe))
+    return found
 
 
 def names() -> list[str]:

@@ -1,0 +1,127 @@
+"""What the whole paper leaves behind: a folder a run, which the report is made of, and the runs in MLflow."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from cluster import results, search_results
+from cluster.benchmark import Outcome, Plan, outcome_of
+from cluster.cache import content_key
+from cluster.estimate import measure, speed
+from cluster.paper import Paper, Study
+from cluster.search import SearchOutcome
+from cluster.tracking import RunRecord, log_runs
+
+INNER = "chosen by inner folds"
+
+
+def plan_text(paper: Paper) -> str:
+    """What the whole consists of and what of it is there."""
+    lines, keys, done = [], set[str](), set[str]()
+    for study in paper.studies:
+        specs, selection = study.specs(), study.plan.selection
+        finished = specs.keys() & study.results.keys()
+        keys, done = keys | specs.keys(), done | finished
+        lines.append(
+            f"{selection.protocol.name}, seed {study.seed}: {len(selection.clips)} clips, {len(selection.subjects)}"
+            f" subjects, {len(study.grid.plans)} configurations, fingerprint {selection.fingerprint[:12]};"
+            f" {len(specs)} trainings, {len(finished)} done"
+        )
+        if selection.incomplete:
+            lines.append(f"incomplete: {selection.shortfall}")
+        lines += [f"not used: {problem}" for problem in study.plan.problems]
+    clips = sum(len(plan.clips) for plan in paper.preparations())
+    lacking = sum(len(plan.clips_without_features()) for plan in paper.preparations())
+    lines.append(
+        f"in all: {len(keys)} trainings, {len(done)} done ({_share(len(done), len(keys))});"
+        f" {clips} clips to prepare, {clips - lacking} done ({_share(clips - lacking, clips)})"
+    )
+    return "\n".join(lines)
+
+
+def estimate_text(paper: Paper, usd_per_gpu_hour: float) -> str:
+    """Hours of training and preparation that are left, as a range from what was measured, and what they cost."""
+    todo = paper.todo()
+    if not todo:
+        return "estimate: nothing to compute, some seconds to pool and score"
+    longest, classes = todo[0].recipe, len(paper.first.selection.protocol.classes)
+    specs = {key: spec for study in paper.studies for key, spec in study.specs().items()}
+    done = {key: one for study in paper.studies for key, one in study.results.items() if key in specs}
+    rate = speed([(specs[key], one) for key, one in done.items()], longest, classes)
+    cost = sum(spec.cost for spec in todo)
+    low, high = (cost * each / 3600 for each in (rate.low, rate.high))
+    what = "core" if rate.device == "cpu" else "GPU"
+    lines = [f"training: {low:.2f} to {high:.2f} {what}-hours for {len(todo)} folds, from {rate.source}"]
+    if usd_per_gpu_hour and what == "GPU":
+        lines.append(f"cost of it: {low * usd_per_gpu_hour:.2f} to {high * usd_per_gpu_hour:.2f} USD")
+    elif what == "core":
+        lines.append("no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours")
+    clips = [clip for plan in paper.preparations() for clip in plan.clips_without_features()]
+    if clips:
+        seconds = measure(clips, longest, classes).clip * len(clips)
+        lines.append(f"preparation: about {seconds / 3600:.2f} core-hours for {len(clips)} clips, measured now")
+    return "\n".join(lines)
+
+
+def write(paper: Paper, job: str, out: Path, recipe_name: str, seconds: float) -> list[Path]:
+    """A run's folder for every configuration, database and seed, and for what inner folds chose; their paths. Figures
+    are drawn of the base configuration with the first seed. `UsageError` where they cannot be written."""
+    folders = []
+    for study in paper.studies:
+        for name, plan, outcome, about in _runs(study, job, recipe_name):
+            folder = out / plan.selection.protocol.name / name
+            results.write(plan, outcome, folder, figures=_drawn(paper, study, about, plan))
+            results.write_scores(plan, outcome, folder, about, seconds, None, None)
+            folders.append(folder)
+    return folders
+
+
+def track(paper: Paper, job: str, uri: str, recipe_name: str, out: Path, say: Callable[[str], None]) -> None:
+    """In the experiment of every database a parent run, and under it one for each configuration and seed."""
+    for database in dict.fromkeys(study.plan.selection.protocol.name for study in paper.studies):
+        mine = [study for study in paper.studies if study.plan.selection.protocol.name == database]
+        children = [record for study in mine for record in _records(study, job, recipe_name, out)]
+        if children:
+            key = content_key({job: sorted(child.key for child in children)})
+            parent = replace(children[0], name=f"{job} {database} {recipe_name}", key=key)
+            results.logged(uri, partial(log_runs, uri, parent, children), say)
+
+
+def _records(study: Study, job: str, recipe_name: str, out: Path) -> Iterator[RunRecord]:
+    for name, plan, outcome, about in _runs(study, job, recipe_name):
+        folder = out / plan.selection.protocol.name / name
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        yield results.record_of(plan, outcome, files, about.name, job=job, selection=about.selection)
+
+
+def _runs(study: Study, job: str, recipe_name: str) -> Iterator[tuple[str, Plan, Outcome, results.About]]:
+    """Folder, plan, scores and description of every run of a study that has a finished fold."""
+    for plan in study.grid.plans.values():
+        if plan.finished:
+            name = results.run_name(plan, recipe_name)
+            about = results.About(job=job, name=results.title(plan.request, recipe_name), recipe=recipe_name)
+            yield name, plan, outcome_of(plan, 0, 0, {}), about
+    if study.inner:
+        chosen = study.inner.queue(racing=False).chosen()
+        found = SearchOutcome(standings={}, chosen=chosen, trained=0, failed={})
+        verdict = search_results.verdict(study.inner, found)
+        if verdict.outcome:
+            about = results.About(
+                job=job,
+                name=f"{INNER} {recipe_name} s{study.seed}",
+                recipe=recipe_name,
+                selection="inner",
+                chosen=chosen,
+            )
+            plan = replace(verdict.plan, request=study.plan.request)
+            yield f"inner-{recipe_name}-s{study.seed}", plan, verdict.outcome, about
+
+
+def _drawn(paper: Paper, study: Study, about: results.About, plan: Plan) -> bool:
+    first = next(one for one in paper.studies if one.plan.selection.protocol == study.plan.selection.protocol)
+    return study is first and about.selection == "fixed" and plan is study.plan
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "100 %"
