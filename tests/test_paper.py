@@ -1,0 +1,163 @@
+"""The whole paper in one queue: what is planned, that nothing is done twice, and what is left behind."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small import small_database, small_smic
+from test_search import TINY
+
+import tune_spaces
+from aman.errors import UsageError
+from aman.recipe import RECIPES, variant
+from aman.runs import find_runs
+from aman.training import FoldResult
+from cluster import paper_results
+from cluster.benchmark import Request
+from cluster.cache import Cache
+from cluster.estimate import speed
+from cluster.paper import Paper, plan_paper
+from cluster.preparation import prepare_clip
+from cluster.shelf import Shelf, supplies_of
+from jobs import ablation, paper
+
+SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 3 --k 9 --n 2 --epochs 2 --workers 2".split()
+SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_database(tmp_path_factory.mktemp("tiny"), subjects=3, clips_per_subject=3)
+
+
+@pytest.fixture(scope="module")
+def smic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kinds = [(subject, kind) for subject in (1, 2, 3) for kind in ("negative", "positive")]
+    clips = [f"s{subject}/micro/{kind}/s{subject}_{kind[:2]}_01" for subject, kind in kinds]
+    return small_smic(tmp_path_factory.mktemp("smic"), *clips)
+
+
+def planned(root: Path, smic: Path, store: Path, seeds: tuple[int, ...] = (0, 1)) -> Paper:
+    configurations = tune_spaces.together(SPACES, variant(TINY, k=9))
+    ceilings = [one.name for one in configurations if one.recipe.model.attention == "both"]
+    one = Request(database="synthetic", root=root, recipe=TINY, store=str(store))
+    other = replace(one, database="smic", root=smic, allow_incomplete=True)
+    return plan_paper([one, other], configurations, ceilings, seeds)
+
+
+def test_every_configuration_of_several_spaces_is_there_once_on_one_grid() -> None:
+    found = tune_spaces.together([*SPACES, tune_spaces.find("frame_count")], RECIPES["small"])
+    assert len(found) == 5 + 20 + 3 - 2 == len({one.name for one in found})
+    assert found[0].recipe == RECIPES["small"] and found[0].name == "k=9 attention=both n=11"
+    assert len({one.recipe.preparation for one in found}) == 1
+    small = tune_spaces.together(SPACES, TINY)
+    assert len({one.recipe.preparation for one in small}) == 1
+    assert small[0].recipe == variant(TINY, grid_factors=11)
+
+
+def test_all_databases_and_seeds_share_a_queue_a_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
+    whole = planned(root, smic, tmp_path)
+    todo = whole.todo()
+    # Two databases and two seeds of 7 configurations of 3 folds, and of 5 with 2 inner folds for each of the 3.
+    assert len(todo) == len({spec.key for spec in todo}) == 2 * 2 * (7 * 3 + 5 * 3 * 2)
+    assert {spec.task.seed for spec in todo} == {0, 1}
+    databases = [spec.task.test_clips[0].split("/")[0] for spec in todo]
+    assert databases == sorted(databases, reverse=True)
+    for name in set(databases):
+        costs = [spec.cost for spec, database in zip(todo, databases, strict=True) if database == name]
+        assert costs == sorted(costs, reverse=True)
+    assert [len(plan.clips) for plan in whole.preparations()] == [9, 6]
+
+
+def test_a_worker_holds_the_features_of_one_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
+    whole = planned(root, smic, tmp_path, seeds=(0,))
+    plans = [study.plan for study in whole.studies]
+    for plan in plans:
+        for clip in plan.clips_without_features():
+            assert prepare_clip(clip, plan.request.recipe.preparation, plan.cache).error is None
+    preparation = plans[0].request.recipe.preparation
+    clips = [clip for plan in plans for clip in plan.clips.values()]
+    shelf = Shelf(supplies_of([plans[0].request.recipe], {preparation: clips}), Cache(plans[0].store), "cpu")
+    for plan in (*plans, plans[0]):
+        some = list(plan.clips)[:2]
+        shelf.features(plan.request.recipe, some)
+        assert set(shelf.arrays) == set(some)
+        shelf.features(plan.request.recipe, plan.clips)
+        assert set(shelf.arrays) == set(plan.clips)
+
+
+def fold(seconds: float, device: str) -> FoldResult:
+    return FoldResult(
+        subject="a", clips=(), probabilities=[], alpha=[], beta=[], epoch_classes=[], losses=[], weights_sha256="",
+        seconds=seconds, device=device,
+    )  # fmt: skip
+
+
+def test_hours_are_a_range_from_what_folds_took_on_a_gpu_where_there_is_one(
+    root: Path, smic: Path, tmp_path: Path
+) -> None:
+    specs = planned(root, smic, tmp_path, seeds=(0,)).todo()[:4]
+    taken = ((1, "cpu"), (3, "cpu"), (9, "A100"), (4, "A100"))
+    results = [fold(spec.cost * rate, device) for spec, (rate, device) in zip(specs, taken, strict=True)]
+    found = speed(zip(specs, results, strict=True), TINY, 5)
+    assert (found.low, found.high, found.device) == (pytest.approx(4), pytest.approx(9), "A100")
+    found = speed(zip(specs[:2], results[:2], strict=True), TINY, 5)
+    assert (found.low, found.high, found.device) == (pytest.approx(1), pytest.approx(3), "cpu")
+    found = speed([(specs[0], fold(1.0, ""))], TINY, 5)
+    assert 0 < found.low <= found.high and "just now" in found.source
+
+
+def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path, tmp_path: Path) -> None:
+    whole = planned(root, smic, tmp_path, seeds=(0,))
+    text = paper_results.estimate_text(whole, 2.5)
+    assert "core-hours" in text and "USD" not in text
+    spec = whole.todo()[-1]
+    next(study for study in whole.studies if spec.key in study.specs()).take(spec.key, fold(3600.0, "A100"))
+    left = sum(one.cost for one in whole.todo()) / spec.cost
+    text = paper_results.estimate_text(whole, 2.5)
+    assert f"{left:.2f} to {left:.2f} GPU-hours" in text and f"{2.5 * left:.2f} to {2.5 * left:.2f} USD" in text
+
+
+@pytest.fixture
+def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+    return lambda job, *arguments: call_job(job, *arguments)
+
+
+def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
+    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+) -> None:
+    wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
+    code, text = call(paper, *wanted, "--only", "table1", "inner")
+    assert code == 0, text
+    assert f"prepared 9 clips: {9 * 2 * 11} images magnified" in text
+    assert f"{5 * 3 + 5 * 3 * 2} folds trained" in text
+    code, text = call(ablation, *wanted)
+    assert code == 0 and "prepared 0 clips: 0 images magnified" in text and f"{2 * 3} folds trained" in text, text
+    code, text = call(paper, *wanted, "--only", "table1", "table3", "inner", "--out", "all")
+    assert code == 0 and ": 0 folds trained" in text, text
+    runs = find_runs([here / "all"])
+    assert len(runs) == 7 + 1
+    inner = [run for run in runs if run.values["selection"] == "inner"]
+    assert len(inner) == 1 and set(inner[0].values["chosen"]) == {f"synthetic/0{number}" for number in (1, 2, 3)}
+    assert not any(run.incomplete for run in runs) and {len(run.table()) for run in runs} == {9}
+    assert (here / "all" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seeds", "0"], "--seeds 0"),
+        (["--root", "a", "b"], "--root a b"),
+        (["--database", "smic", "smic", "--root", "a", "a"], "--database smic smic"),
+        (["--database", "smic"], "--database smic without --root"),
+        (["--usd-per-gpu-hour", "-1"], "--usd-per-gpu-hour -1"),
+        (["--only", "table4"], "table4"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(
+    call: Callable[..., tuple[int, str]], here: Path, arguments: list[str], said: str
+) -> None:
+    code, text = call(paper, *arguments)
+    assert code == UsageError.code and said in text
+    assert list(here.iterdir()) == []
