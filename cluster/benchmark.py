@@ -1,9 +1,8 @@
 """A whole leave-one-subject-out benchmark: plan it, run what is missing, pool and score what is there."""
 
 import json
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -14,11 +13,12 @@ import pandas as pd
 from aman.databases import reader_for
 from aman.errors import DataError, FoldsFailedError, UsageError
 from aman.protocols import Selection, protocol_for, restrict, select
-from aman.recipe import Recipe, settings_of
+from aman.recipe import Preparation, Recipe, settings_of
 from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
 from aman.tim import sample, sampled_frames
 from aman.training import FoldResult, FoldTask
 from cluster.cache import Cache, content_key
+from cluster.fold_queue import Order
 from cluster.folds import FoldSpec, fold_key, read_result, train_folds
 from cluster.preparation import (
     ClipPlan,
@@ -284,25 +284,37 @@ def _train(
         )
         return mine
 
-    request, scratch = plan.request, tempfile.mkdtemp(prefix="aman-ray-")
-    share = request.gpus_per_worker if slots.gpus else 0
-    try:
-        failed, lost = train_folds(
-            todo,
-            {request.recipe.preparation: list(plan.clips.values())},
-            plan.store.uri,
-            workers=min(slots.workers(request.workers, request.gpus_per_worker), len(todo)),
-            gpu_share=share,
-            scratch=scratch,
-            on_finish=on_finish,
-            say=say,
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    clips = {plan.request.recipe.preparation: list(plan.clips.values())}
+    failed, lost = train_all(todo, clips, plan, slots, on_finish, say)
     subjects = {spec.key: spec.task.subject for spec in todo}
     for key, why in failed.items():
         say(f"fold {subjects[key]} failed: {why}")
     return {subjects[key]: why for key, why in failed.items()}, lost
+
+
+def train_all(
+    specs: Sequence[FoldSpec],
+    clips: Mapping[Preparation, Sequence[ClipPlan]],
+    plan: Plan,
+    slots: Slots,
+    on_finish: Callable[[FoldSpec, FoldResult], int],
+    say: Callable[[str], None],
+    order: Order | None = None,
+) -> tuple[dict[str, str], list[str]]:
+    """`train_folds` with as many workers as the plan's request and the session give, and Ray's own files put away."""
+    request = plan.request
+    with tempfile.TemporaryDirectory(prefix="aman-ray-", ignore_cleanup_errors=True) as scratch:
+        return train_folds(
+            specs,
+            clips,
+            plan.store.uri,
+            workers=min(slots.workers(request.workers, request.gpus_per_worker), len(specs)),
+            gpu_share=request.gpus_per_worker if slots.gpus else 0,
+            scratch=scratch,
+            on_finish=on_finish,
+            say=say,
+            order=order,
+        )
 
 
 def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:

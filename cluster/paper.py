@@ -4,7 +4,6 @@ Nothing is raced here, since every cell of a table is wanted. A fold that two ta
 any job trained, is trained once.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +11,8 @@ from typing import Literal
 
 from aman.recipe import Preparation
 from aman.training import FoldResult
-from cluster.benchmark import REPAIRS, Plan, Request, drop, plan_folds, prepare_missing, right_of
-from cluster.folds import FoldSpec, train_folds
+from cluster.benchmark import REPAIRS, Plan, Request, drop, plan_folds, prepare_missing, right_of, train_all
+from cluster.folds import FoldSpec
 from cluster.preparation import ClipPlan, Prepared, minutes
 from cluster.search import Configuration, SearchPlan, look_up, plan_search
 from cluster.session import Slots, ray_session
@@ -177,20 +176,10 @@ def _train(paper: Paper, slots: Slots, say: Callable[[str], None]) -> tuple[int,
         say(f"fold {trained}/{len(todo)} {about}, {result.seconds:.1f} s, ETA {minutes(left)}")
         return right
 
-    request, clips = paper.first.request, dict[Preparation, list[ClipPlan]]()
+    clips: dict[Preparation, list[ClipPlan]] = {}
     for plan in paper.preparations():
         clips.setdefault(plan.request.recipe.preparation, []).extend(plan.clips.values())
-    with tempfile.TemporaryDirectory(prefix="aman-paper-", ignore_cleanup_errors=True) as scratch:
-        failed, lost = train_folds(
-            todo,
-            clips,
-            paper.first.store.uri,
-            workers=min(slots.workers(request.workers, request.gpus_per_worker), len(todo)),
-            gpu_share=request.gpus_per_worker if slots.gpus else 0,
-            scratch=scratch,
-            on_finish=on_finish,
-            say=say,
-        )
+    failed, lost = train_all(todo, clips, paper.first, slots, on_finish, say)
     for key, why in failed.items():
         say(f"{names[key]}: a fold failed: {why}")
     return trained, failed, lost
