@@ -257,7 +257,7 @@ def prepare_missing(plan: Plan, clips: list[ClipPlan], say: Callable[[str], None
     """Prepare these clips of the plan. Needs a Ray session."""
     ship = not capacity().ours and not in_bucket(plan.request.root)
     report = prepare(clips, plan.request.recipe.preparation, plan.store.uri, ship=ship, say=say)
-    say(f"prepared {report.computed} clips: {report.magnified} images magnified")
+    say(f"prepared {report.computed} clips: {report.magnified} images magnified, {report.passes} through the trunk")
     return report
 
 
