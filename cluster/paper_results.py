@@ -1,7 +1,7 @@
 """What the whole paper leaves behind: a folder a run, which the report is made of, and the runs in MLflow."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -64,44 +64,62 @@ def estimate_text(paper: Paper, usd_per_gpu_hour: float) -> str:
     return "\n".join(lines)
 
 
-def write(paper: Paper, job: str, out: Path, recipe_name: str, seconds: float) -> list[Path]:
-    """A run's folder for every configuration, database and seed, and for what inner folds chose; their paths. Figures
-    are drawn of the base configuration with the first seed. `UsageError` where they cannot be written."""
-    folders = []
-    for study in paper.studies:
-        for name, plan, outcome, about in _runs(study, job, recipe_name):
-            folder = out / plan.selection.protocol.name / name
-            results.write(plan, outcome, folder, figures=_drawn(paper, study, about, plan))
-            results.write_scores(plan, outcome, folder, about, seconds, None, None)
-            folders.append(folder)
-    return folders
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A run of the paper: a configuration with a seed, or what inner folds chose."""
+
+    study: Study
+    folder: Path
+    plan: Plan
+    outcome: Outcome
+    about: results.About
 
 
-def track(paper: Paper, job: str, uri: str, recipe_name: str, out: Path, say: Callable[[str], None]) -> None:
+def score_all(paper: Paper, job: str, recipe_name: str, out: Path, failed: dict[str, str]) -> list[Scored]:
+    """Every run that has a finished fold, and its folder. Raises `FoldsFailedError` where there is none."""
+    found = [one for study in paper.studies for one in _scored(study, job, recipe_name, out)]
+    if not found:
+        outcome_of(paper.first, 0, 0, failed)
+    return found
+
+
+def write(runs: list[Scored], seconds: float) -> None:
+    """The runs' folders. Figures are drawn of a database's base configuration with the first seed. `UsageError` where
+    they cannot be written."""
+    drawn = set()
+    for run in runs:
+        protocol, is_base = run.plan.selection.protocol.name, run.plan is run.study.plan
+        results.write(run.plan, run.outcome, run.folder, figures=is_base and protocol not in drawn)
+        results.write_scores(run.plan, run.outcome, run.folder, run.about, seconds, None, None)
+        drawn |= {protocol} if is_base else set()
+
+
+def track(runs: list[Scored], uri: str, recipe_name: str, say: Callable[[str], None]) -> None:
     """In the experiment of every database a parent run, and under it one for each configuration and seed."""
-    for database in dict.fromkeys(study.plan.selection.protocol.name for study in paper.studies):
-        mine = [study for study in paper.studies if study.plan.selection.protocol.name == database]
-        children = [record for study in mine for record in _records(study, job, recipe_name, out)]
-        if children:
-            key = content_key({job: sorted(child.key for child in children)})
-            parent = replace(children[0], name=f"{job} {database} {recipe_name}", key=key)
-            results.logged(uri, partial(log_runs, uri, parent, children), say)
+    by_protocol: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        files = sorted(path for path in run.folder.iterdir() if path.is_file())
+        about, plan = run.about, run.plan
+        record = results.record_of(plan, run.outcome, files, about.name, job=about.job, selection=about.selection)
+        by_protocol.setdefault(plan.selection.protocol.name, []).append(record)
+    for protocol, children in by_protocol.items():
+        job = runs[0].about.job
+        key = content_key({job: sorted(child.key for child in children)})
+        parent = replace(children[0], name=f"{job} {protocol} {recipe_name}", key=key)
+        results.logged(uri, partial(log_runs, uri, parent, children), say)
 
 
-def _records(study: Study, job: str, recipe_name: str, out: Path) -> Iterator[RunRecord]:
-    for name, plan, outcome, about in _runs(study, job, recipe_name):
-        folder = out / plan.selection.protocol.name / name
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-        yield results.record_of(plan, outcome, files, about.name, job=job, selection=about.selection)
-
-
-def _runs(study: Study, job: str, recipe_name: str) -> Iterator[tuple[str, Plan, Outcome, results.About]]:
-    """Folder, plan, scores and description of every run of a study that has a finished fold."""
+def _scored(study: Study, job: str, recipe_name: str, out: Path) -> Iterator[Scored]:
+    where = out / study.plan.selection.protocol.name
     for plan in study.grid.plans.values():
         if plan.finished:
-            name = results.run_name(plan, recipe_name)
-            about = results.About(job=job, name=results.title(plan.request, recipe_name), recipe=recipe_name)
-            yield name, plan, outcome_of(plan, 0, 0, {}), about
+            yield Scored(
+                study=study,
+                folder=where / results.run_name(plan, recipe_name),
+                plan=plan,
+                outcome=outcome_of(plan, 0, 0, {}),
+                about=results.About(job=job, name=results.title(plan.request, recipe_name), recipe=recipe_name),
+            )
     if study.inner:
         chosen = study.inner.queue(racing=False).chosen()
         found = SearchOutcome(standings={}, chosen=chosen, trained=0, failed={})
@@ -114,13 +132,13 @@ def _runs(study: Study, job: str, recipe_name: str) -> Iterator[tuple[str, Plan,
                 selection="inner",
                 chosen=chosen,
             )
-            plan = replace(verdict.plan, request=study.plan.request)
-            yield f"inner-{recipe_name}-s{study.seed}", plan, verdict.outcome, about
-
-
-def _drawn(paper: Paper, study: Study, about: results.About, plan: Plan) -> bool:
-    first = next(one for one in paper.studies if one.plan.selection.protocol == study.plan.selection.protocol)
-    return study is first and about.selection == "fixed" and plan is study.plan
+            yield Scored(
+                study=study,
+                folder=where / f"inner-{recipe_name}-s{study.seed}",
+                plan=replace(verdict.plan, request=study.plan.request),
+                outcome=verdict.outcome,
+                about=about,
+            )
 
 
 def _share(part: int, whole: int) -> str:

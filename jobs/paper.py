@@ -92,10 +92,10 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
 
     trained, failed = run_paper(paper, say)
     out = options.out or Path("runs") / job / "-".join([*options.database, options.recipe_name, f"s{options.seed}"])
-    seconds = perf_counter() - begun
-    folders = results.write(paper, job, out, options.recipe_name, seconds)
-    report = write_report([read_run(folder) for folder in folders], out)
-    results.track(paper, job, options.tracking_uri, options.recipe_name, out, say)
+    runs = results.score_all(paper, job, options.recipe_name, out, failed)
+    results.write(runs, perf_counter() - begun)
+    report = write_report([read_run(run.folder) for run in runs], out)
+    results.track(runs, options.tracking_uri, options.recipe_name, say)
     say(f"done in {perf_counter() - begun:.0f} s: {trained} folds trained")
     say(f"Next: open {report[0]}; {next_command(options.tracking_uri)}")
     return SOME_FOLDS_FAILED if failed else DONE

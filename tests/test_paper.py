@@ -133,7 +133,11 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     assert f"prepared 9 clips: {9 * 2 * 11} images magnified, {9 * 2 * 11} through the trunk" in text
     assert f"{5 * 3 + 5 * 3 * 2} folds trained" in text
     code, text = call(ablation, *wanted)
-    assert code == 0 and "prepared 0 clips: 0 images magnified, 0 through the trunk" in text and f"{2 * 3} folds trained" in text, text
+    assert (
+        code == 0
+        and "prepared 0 clips: 0 images magnified, 0 through the trunk" in text
+        and f"{2 * 3} folds trained" in text
+    ), text
     code, text = call(paper, *wanted, "--only", "table1", "table3", "inner", "--out", "all")
     assert code == 0 and ": 0 folds trained" in text, text
     runs = find_runs([here / "all"])
