@@ -82,7 +82,7 @@ def scored(columns: Sequence[Column]) -> Table:
     rows = []
     for column in columns:
         if not column.runs:
-            rows.append({"column": column.title, "database": "", "clips": "no run"})
+            rows.append({"column": column.title, "state": "not run"})
             continue
         whole = min(column.runs, key=lambda run: bool(run.incomplete))
         base = column.base
@@ -99,7 +99,7 @@ def scored(columns: Sequence[Column]) -> Table:
                 "state": _state(base) if base else "",
             }
         )
-    shown = pd.DataFrame(rows).fillna("")
+    shown = pd.DataFrame(sorted(rows, key=len, reverse=True)).fillna("")
     settings: dict[str, list[str]] = {}
     for column in columns:
         if column.base:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from aman.report_tables import ACCURACY, INTERVAL, SEEDS, TUNED, Table
+from aman.report_tables import ACCURACY, INTERVAL, SEEDS, STATUS, TUNED, Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -70,7 +70,8 @@ def _view(table: Table) -> dict[str, Any]:
         {"cells": cells, "tuned": TUNED in texts}
         for cells, texts in zip(body, table.shown.itertuples(index=False, name=None), strict=True)
     ]
-    kind = "heat" if table.shades is not None else "plain" if plain else "scores"
+    methods = " methods" if ("", STATUS) in table.shown.columns else ""
+    kind = "heat" if table.shades is not None else "plain" if plain else f"scores{methods}"
     return {"kind": kind, "heads": heads, "body": rows}
 
 
@@ -93,27 +94,27 @@ def _score_cells(frame: pd.DataFrame) -> tuple[list[list[dict[str, Any]]], list[
     an accuracy goes across."""
     groups = list(dict.fromkeys(frame.columns.get_level_values(0)))
     shown = {group: [name for name in frame[group].columns if name not in (INTERVAL, SEEDS)] for group in groups}
-    first = [_cell(group, "group" if group else "", span=len(names)) for group, names in shown.items()]
-    second = [_cell(name, "number" if group else "") for group, names in shown.items() for name in names]
+    upper = [_cell(group, "group" if group else "", span=len(names)) for group, names in shown.items()]
+    lower = [_cell(name, "number" if group else "") for group, names in shown.items() for name in names]
     body = []
     for _, row in frame.iterrows():
         cells: list[dict[str, Any]] = []
         for group, names in shown.items():
             for name in names:
-                text = row[group, name]
+                text, first = row[group, name], " first" if group and name == names[0] else ""
                 if not group:
                     cells.append(_cell(text, "", stamp=text == TUNED))
                 elif name != ACCURACY:
                     why = not re.match(r"\d", row[group, ACCURACY])
                     if name != names[-1] or not why:
-                        cells.append(_cell(text, "number"))
+                        cells.append(_cell(text, f"number{first}"))
                 elif re.match(r"\d", text):
                     number, _, mark = text.partition(" (")
-                    cells.append(_cell(number, "number", mark=mark.rstrip(")"), beneath=_beneath(row[group])))
+                    cells.append(_cell(number, f"number{first}", mark=mark.rstrip(")"), beneath=_beneath(row[group])))
                 else:
-                    cells.append(_cell(text, "why", span=2))
+                    cells.append(_cell(text, f"why{first}", span=2))
         body.append(cells)
-    return [first, second], body
+    return [upper, lower], body
 
 
 def _beneath(measures: "pd.Series[str]") -> list[str]:

@@ -24,8 +24,9 @@ TUNED, HONEST, PRINTED, CHANCE = "tuned on test", "honest", "printed", "chance"
 
 NOT_RUN, NONE_PRINTED = "not run", "the paper prints none"
 
+STATUS = "what it is"
 ACCURACY, INTERVAL, F1, SEEDS, PAPER = "accuracy", "95 %", "F1", "seeds", "paper"
-"""Columns under a protocol."""
+"""The column of what a row is, and those under a protocol."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,10 +72,10 @@ class Row:
 def table_2(columns: Sequence[Column]) -> Table:
     """The paper's methods, ours by how the configuration was found, and what chance gets."""
     rows = [_paper_row(name, printed, columns) for name, printed in PAPER_TABLE_2.items()]
-    rows.append(_row("AMAN here: fixed configuration, last epoch", HONEST, columns, _fixed))
+    rows.append(_row("AMAN, fixed configuration, last epoch", HONEST, columns, _fixed))
     rows += _searches(columns)
-    rows.append(_row("AMAN here: fixed configuration, best test epoch", TUNED, columns, _best_epoch))
-    rows.append(_row("AMAN here: best of all configurations on the page", TUNED, columns, _best_configuration))
+    rows.append(_row("AMAN, fixed configuration, best test epoch", TUNED, columns, _best_epoch))
+    rows.append(_row("AMAN, best of all configurations on the page", TUNED, columns, _best_configuration))
     rows.append(_row("chance: always the majority class", CHANCE, columns, lambda one: _chance(one, "majority")))
     rows.append(_row("chance: guessing by the class shares", CHANCE, columns, lambda one: _chance(one, "prior")))
     rows.append(_row("chance: guessing, best test epoch", CHANCE, columns, _guessing))
@@ -170,8 +171,8 @@ def _best_configuration(column: Column) -> Cell:
         return Cell(remark="no complete run" if column.configurations else NOT_RUN)
     best = max(whole, key=lambda one: float(np.mean([run.values["accuracy"] for run in one.runs])))
     cell = _cell(best)
-    told = f"{best.name}: best of {len(whole)} complete" if len(whole) > 1 else f"{best.name}: the only complete one"
-    return cell if cell.accuracy is None else replace(cell, remark=told)
+    among = f"best of {len(whole)} complete configurations" if len(whole) > 1 else "the only complete configuration"
+    return cell if cell.accuracy is None else replace(cell, remark=f"{best.name}: {among}")
 
 
 def _searches(columns: Sequence[Column]) -> Iterator[Row]:
@@ -184,9 +185,9 @@ def _searches(columns: Sequence[Column]) -> Iterator[Row]:
             key = (values["selection"], values["stamp"] or HONEST, one.name)
             found.setdefault(key, {})[column.title] = _cell(one)
     if not any(selection == "inner" for selection, _, _ in found):
-        yield _row(f"AMAN here: {said['inner']}", HONEST, columns, lambda _: Cell(remark=NOT_RUN))
+        yield _row(f"AMAN, {said['inner']}", HONEST, columns, lambda _: Cell(remark=NOT_RUN))
     for (selection, status, name), cells in sorted(found.items()):
-        label = f"AMAN here: {said.get(selection, selection)} ({name})"
+        label = f"AMAN, {said.get(selection, selection)} ({name})"
         ours = {one.title: cells.get(one.title, Cell(remark=NOT_RUN)) for one in columns}
         yield Row(label=label, status=status, ours=ours, paper={})
 
@@ -235,7 +236,7 @@ def _paper_row(name: str, printed: Mapping[str, tuple[float, float | None]], col
             f1=None if f1 is None else f1 / 100,
             remark=NONE_PRINTED if accuracy is None else "",
         )
-    return Row(label=f"{name}, as the paper prints it", status=PRINTED, ours=cells, paper={})
+    return Row(label=name, status=PRINTED, ours=cells, paper={})
 
 
 def _of_the_paper(columns: Sequence[Column]) -> list[str]:
@@ -268,7 +269,7 @@ def _table(
     for row in rows:
         decimals = 2 if row.status == PRINTED else 1
         line: dict[tuple[str, str], str] = {("", head): row.label}
-        line |= {("", "what it is"): row.status} if stamped else {}
+        line |= {("", STATUS): row.status} if stamped else {}
         for column in columns:
             cell, group = row.ours[column.title], column.title
             mark = ""
@@ -293,7 +294,7 @@ def _table(
         shown.append(line)
     frame = pd.DataFrame(shown, columns=pd.MultiIndex.from_tuples(shown[0])) if shown else pd.DataFrame()
     if any("none" in line.values() for line in shown):
-        notes = [f"none: {NONE_PRINTED}", *notes]
+        notes = ["none: the paper prints no number there", *notes]
     marks = [f"({letter}) {remark}" for remark, letter in letters.items()]
     return Table(name=name, title=title, caption=caption, shown=frame, data=pd.DataFrame(data), notes=(*marks, *notes))
 
