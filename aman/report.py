@@ -8,10 +8,12 @@ from typing import Any
 
 from aman.errors import DataError, UsageError
 from aman.figures import Curve, curves_figure
+from aman.report_cells import measured
 from aman.report_columns import Column, Configuration, Sweep, columns_of
-from aman.report_details import Compared, attention, chosen, comparison_details, confusion, hours, provenance, scored
+from aman.report_details import Compared, chosen, comparison_details, hours, provenance, scored
+from aman.report_heat import attention, confusion
 from aman.report_page import Figure, Section, latex, page
-from aman.report_tables import Table, measured, sweep_table, table_2
+from aman.report_tables import Table, sweep_table, table_2
 from aman.runs import Run
 from aman.tables import PAPER_ACCURACY, write_csv, write_text
 

@@ -38,6 +38,11 @@ class Configuration:
             return "".join(why for _, why in lacking)
         return "; ".join(f"seed {seed}: {why}" for seed, why in lacking)
 
+    @property
+    def state(self) -> str:
+        """The same, or that it is complete."""
+        return f"incomplete: {self.incomplete}" if self.incomplete else "complete"
+
     def agrees(self, settings: Mapping[str, Any]) -> bool:
         """Whether it has these settings, as far as they have an effect."""
         return all(self.settings.get(name) == _plain(one) for name, one in settings.items() if name in self.settings)

@@ -58,7 +58,8 @@ def latex(table: Table) -> str:
         shown.columns = pd.MultiIndex.from_tuples([tuple(map(plain, pair)) for pair in shown.columns])
     else:
         shown.columns = shown.columns.map(plain)
-    text = shown.to_latex(index=False, escape=True, multicolumn_format="c")
+    sides = "".join("r" if isinstance(name, tuple) and name[0] else "l" for name in shown.columns)
+    text = shown.to_latex(index=False, escape=True, column_format=sides, multicolumn_format="c")
     return "".join(f"% {plain(line)}\n" for line in (table.title, table.caption, *table.notes)) + text
 
 

@@ -3,7 +3,6 @@ the paper's, each as text for people and as rows of data."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import product
 from string import ascii_lowercase
 from typing import Any
@@ -12,17 +11,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aman.errors import DataError
 from aman.protocols import PROTOCOLS
-from aman.report_columns import Column, Configuration, Sweep
-from aman.runs import EPOCHS
-from aman.scoring import best_test_epoch, bootstrap_interval, score
+from aman.report_cells import (
+    NOT_RUN,
+    Cell,
+    best_configuration,
+    best_epoch,
+    chance,
+    configuration_cell,
+    fixed,
+    guessing,
+)
+from aman.report_columns import Column, Sweep
 from aman.tables import PAPER_ACCURACY, PAPER_TABLE_2, percent, printed_text
 
 TUNED, HONEST, PRINTED, CHANCE = "tuned on test", "honest", "printed", "chance"
 """What a row of scores is: chosen by the very clips that it is of, or not; the paper's; nobody's."""
 
-NOT_RUN, NONE_PRINTED = "not run", "the paper prints none"
+NONE_PRINTED = "the paper prints none"
 
 STATUS = "what it is"
 ACCURACY, INTERVAL, F1, SEEDS, PAPER = "accuracy", "95 %", "F1", "seeds", "paper"
@@ -47,19 +53,6 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One score, shares in [0, 1]; without an accuracy, the remark says why there is none."""
-
-    accuracy: float | None = None
-    f1: float | None = None
-    interval: tuple[float, float] | None = None
-    by_seed: tuple[float, ...] = ()
-    """The accuracy of each seed, of which `accuracy` is the mean."""
-    configuration: str = ""
-    remark: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Row:
     """A line of a table of scores: ours by title of the column, the paper's beside them in per cent."""
 
@@ -72,13 +65,13 @@ class Row:
 def table_2(columns: Sequence[Column]) -> Table:
     """The paper's methods, ours by how the configuration was found, and what chance gets."""
     rows = [_paper_row(name, printed, columns) for name, printed in PAPER_TABLE_2.items()]
-    rows.append(_row("AMAN, fixed configuration, last epoch", HONEST, columns, _fixed))
+    rows.append(_row("AMAN, fixed configuration, last epoch", HONEST, columns, fixed))
     rows += _searches(columns)
-    rows.append(_row("AMAN, fixed configuration, best test epoch", TUNED, columns, _best_epoch))
-    rows.append(_row("AMAN, best of all configurations on the page", TUNED, columns, _best_configuration))
-    rows.append(_row("chance: always the majority class", CHANCE, columns, lambda one: _chance(one, "majority")))
-    rows.append(_row("chance: guessing by the class shares", CHANCE, columns, lambda one: _chance(one, "prior")))
-    rows.append(_row("chance: guessing, best test epoch", CHANCE, columns, _guessing))
+    rows.append(_row("AMAN, fixed configuration, best test epoch", TUNED, columns, best_epoch))
+    rows.append(_row("AMAN, best of all configurations on the page", TUNED, columns, best_configuration))
+    rows.append(_row("chance: always the majority class", CHANCE, columns, lambda one: chance(one, "majority")))
+    rows.append(_row("chance: guessing by the class shares", CHANCE, columns, lambda one: chance(one, "prior")))
+    rows.append(_row("chance: guessing, best test epoch", CHANCE, columns, guessing))
     caption = (
         "Accuracy with its 95 % bootstrap interval over subjects beneath it, and F1, in %. The paper prints its F1 "
         "without saying which; ours is UF1, the mean over classes. Honest rows never saw the clips that they are "
@@ -102,7 +95,7 @@ def sweep_table(sweep: Sweep, columns: Sequence[Column]) -> Table:
         values.sort()
     rows = []
     for value in values:
-        ours = {title: _cell(points.get(value)) for title, (points, _) in found.items()}
+        ours = {title: configuration_cell(points.get(value)) for title, (points, _) in found.items()}
         paper = {title: points[value] / 100 for title, points in printed.items() if value in points}
         rows.append(Row(label=str(value), status="", ours=ours, paper=paper))
     lacking = [str(value) for value in sweep.values if value not in there]
@@ -121,60 +114,6 @@ def sweep_table(sweep: Sweep, columns: Sequence[Column]) -> Table:
     return _table(sweep.name, sweep.title, caption, sweep.setting, rows, columns, notes)
 
 
-@lru_cache(maxsize=1024)
-def measured(configuration: Configuration) -> Cell:
-    """The score of a configuration: mean over its seeds, with the interval over the subjects of all seeds pooled."""
-    runs = configuration.runs
-    accuracies = tuple(float(run.values["accuracy"]) for run in runs)
-    low, high = runs[0].values["interval"] if len(runs) == 1 else _interval([run.table() for run in runs])
-    return Cell(
-        accuracy=float(np.mean(accuracies)),
-        f1=float(np.mean([run.values["uf1"] for run in runs])),
-        interval=(low, high),
-        by_seed=accuracies,
-        configuration=configuration.name,
-        remark=_said(configuration),
-    )
-
-
-def _fixed(column: Column) -> Cell:
-    return _cell(column.base)
-
-
-def _cell(configuration: Configuration | None) -> Cell:
-    return Cell(remark=NOT_RUN) if configuration is None else _or_why(lambda: measured(configuration))
-
-
-def _best_epoch(column: Column) -> Cell:
-    base = column.base
-    if base is None:
-        return Cell(remark=NOT_RUN)
-
-    def cell() -> Cell:
-        tables = [best_test_epoch(run.table(EPOCHS)) for run in base.runs]
-        scores = [score(table, run.classes) for table, run in zip(tables, base.runs, strict=True)]
-        return Cell(
-            accuracy=float(np.mean([one.accuracy for one in scores])),
-            f1=float(np.mean([one.uf1 for one in scores])),
-            interval=scores[0].interval if len(scores) == 1 else _interval(tables),
-            by_seed=tuple(one.accuracy for one in scores),
-            configuration=base.name,
-            remark=_said(base),
-        )
-
-    return _or_why(cell)
-
-
-def _best_configuration(column: Column) -> Cell:
-    whole = [one for one in column.configurations if not one.incomplete]
-    if not whole:
-        return Cell(remark="no complete run" if column.configurations else NOT_RUN)
-    best = max(whole, key=lambda one: float(np.mean([run.values["accuracy"] for run in one.runs])))
-    cell = _cell(best)
-    among = f"best of {len(whole)} complete configurations" if len(whole) > 1 else "the only complete configuration"
-    return cell if cell.accuracy is None else replace(cell, remark=f"{best.name}: {among}")
-
-
 def _searches(columns: Sequence[Column]) -> Iterator[Row]:
     """A row for each search, or one that says that there was none."""
     said = {"inner": "configuration chosen by inner folds", "literature": "configuration chosen by the left-out clips"}
@@ -183,44 +122,13 @@ def _searches(columns: Sequence[Column]) -> Iterator[Row]:
         for one in column.searches:
             values = one.runs[0].values
             key = (values["selection"], values["stamp"] or HONEST, one.name)
-            found.setdefault(key, {})[column.title] = _cell(one)
+            found.setdefault(key, {})[column.title] = configuration_cell(one)
     if not any(selection == "inner" for selection, _, _ in found):
         yield _row(f"AMAN, {said['inner']}", HONEST, columns, lambda _: Cell(remark=NOT_RUN))
     for (selection, status, name), cells in sorted(found.items()):
         label = f"AMAN, {said.get(selection, selection)} ({name})"
         ours = {one.title: cells.get(one.title, Cell(remark=NOT_RUN)) for one in columns}
         yield Row(label=label, status=status, ours=ours, paper={})
-
-
-def _chance(column: Column, kind: str) -> Cell:
-    if not column.runs:
-        return Cell(remark=NOT_RUN)
-    run = min(column.runs, key=lambda one: bool(one.incomplete))
-    return Cell(accuracy=run.values["chance"][kind], remark=run.incomplete and f"incomplete: {run.incomplete}")
-
-
-def _guessing(column: Column) -> Cell:
-    if column.base is None:
-        return Cell(remark=NOT_RUN)
-    guessing = column.base.runs[0].values["guessing_best_of"]
-    said = [f"best of {guessing['epochs']} epochs, an upper bound", _said(column.base)]
-    return Cell(accuracy=guessing["accuracy"], remark="; ".join(filter(None, said)))
-
-
-def _said(configuration: Configuration) -> str:
-    return f"incomplete: {configuration.incomplete}" if configuration.incomplete else ""
-
-
-def _or_why(make: Callable[[], Cell]) -> Cell:
-    """The cell, or what could not be read for it."""
-    try:
-        return make()
-    except DataError as error:
-        return Cell(remark=error.got)
-
-
-def _interval(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    return bootstrap_interval(pd.concat([table[["subject", "label", "prediction"]] for table in tables]))
 
 
 def _row(label: str, status: str, columns: Sequence[Column], cell: Callable[[Column], Cell]) -> Row:

@@ -31,7 +31,7 @@ def report(here: Path, **more: Any) -> str:
     return paper_report(find_runs([here / "runs"]), here / "out", **more)[0].read_text()
 
 
-def cells(here: Path, table: str, protocol: str = SMIC) -> pd.DataFrame:
+def cells(here: Path, table: str, protocol: str = SMIC) -> Any:
     """The rows of a table's CSV that are of a protocol."""
     found = pd.read_csv(here / "out" / f"{table}.csv", keep_default_na=False, dtype=str)
     return found[found["protocol"] == protocol].set_index(found.columns[0])
@@ -40,7 +40,7 @@ def cells(here: Path, table: str, protocol: str = SMIC) -> pd.DataFrame:
 def pooled_interval(tables: list[pd.DataFrame]) -> tuple[float, float]:
     """The same interval by drawing whole subjects one after the other."""
     whole = pd.concat(tables)
-    right = {one: list(mine["label"] == mine["prediction"]) for one, mine in whole.groupby("subject")}
+    right = {str(one): list(mine["label"] == mine["prediction"]) for one, mine in whole.groupby("subject")}
     names, rng = sorted(right), np.random.default_rng(0)
     drawn = [[names[i] for i in row] for row in rng.integers(0, len(names), (2000, len(names)))]
     means = [np.mean([one for name in row for one in right[name]]) for row in drawn]
@@ -119,7 +119,12 @@ def test_what_was_tuned_on_the_test_is_stamped(here: Path) -> None:
     # Epoch 1 is right where the last is wrong: the best epoch of each subject is better than the last one.
     made_run(here / "runs" / "a", every(2), [every(5), every(3)])
     made_run(here / "runs" / "b", every(6), settings={"k": 8})
-    stamp = {"selection": "literature", "stamp": "tuned on test", "name": "joint literature s0", "job": "tune"}
+    stamp: dict[str, Any] = {
+        "selection": "literature",
+        "stamp": "tuned on test",
+        "name": "joint literature s0",
+        "job": "tune",
+    }
     made_run(here / "runs" / "c", every(10), **stamp)
     page, table = report(here), cells(here, "table2")
     assert table.loc[FIXED, "accuracy_percent"] == "50.0"
@@ -178,8 +183,8 @@ def test_a_sweep_is_the_runs_that_agree_in_all_else(here: Path) -> None:
     made_run(here / "runs" / "rate", every(30), settings={"k": 10, "rate": 0.1})
     page, table = report(here), cells(here, "table1")
     shares = {"7": 20 / 30, "8": 22 / 30, "9": 24 / 30}
-    for k, share in shares.items():
-        assert float(table.loc[k, "accuracy_percent"]) == pytest.approx(100 * share, abs=1e-5)
+    for value, share in shares.items():
+        assert float(table.loc[value, "accuracy_percent"]) == pytest.approx(100 * share, abs=1e-5)
     assert table.loc["10", "remark"] == "not run"
     assert len(re.findall('<img src="data:image/png;base64,', page)) == 1
     table = cells(here, "table1", "casme2-5")
