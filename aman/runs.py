@@ -123,7 +123,7 @@ def _none(folder: Path, why: str) -> DataError:
     return DataError(
         got=f"{folder}, which holds no run ({why})",
         expected=f"the folder of a run, with {SCORES}",
-        fix="name a folder under runs/, or run jobs/loso.py first",
+        fix="name other folders, or run the job again: what is finished is not computed again",
     )
 
 

@@ -205,7 +205,7 @@ def test_the_base_is_named_else_the_papers_else_that_of_loso_else_the_middle_one
     made_run(here / "runs" / "loso", settings={"k": 3, "n": 2}, job="loso")
     assert base() == "k=3 n=2 layer4 quick"
     made_run(here / "runs" / "paper")
-    made_run(here / "runs" / "paper-ma", settings={"attention": "ma"}, job="loso")
+    made_run(here / "runs" / "paper-ma", settings={"attention": "ma"}, job="loso", name="k=9 n=11 ma s0")
     assert base() == "k=9 n=11 layer4 quick"
     assert base(k=7, grid_factors=99) == "k=7 n=4 layer4 quick" and base(k=4) == "none"
 
