@@ -1,13 +1,28 @@
 """Figures of a benchmark, as PNG files."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 110
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Accuracy against one setting, in per cent."""
+
+    title: str
+    points: Mapping[float, tuple[float, float, float]]
+    """Accuracy and the ends of its interval, by value of the setting."""
+    printed: Mapping[float, float]
+    """What the paper prints."""
+    chance: float | None
+    """Accuracy of always saying the most frequent class."""
 
 
 def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
@@ -56,3 +71,28 @@ def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Seq
     for axes, factor in zip(panels[0], factors, strict=True):
         axes.set_title(f"\N{MULTIPLICATION SIGN}{factor}")
     figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], file: IO[bytes]) -> None:
+    """A panel a curve, side by side on one scale: ours with its interval as a band, the paper's printed points."""
+    figure = Figure(figsize=(1 + 3.6 * len(curves), 3.3), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, curve in zip(panels, curves, strict=True):
+        at = sorted(curve.points)
+        accuracy, low, high = zip(*(curve.points[value] for value in at), strict=True) if at else ((), (), ())
+        axes.fill_between(at, low, high, color="tab:blue", alpha=0.15, linewidth=0, label="95 % over subjects")
+        axes.plot(at, accuracy, color="tab:blue", marker="o", markersize=4, label="ours")
+        printed = sorted(curve.printed)
+        style = {"color": "tab:orange", "linestyle": "--", "marker": "D", "markersize": 5}
+        axes.plot(printed, [curve.printed[value] for value in printed], **style, label="paper, as printed")
+        if curve.chance is not None:
+            axes.axhline(curve.chance, color="grey", linewidth=0.8, linestyle=":", label="chance, majority class")
+        axes.set_title(curve.title, fontsize="medium")
+        axes.set(xlabel=axis)
+        axes.set_xticks(values)
+        axes.tick_params(labelsize="small")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("accuracy in %")
+    handles = {label: one for axes in panels for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    figure.savefig(file, dpi=DOTS_PER_INCH)

@@ -14,18 +14,24 @@ from aman.errors import DataError
 SCORES, PREDICTIONS, EPOCHS, FOLDS = "scores.json", "predictions.csv", "epochs.csv", "folds.csv"
 """Files of a run's folder; the first makes it one."""
 
-NEEDED = (
-    "job",
-    "name",
-    "selection",
-    "stamp",
-    "protocol",
-    "fingerprint",
-    "incomplete_why",
-    "settings",
-    "seed",
-    "accuracy",
-)
+NEEDED: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("job", "name", "selection", "stamp", "database", "protocol", "fingerprint", "incomplete_why"), str
+    ),
+    **dict.fromkeys(("git_commit", "command"), str),
+    **dict.fromkeys(("clips", "folds", "seed"), int),
+    **dict.fromkeys(("accuracy", "uf1"), (int, float)),
+    **dict.fromkeys(("interval", "classes", "confusion", "factors_seen"), list),
+    **dict.fromkeys(("chosen", "chance", "guessing_best_of", "settings", "digests", "weights"), dict),
+}
+"""What scores.json must hold to be read, and of which type."""
+
+COLUMNS = {
+    PREDICTIONS: ("clip", "subject", "label", "prediction", "alpha", "beta"),
+    EPOCHS: ("clip", "subject", "label", "prediction", "epoch"),
+    FOLDS: ("subject", "seconds", "device", "key"),
+}
+"""What the tables must hold."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,15 +81,15 @@ class Run:
         """One of the run's tables. `DataError` where it is not there or no table."""
         path = self.folder / name
         try:
-            return pd.read_csv(
+            table = pd.read_csv(
                 path, dtype={"subject": str, "clip": str, "label": str, "prediction": str, "device": str}
             )
         except (OSError, ValueError) as error:
-            raise DataError(
-                got=f"{path}, which cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})",
-                expected="a table that a job wrote",
-                fix="run the job that made the folder again: what is finished is not computed again",
-            ) from None
+            raise _no_table(path, getattr(error, "strerror", None) or type(error).__name__) from None
+        lacking = [column for column in COLUMNS[name] if column not in table]
+        if lacking:
+            raise _no_table(path, f"no column {', '.join(lacking)}")
+        return table
 
 
 def read_run(folder: Path) -> Run:
@@ -91,9 +97,9 @@ def read_run(folder: Path) -> Run:
     path = folder / SCORES
     try:
         values = json.loads(path.read_text())
-        lacking = [name for name in NEEDED if name not in values]
-    except (OSError, ValueError, TypeError) as error:
-        why = getattr(error, "strerror", None) or "it is no JSON"
+        lacking = [name for name, kind in NEEDED.items() if not isinstance(values.get(name), kind)]
+    except (OSError, ValueError, AttributeError) as error:
+        why = getattr(error, "strerror", None) or f"{SCORES} is damaged"
         raise _none(folder, why) from None
     if lacking:
         raise _none(folder, f"{SCORES} lacks {', '.join(lacking)}")
@@ -117,5 +123,13 @@ def _none(folder: Path, why: str) -> DataError:
     return DataError(
         got=f"{folder}, which holds no run ({why})",
         expected=f"the folder of a run, with {SCORES}",
-        fix="name a folder under runs/, or run jobs/loso.py first",
+        fix="name other folders, or run the job again: what is finished is not computed again",
+    )
+
+
+def _no_table(path: Path, why: str) -> DataError:
+    return DataError(
+        got=f"{path}, which cannot be read ({why})",
+        expected="a table that a job wrote",
+        fix="run the job that made the folder again: what is finished is not computed again",
     )

@@ -175,6 +175,15 @@ def best_test_epoch_accuracy(correct_by_epoch: Sequence[npt.NDArray[np.int_] | n
     return best / sum(fold.shape[1] for fold in correct_by_epoch)
 
 
+def best_test_epoch(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each subject's best epoch on the test clips (the first of several) of a table with the column
+    `epoch`: the predictions behind `best_test_epoch_accuracy`, to be shown as tuned on the test only."""
+    table = table.assign(right=table["label"] == table["prediction"])
+    right = table.groupby(["subject", "epoch"])["right"].sum().reset_index()
+    best = right.loc[right.groupby("subject")["right"].idxmax(), ["subject", "epoch"]]
+    return table.drop(columns="right").merge(best, on=["subject", "epoch"])
+
+
 def guessing_best_of(labels_by_fold: Iterable[Iterable[str]], epochs: int) -> float:
     """Expected pooled accuracy of guessing by the class shares when every fold shows its best of `epochs` guesses.
 

@@ -19,6 +19,17 @@ from aman.scoring import Comparison, Scores
 PAPER_ACCURACY: dict[str, float] = {"casme2-5": 75.40, "samm-5": 68.85, "smic-hs-3": 79.87}
 """AMAN's accuracy in per cent (Table 2). Two of them are no whole number of clips of their protocol (`reachable`)."""
 
+PAPER_TABLE_2: dict[str, dict[str, tuple[float, float | None]]] = {
+    "LBP-SIP": {"casme2-5": (66.40, None), "smic-hs-3": (62.80, None)},
+    "DSSN": {"casme2-5": (70.78, 72.97), "samm-5": (57.35, 46.44), "smic-hs-3": (63.41, 64.62)},
+    "TSCNN-I": {"casme2-5": (74.05, 73.27), "samm-5": (63.53, 60.65), "smic-hs-3": (72.74, 72.36)},
+    "LGCconD": {"casme2-5": (62.14, 60.00), "samm-5": (35.29, 23.00), "smic-hs-3": (63.41, 62.00)},
+    "RNMA": {"casme2-5": (65.90, 53.90), "samm-5": (48.50, 40.20), "smic-hs-3": (49.40, 49.60)},
+    "GEME": {"casme2-5": (75.20, 73.54), "samm-5": (55.88, 45.38), "smic-hs-3": (64.63, 61.58)},
+    "AMAN": {"casme2-5": (75.40, 71.25), "samm-5": (68.85, 66.82), "smic-hs-3": (79.87, 77.08)},
+}
+"""Table 2 of the paper: accuracy and F1 in per cent by method and protocol. Which F1 it is, the paper does not say."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reachable:
@@ -165,8 +176,13 @@ def percent(share: float, sign: str = "") -> str:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """A table as a file that appears whole or not at all. Raises `OSError`."""
+    write_text(path, table.to_csv(index=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text as a file that appears whole or not at all. Raises `OSError`."""
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    table.to_csv(partial, index=False)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
@@ -174,9 +190,7 @@ def write_json(path: Path, result: Mapping[str, Any]) -> None:
     """A result as a file that appears whole or not at all; `UsageError` where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-        partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        partial.replace(path)
+        write_text(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
     except (OSError, ValueError) as error:
         raise UsageError(
             got=f"{path}, which cannot be written ({getattr(error, 'strerror', None) or error})",

@@ -33,6 +33,7 @@ OPTIONS = {
     rate recipe root samples sampling search seed selection space stopping store tracking-uri trunk weight-decay
     workers""",
     "cache": "delete json store",
+    "report": "compare out",
 }
 
 

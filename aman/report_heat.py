@@ -1,0 +1,98 @@
+"""The heat maps of a report, as tables that are shaded: confusion, and attention over levels and frames."""
+
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aman.errors import DataError
+from aman.report_columns import Column, Configuration
+from aman.report_tables import Table
+from aman.tables import percent
+
+
+def confusion(column: Column, base: Configuration) -> Table:
+    """Clips by true and predicted class under the fixed configuration, all seeds together."""
+    classes = base.runs[0].classes
+    counts = np.sum([run.values["confusion"] for run in base.runs], axis=0)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shown = pd.DataFrame(counts, columns=[f"said {name}" for name in classes]).astype(str)
+    shown.insert(0, "true class", list(classes))
+    shown["clips"] = counts.sum(axis=1).astype(str)
+    shown["recall in %"] = [percent(one) for one in np.diagonal(share)]
+    shades = np.hstack([share, np.zeros((len(classes), 2))])
+    several = f", {len(base.runs)} seeds together" if len(base.runs) > 1 else ""
+    return Table(
+        name=f"confusion-{slug(column.title)}",
+        title=column.title,
+        caption=f"{base.name}{several}. {base.state}.",
+        shown=shown,
+        data=shown,
+        shades=shades,
+    )
+
+
+def attention(column: Column, base: Configuration) -> list[Table]:
+    """Mean attention over levels and over frames, by class and by subject of the left-out clips. `DataError` where a
+    run's table cannot be read."""
+    clips = pd.concat([run.table() for run in base.runs])
+    try:
+        alpha_CNK = np.array([json.loads(text) for text in clips["alpha"]], dtype=float)
+        beta_CN = np.array([json.loads(text) for text in clips["beta"]], dtype=float)
+        by_level = _shares(alpha_CNK).mean(axis=1)
+        by_frame = _shares(beta_CN)
+    except (ValueError, TypeError, IndexError) as error:
+        got = f"attention in {base.runs[0].folder} that cannot be read ({error})"
+        raise DataError(got=got, expected="numbers for each level and frame", fix="run the job again") from None
+    levels = [f"\N{MULTIPLICATION SIGN}{factor}" for factor in base.runs[0].values["factors_seen"]]
+    frames = [str(frame) for frame in base.runs[0].settings.get("frames_seen", range(by_frame.shape[1]))]
+    return [
+        _heat(f"attention-levels-{slug(column.title)}", f"{column.title}, levels", levels, by_level, clips, base),
+        _heat(f"attention-frames-{slug(column.title)}", f"{column.title}, frames", frames, by_frame, clips, base),
+    ]
+
+
+def slug(title: str) -> str:
+    """A title as part of a file's name."""
+    return re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _heat(
+    name: str,
+    title: str,
+    heads: Sequence[str],
+    share_CX: npt.NDArray[np.float64],
+    clips: pd.DataFrame,
+    base: Configuration,
+) -> Table:
+    """Mean share in per cent by class and by subject, shaded from the least to the most."""
+    rows, means = [], []
+    for column in ("label", "subject"):
+        for one in sorted(clips[column].unique()) if column == "subject" else base.runs[0].classes:
+            mine = share_CX[(clips[column] == one).to_numpy()]
+            if len(mine):
+                means.append(mine.mean(axis=0))
+                rows.append({"clips of": one if column == "label" else f"subject {one}", "clips": str(len(mine))})
+    mean_RX = np.array(means)
+    text = pd.DataFrame([[percent(one) for one in row] for row in mean_RX], columns=list(heads))
+    low, high = float(mean_RX.min()), float(mean_RX.max())
+    shades = (mean_RX - low) / (high - low) if high - low > 0.001 else np.zeros_like(mean_RX)
+    shown = pd.concat([pd.DataFrame(rows), text], axis=1)
+    return Table(
+        name=name,
+        title=title,
+        caption=f"{base.name}: mean share of attention in %; {percent(1 / len(heads))} each would be no preference.",
+        shown=shown,
+        data=shown,
+        shades=np.hstack([np.zeros((len(rows), 1)), shades]),
+    )
+
+
+def _shares(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Weights that sum to 1 along the last axis; even ones where all of them are too small for a number."""
+    total = weights.sum(axis=-1, keepdims=True)
+    even = np.full_like(weights, 1 / weights.shape[-1])
+    return np.divide(weights, total, out=even, where=total > 0)
