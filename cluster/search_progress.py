@@ -1,0 +1,61 @@
+"""What a search says while it trains: a line for each fold, with how far its configuration is and what is left."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aman.training import FoldResult
+from cluster.benchmark import right_of
+from cluster.folds import FoldSpec
+from cluster.preparation import minutes
+
+if TYPE_CHECKING:
+    from cluster.search import SearchPlan, Stopping
+
+
+class Progress:
+    """Keeps the results as they come.
+
+    A fold counts for its configuration, or for its configuration and left-out subject where every subject has trials
+    of its own. What is left is told as the most that it can be: races and schedulers stop much of it.
+    """
+
+    def __init__(self, plan: "SearchPlan", stopping: "Stopping", say: Callable[[str], None]) -> None:
+        self.plan, self.say, self.truth = plan, say, plan.truth
+        self.begun, self.trained = time.monotonic(), 0
+        alone = plan.selection == "inner" and (plan.study is not None or stopping == "asha")
+        self.of: dict[str, tuple[str, str]] = {}
+        self.whole, self.done = Counter[str](), Counter[str]()
+        places = plan.choosing()
+        for name, lane, spec in places:
+            who = f"{name} for {lane}" if alone else name
+            self.of[spec.key] = who, lane
+            self.whole[who] += 1
+            self.done[who] += spec.key in plan.results
+        self.left = len(self.of.keys() - plan.results.keys())
+        if plan.study is not None:
+            self.left = min(self.left, plan.study.proposals * len(places) // len(plan.plans))
+        if plan.selection == "inner":
+            self.left += len(plan.lanes)
+
+    def on_finish(self, spec: FoldSpec, result: FoldResult) -> int:
+        """A fold is there: say so, and how many of its clips are right."""
+        self.plan.results[spec.key] = result
+        self.trained += 1
+        right = right_of(result, self.truth)
+        if spec.key in self.of:
+            who, lane = self.of[spec.key]
+            self.done[who] += 1
+            kind = "inner folds" if lane else "folds"
+            about = f"{who}: {self.done[who]}/{self.whole[who]} {kind}"
+            about += f", {lane}" if lane and not who.endswith(lane) else ""
+        else:
+            about = "chosen"
+        left = max(0, self.left - self.trained)
+        eta = minutes((time.monotonic() - self.begun) / self.trained * left)
+        self.say(
+            f"fold {self.trained} {about}, without {spec.task.subject} {right}/{len(result.clips)} right,"
+            f" {result.seconds:.1f} s; at most {left} folds left, ETA at most {eta}"
+        )
+        return right
