@@ -5,8 +5,6 @@ all workers lease, and reports as they finish (`cluster.search_trials`). What is
 so that the same command goes on, and searches that overlap train no fold twice.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,18 +20,15 @@ from cluster.benchmark import (
     REPAIRS,
     Plan,
     Request,
-    drop,
     make_plan,
     outer_tasks,
-    prepare_missing,
     right_of,
     startless,
 )
-from cluster.fold_queue import Order
-from cluster.folds import FOLDS, FoldSpec, fold_keys, read_result, task_text, train_folds
-from cluster.search_progress import Progress
+from cluster.folds import FOLDS, FoldSpec, fold_keys, read_result, task_text
 from cluster.search_queue import NOBODY, Entry, SearchQueue
-from cluster.session import Slots, ray_session, set_environment
+from cluster.search_training import prepare_search, train_search
+from cluster.session import ray_session, set_environment
 
 Selection = Literal["inner", "literature"]
 Stopping = Literal["none", "race", "asha"]
@@ -290,43 +285,6 @@ def settled(plan: SearchPlan, stopping: Stopping) -> bool:
     if plan.study is not None:
         return decided
     return decided and (stopping == "race" or all(queue.standing(name).state == "complete" for name in plan.plans))
-
-
-def prepare_search(plan: SearchPlan, say: Callable[[str], None]) -> None:
-    """Prepare the clips of every preparation; a clip that cannot be used ends the search."""
-    for one in {one.request.recipe.preparation: one for one in plan.plans.values()}.values():
-        report = prepare_missing(one, one.clips_without_features(), say)
-        if report.failed:
-            drop(replace(one, request=replace(one.request, allow_incomplete=False)), report.failed)
-
-
-def train_search(
-    plan: SearchPlan,
-    slots: Slots,
-    stopping: Stopping,
-    trials: Callable[["SearchPlan", Stopping, int, str, Any], None],
-    say: Callable[[str], None],
-) -> tuple[int, dict[str, str], list[str]]:
-    """Train in one fleet; how many folds, reasons of failed ones, and clips to prepare again."""
-    progress = Progress(plan, stopping, say)
-    request, scratch = plan.first.request, tempfile.mkdtemp(prefix="aman-search-")
-    workers = slots.workers(request.workers, request.gpus_per_worker)
-    queue = (SearchQueue, plan.entries(), plan.outer_keys(), set(plan.results), stopping == "race")
-    try:
-        failed, lost = train_folds(
-            plan.specs(),
-            {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()},
-            plan.first.store.uri,
-            workers=workers,
-            gpu_share=request.gpus_per_worker if slots.gpus else 0,
-            scratch=scratch,
-            on_finish=progress.on_finish,
-            say=say,
-            order=Order(queue=queue, beside=partial(trials, plan, stopping, workers, scratch)),
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return progress.trained, failed, lost
 
 
 def tune_trials(plan: SearchPlan, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:

@@ -47,7 +47,7 @@ class Proposals(Searcher):
         for lane in open_lanes:
             if len(self.rounds[lane]) < ROUND:
                 self.rounds[lane][trial_id] = None
-                point = self.studies[lane].suggest(trial_id)
+                point: Any = self.studies[lane].suggest(trial_id)
                 values = tuple(some[point[setting]] for setting, some in self.study.choices.items())
                 self.of_trial[trial_id] = lane
                 self.proposed[lane].append(self.study.names[values])

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -20,10 +21,10 @@ from cluster.benchmark import Request, mean_losses
 from cluster.cache import content_key
 from cluster.folds import VERSION, fold_key
 from cluster.search import SearchOutcome, SearchPlan, Study, plan_search, queue_at_the_end
-from cluster.search_progress import Progress
 from cluster.search_proposals import ROUND, Proposals, replay
 from cluster.search_queue import NOBODY, Entry, SearchQueue
 from cluster.search_results import LOGGED, best_of, make_folder, plan_text, table_of
+from cluster.search_training import Progress
 from cluster.search_trials import Lanes, at_once
 from cluster.storage import FolderStore
 from tune_spaces import Space
@@ -247,9 +248,16 @@ def test_a_cold_store_is_asked_once_what_it_has_however_many_folds_there_are(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    get, names = FolderStore.get, FolderStore.names
-    monkeypatch.setattr(FolderStore, "get", lambda self, name: asked.append(name) or get(self, name))
-    monkeypatch.setattr(FolderStore, "names", lambda self, prefix: asked.append(prefix) or names(self, prefix))
+
+    def noting(usual: Callable[[FolderStore, str], Any]) -> Callable[[FolderStore, str], Any]:
+        def noted(self: FolderStore, name: str) -> Any:
+            asked.append(name)
+            return usual(self, name)
+
+        return noted
+
+    monkeypatch.setattr(FolderStore, "get", noting(FolderStore.get))
+    monkeypatch.setattr(FolderStore, "names", noting(FolderStore.names))
     many = Space(reproduces="nothing", choices={"rate": tuple(1e-5 * (1 + number) for number in range(1000))})
     plan = planned(root, tmp_path, many, selection="literature")
     assert len(plan.specs()) == 4000

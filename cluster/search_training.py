@@ -1,17 +1,61 @@
-"""What a search says while it trains: a line for each fold, with how far its configuration is and what is left."""
+"""The training of a search: its clips are prepared, its folds trained in one fleet, and each is told of in a line."""
 
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aman.training import FoldResult
-from cluster.benchmark import right_of
-from cluster.folds import FoldSpec
+from cluster.benchmark import drop, prepare_missing, right_of
+from cluster.fold_queue import Order
+from cluster.folds import FoldSpec, train_folds
 from cluster.preparation import minutes
+from cluster.search_queue import SearchQueue
+from cluster.session import Slots
 
 if TYPE_CHECKING:
     from cluster.search import SearchPlan, Stopping
+
+
+def prepare_search(plan: "SearchPlan", say: Callable[[str], None]) -> None:
+    """Prepare the clips of every preparation; a clip that cannot be used ends the search."""
+    for one in {one.request.recipe.preparation: one for one in plan.plans.values()}.values():
+        report = prepare_missing(one, one.clips_without_features(), say)
+        if report.failed:
+            drop(replace(one, request=replace(one.request, allow_incomplete=False)), report.failed)
+
+
+def train_search(
+    plan: "SearchPlan",
+    slots: Slots,
+    stopping: "Stopping",
+    trials: "Callable[[SearchPlan, Stopping, int, str, Any], None]",
+    say: Callable[[str], None],
+) -> tuple[int, dict[str, str], list[str]]:
+    """Train in one fleet; how many folds, reasons of failed ones, and clips to prepare again."""
+    progress = Progress(plan, stopping, say)
+    request, scratch = plan.first.request, tempfile.mkdtemp(prefix="aman-search-")
+    workers = slots.workers(request.workers, request.gpus_per_worker)
+    queue = (SearchQueue, plan.entries(), plan.outer_keys(), set(plan.results), stopping == "race")
+    try:
+        failed, lost = train_folds(
+            plan.specs(),
+            {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()},
+            plan.first.store.uri,
+            workers=workers,
+            gpu_share=request.gpus_per_worker if slots.gpus else 0,
+            scratch=scratch,
+            on_finish=progress.on_finish,
+            say=say,
+            order=Order(queue=queue, beside=partial(trials, plan, stopping, workers, scratch)),
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return progress.trained, failed, lost
 
 
 class Progress:
