@@ -133,7 +133,8 @@ def make_plan(request: Request) -> Plan:
     Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
     """
     sample(request.recipe.preparation, request.recipe.model)
-    _check_frozen(request.recipe)
+    if why := startless(request.recipe):
+        raise UsageError(got=why, expected="weights of layer4", fix="--layer4-init random, or another --trunk")
     read = reader_for(request.database)
     store = open_store(request.store)
     protocol = protocol_for(request.database, request.protocol)
@@ -167,23 +168,27 @@ def make_plan(request: Request) -> Plan:
 
 def plan_folds(plan: Plan) -> None:
     """Name every fold of the plan and look up which are done."""
-    request, selection = plan.request, plan.selection
-    plan.folds, plan.finished = [], {}
+    plan.folds = [plan.spec(task) for task in outer_tasks(plan)]
+    found = {spec.key: read_result(plan.cache, spec.key) for spec in plan.folds}
+    plan.finished = {key: result for key, result in found.items() if result is not None}
+
+
+def outer_tasks(plan: Plan) -> list[FoldTask]:
+    """The fold of every left-out subject; no recipe enters."""
+    selection, tasks = plan.selection, []
     for subject in plan.subjects:
         fold = selection.fold(subject)
-        task = FoldTask(
-            subject=subject,
-            train_clips=tuple(clip.clip_id for clip in fold.train),
-            train_labels=tuple(selection.class_of(clip) for clip in fold.train),
-            test_clips=tuple(clip.clip_id for clip in fold.test),
-            classes=len(selection.protocol.classes),
-            seed=request.seed,
+        tasks.append(
+            FoldTask(
+                subject=subject,
+                train_clips=tuple(clip.clip_id for clip in fold.train),
+                train_labels=tuple(selection.class_of(clip) for clip in fold.train),
+                test_clips=tuple(clip.clip_id for clip in fold.test),
+                classes=len(selection.protocol.classes),
+                seed=plan.request.seed,
+            )
         )
-        spec = plan.spec(task)
-        plan.folds.append(spec)
-        result = read_result(plan.cache, spec.key)
-        if result is not None:
-            plan.finished[spec.key] = result
+    return tasks
 
 
 def drop(plan: Plan, failed: list[Prepared]) -> None:
@@ -382,8 +387,10 @@ def pool_epochs(plan: Plan) -> pd.DataFrame:
 
 
 def mean_losses(plan: Plan) -> list[float]:
-    """Training loss of every epoch, mean over folds."""
-    return [float(value) for value in np.mean([result.losses for result in plan.finished.values()], axis=0)]
+    """Training loss of every epoch, mean over the folds that had so many: those of a search may differ."""
+    losses = [result.losses for result in plan.finished.values()]
+    longest = max(map(len, losses))
+    return [float(np.mean([one[epoch] for one in losses if epoch < len(one)])) for epoch in range(longest)]
 
 
 def describe(recipe: Recipe) -> dict[str, object]:
@@ -397,14 +404,11 @@ def right_of(result: FoldResult, truth: Mapping[str, int]) -> int:
     return sum(truth[clip] == one for clip, one in zip(result.clips, said, strict=True))
 
 
-def _check_frozen(recipe: Recipe) -> None:
-    """Refuse a recipe whose trained stages have no weights to start from."""
+def startless(recipe: Recipe) -> str:
+    """Why the stages that the recipe trains have no weights to start from, or empty text."""
     if recipe.model.layer4_init == "pretrained" and recipe.preparation.frozen != "layer4":
         from aman.backbone import has_layer4
 
         if not has_layer4(recipe.preparation.trunk):
-            raise UsageError(
-                got=f"--layer4-init pretrained with {recipe.preparation.trunk}, which holds no layer4",
-                expected="weights of layer4",
-                fix="--layer4-init random, or another --trunk",
-            )
+            return f"--layer4-init pretrained with {recipe.preparation.trunk}, which holds no layer4"
+    return ""

@@ -26,7 +26,12 @@ class Ref:
 
 def content_key(made_of: Mapping[str, object]) -> str:
     """sha256 of canonical JSON. Give it digests, settings and version numbers; never paths, times or host names."""
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(canonical(made_of).encode()).hexdigest()
+
+
+def canonical(made_of: Mapping[str, object]) -> str:
+    """JSON of which there is one for the same content."""
+    return json.dumps(made_of, sort_keys=True, separators=(",", ":"))
 
 
 class Cache:
@@ -55,6 +60,10 @@ class Cache:
         self.store.set_aside(_blob(ref.digest))
         self.store.set_aside(_ref(kind, key))
         return None
+
+    def keys(self, kind: str) -> set[str]:
+        """Keys of all results of a kind, in one look: for who would ask for thousands. Only `read` looks at bytes."""
+        return {name.rpartition("/")[2] for name in self.store.names(f"{REFS}/{kind}/")}
 
     def publish(self, kind: str, key: str, content: bytes) -> str:
         """Store a result; the digest of the one that counts, which is another writer's if that was first."""

@@ -1,35 +1,40 @@
 """A search: the folds of many configurations in one queue, and which configuration they choose.
 
 A Ray Tune trial is a configuration. It holds no GPU and trains nothing: it has its folds put into the queue from which
-all workers lease, and reports as they finish. What is finished is found by its content key, so that the same command
-goes on, and searches that overlap train no fold twice.
+all workers lease, and reports as they finish (`cluster.search_trials`). What is finished is found by its content key,
+so that the same command goes on, and searches that overlap train no fold twice.
 """
 
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
 from typing import Any, Literal, Protocol
 
+from aman.errors import UsageError
 from aman.racing import Standing
 from aman.recipe import Preparation, Recipe
 from aman.selection import inner_tasks
-from aman.training import FoldResult
-from cluster.benchmark import REPAIRS, Plan, Request, drop, make_plan, plan_folds, prepare_missing, right_of
-from cluster.fold_queue import Order
-from cluster.folds import FoldSpec, read_result, train_folds
-from cluster.preparation import minutes
+from aman.training import FoldResult, FoldTask
+from cluster.benchmark import (
+    REPAIRS,
+    Plan,
+    Request,
+    make_plan,
+    outer_tasks,
+    right_of,
+    startless,
+)
+from cluster.folds import FOLDS, FoldSpec, fold_keys, read_result, task_text
 from cluster.search_queue import NOBODY, Entry, SearchQueue
-from cluster.session import Slots, ray_session
+from cluster.search_training import prepare_search, train_search
+from cluster.session import ray_session, set_environment
 
 Selection = Literal["inner", "literature"]
 Stopping = Literal["none", "race", "asha"]
 
-WATCH_SECONDS = 0.3
-"""How often a trial looks at its configuration."""
+READERS = 8
+"""Finished folds that are read at a time: in a bucket each is two requests."""
 
 
 class Configuration(Protocol):
@@ -43,23 +48,50 @@ class Configuration(Protocol):
     def recipe(self) -> Recipe: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search that proposes configurations by what the earlier ones came to: a study for each lane, fed with what is
+    known in that lane alone."""
+
+    choices: Mapping[str, Sequence[Any]]
+    """Values by setting."""
+    names: Mapping[tuple[Any, ...], str]
+    """Name of the configuration of every point, by its values; points that are the same share one."""
+    proposals: int
+    """For each lane; the same configuration may be proposed again."""
+    seed: int
+
+
 @dataclass(kw_only=True)
 class SearchPlan:
     """What a search consists of, and what of it is there."""
 
+    request: Request
+    """What was asked for, with the recipe that the configurations vary."""
     configurations: tuple[Configuration, ...]
+    left_out: dict[str, str]
+    """Why a configuration cannot be run, by its name; it is none of `plans`."""
     plans: dict[str, Plan]
-    """A benchmark for each configuration, all of one protocol; their folds are those of the left-out subjects."""
+    """A benchmark for each other configuration, all of one protocol; their folds are those of the left-out subjects."""
     selection: Selection
     inner: dict[tuple[str, str], list[FoldSpec]]
     """Inner folds by configuration and left-out subject; empty where the left-out subjects themselves choose."""
     results: dict[str, FoldResult]
     """What is finished, by key."""
+    study: Study | None = None
+    """Where not every configuration is a candidate."""
+    proposed: dict[str, list[str]] = field(default_factory=dict)
+    """What the studies have proposed so far, by lane."""
 
     @property
     def first(self) -> Plan:
         """Any of the plans, for what they have in common."""
         return next(iter(self.plans.values()))
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """For whom a configuration is chosen: every left-out subject, or `NOBODY`."""
+        return self.first.subjects if self.selection == "inner" else (NOBODY,)
 
     @property
     def truth(self) -> dict[str, int]:
@@ -87,6 +119,7 @@ class SearchPlan:
                     subject=spec.task.subject,
                     clips=len(spec.task.test_clips),
                     right=None if result is None else right_of(result, truth),
+                    cost=spec.cost,
                 )
             )
         return found
@@ -122,38 +155,75 @@ class SearchOutcome:
     """Reason by key."""
 
 
-def plan_search(request: Request, configurations: Sequence[Configuration], selection: Selection) -> SearchPlan:
-    """Plan every configuration; the release is read once for each preparation. Raises what `make_plan` raises."""
+def plan_search(
+    request: Request,
+    configurations: Sequence[Configuration],
+    selection: Selection,
+    *,
+    at_most: int = 0,
+    study: Study | None = None,
+) -> SearchPlan:
+    """Plan every configuration that can be run, or the first so many of them; the release is read once for each
+    preparation. Raises what `make_plan` raises, and `UsageError` where none can be run."""
     first: dict[Preparation, Plan] = {}
-    plans: dict[str, Plan] = {}
+    plan = SearchPlan(
+        request=request,
+        configurations=(),
+        left_out={},
+        plans={},
+        selection=selection,
+        inner={},
+        results={},
+        study=study,
+    )
+    taken: list[Configuration] = []
+    refused: dict[tuple[Preparation, str], str] = {}
     for one in configurations:
-        preparation = one.recipe.preparation
+        if at_most and len(plan.plans) == at_most:
+            break
+        taken.append(one)
+        preparation, start = one.recipe.preparation, one.recipe.model.layer4_init
+        if (preparation, start) not in refused:
+            refused[preparation, start] = startless(one.recipe)
+        if why := refused[preparation, start]:
+            plan.left_out[one.name] = why
+            continue
         if preparation not in first:
             first[preparation] = make_plan(replace(request, recipe=one.recipe))
         base = first[preparation]
         recipe = replace(one.recipe, preparation=base.request.recipe.preparation)
-        mine = replace(base, request=replace(base.request, recipe=recipe), folds=[], finished={})
-        plan_folds(mine)
-        plans[one.name] = mine
-    plan = SearchPlan(configurations=tuple(configurations), plans=plans, selection=selection, inner={}, results={})
+        plan.plans[one.name] = replace(base, request=replace(base.request, recipe=recipe), folds=[], finished={})
+    if not plan.plans:
+        why = next(iter(plan.left_out.values()))
+        raise UsageError(got=why, expected="weights of layer4", fix="--layer4-init random, or another --trunk")
+    plan.configurations = tuple(taken)
     look_up(plan)
     return plan
 
 
 def look_up(plan: SearchPlan) -> None:
-    """Name the inner folds, and look up which folds are done."""
-    for one in plan.plans.values():
-        plan.results |= one.finished
-    if plan.selection != "inner":
-        return
+    """Name all folds, and look up which are done: the store is asked once what it has, not for each of thousands."""
     first, cache = plan.first, plan.first.cache
-    tasks = {outer: inner_tasks(first.selection, outer, seed=first.request.seed) for outer in first.subjects}
+    outer, inner = outer_tasks(first), dict[str, list[FoldTask]]()
+    if plan.selection == "inner":
+        inner = {lane: inner_tasks(first.selection, lane, seed=first.request.seed) for lane in first.subjects}
+    tasks = [*outer, *(task for some in inner.values() for task in some)]
+    texts: dict[Preparation, list[str]] = {}
     for name, one in plan.plans.items():
-        for outer, inner in tasks.items():
-            plan.inner[name, outer] = [one.spec(task) for task in inner]
-    for spec in plan.specs():
-        if spec.key not in plan.results and (result := read_result(cache, spec.key)) is not None:
-            plan.results[spec.key] = result
+        recipe = one.request.recipe
+        if recipe.preparation not in texts:
+            texts[recipe.preparation] = [task_text(task, one.clips) for task in tasks]
+        keys = fold_keys(texts[recipe.preparation], recipe, one.inputs.trunk)
+        specs = [FoldSpec(key=key, task=task, recipe=recipe) for key, task in zip(keys, tasks, strict=True)]
+        one.folds, rest = specs[: len(outer)], specs[len(outer) :]
+        for lane, some in inner.items():
+            plan.inner[name, lane], rest = rest[: len(some)], rest[len(some) :]
+    there = cache.keys(FOLDS)
+    known = [spec.key for spec in plan.specs() if spec.key in there and spec.key not in plan.results]
+    with ThreadPoolExecutor(READERS) as readers:
+        found = zip(known, readers.map(partial(read_result, cache), known), strict=True)
+        plan.results |= {key: result for key, result in found if result is not None}
+    _note_finished(plan)
 
 
 def run_search(
@@ -168,8 +238,7 @@ def run_search(
     """
     plan.first.store.check_writable()
     trained, failed = 0, dict[str, str]()
-    racing = stopping == "race"
-    if not settled(plan, racing):
+    if not settled(plan, stopping):
         with ray_session(plan.first.request.workers) as slots:
             for _ in range(REPAIRS):
                 prepare_search(plan, say)
@@ -178,112 +247,53 @@ def run_search(
                 if not lost:
                     break
                 say(f"{len(lost)} prepared clips are gone or damaged: made anew")
-    queue = plan.queue(racing)
-    for name in plan.plans:
-        if any(one.key in failed for one in queue.mine[name]):
-            queue.withdraw(name)
-    standings = {name: queue.standing(name) for name in plan.plans}
-    for one in plan.plans.values():
-        one.finished = {spec.key: plan.results[spec.key] for spec in one.folds if spec.key in plan.results}
+    queue = queue_at_the_end(plan, stopping, failed)
+    candidates = {name for names in plan.proposed.values() for name in names} if plan.study else plan.plans.keys()
+    standings = {name: queue.standing(name) for name in plan.plans if name in candidates}
+    _note_finished(plan)
     return SearchOutcome(standings=standings, chosen=queue.chosen(), trained=trained, failed=failed)
 
 
-def settled(plan: SearchPlan, racing: bool) -> bool:
+def queue_at_the_end(plan: SearchPlan, stopping: Stopping, failed: Mapping[str, str]) -> SearchQueue:
+    """The queue where nothing more will be trained: what is not whole then, and may yet be best, cannot be chosen."""
+    queue = plan.queue(stopping == "race")
+    for key in failed:
+        for one in queue.places.get(key, ()):
+            queue.withdraw(one.configuration, one.lane)
+    if plan.study is not None:
+        for lane, names in plan.proposed.items():
+            for name in plan.plans.keys() & set(names):
+                queue.enter(name, lane)
+        queue.end_proposals()
+    if stopping == "asha":
+        queue.stop_unfinished()
+    return queue
+
+
+def settled(plan: SearchPlan, stopping: Stopping) -> bool:
     """Whether nothing is left to train."""
-    queue = plan.queue(racing)
+    queue = plan.queue(stopping == "race")
+    if plan.study is not None:
+        set_environment()
+        from cluster.search_proposals import replay
+
+        if (proposed := replay(plan, queue)) is None:
+            return False
+        plan.proposed = proposed
+        queue = queue_at_the_end(plan, stopping, {})
     decided = all(race.decided for race in queue.races.values()) and not queue.waiting
-    return decided and (racing or all(queue.standing(name).state == "complete" for name in plan.plans))
-
-
-def prepare_search(plan: SearchPlan, say: Callable[[str], None]) -> None:
-    """Prepare the clips of every preparation; a clip that cannot be used ends the search."""
-    for one in {one.request.recipe.preparation: one for one in plan.plans.values()}.values():
-        report = prepare_missing(one, one.clips_without_features(), say)
-        if report.failed:
-            drop(replace(one, request=replace(one.request, allow_incomplete=False)), report.failed)
-
-
-def train_search(
-    plan: SearchPlan,
-    slots: Slots,
-    stopping: Stopping,
-    trials: Callable[["SearchPlan", Stopping, int, str, Any], None],
-    say: Callable[[str], None],
-) -> tuple[int, dict[str, str], list[str]]:
-    """Train in one fleet; how many folds, reasons of failed ones, and clips to prepare again."""
-    specs, truth, begun, trained = plan.specs(), plan.truth, time.monotonic(), 0
-    names: dict[str, str] = {}
-    for name, lane, spec in plan.choosing():
-        names[spec.key] = f"{name} {lane}".strip()
-
-    def on_finish(spec: FoldSpec, result: FoldResult) -> int:
-        nonlocal trained
-        trained += 1
-        plan.results[spec.key] = result
-        right = right_of(result, truth)
-        about = f"{names.get(spec.key, 'chosen')}: without {spec.task.subject} {right}/{len(result.clips)} right"
-        say(f"fold {trained} {about}, {result.seconds:.1f} s; {minutes(time.monotonic() - begun)}")
-        return right
-
-    request, scratch = plan.first.request, tempfile.mkdtemp(prefix="aman-search-")
-    workers = slots.workers(request.workers, request.gpus_per_worker)
-    queue = (SearchQueue, plan.entries(), plan.outer_keys(), set(plan.results), stopping == "race")
-    try:
-        failed, lost = train_folds(
-            specs,
-            {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()},
-            plan.first.store.uri,
-            workers=workers,
-            gpu_share=request.gpus_per_worker if slots.gpus else 0,
-            scratch=scratch,
-            on_finish=on_finish,
-            say=say,
-            order=Order(queue=queue, beside=partial(trials, plan, stopping, workers, scratch)),
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return trained, failed, lost
+    if plan.study is not None:
+        return decided
+    return decided and (stopping == "race" or all(queue.standing(name).state == "complete" for name in plan.plans))
 
 
 def tune_trials(plan: SearchPlan, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:
-    """Ray Tune over the configurations: a trial each, which reports its folds as they finish."""
-    import ray
-    from ray import tune
-    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+    """Ray Tune over the configurations; imported here, for Ray reads its environment when it is."""
+    from cluster.search_trials import run_trials
 
-    def trial(config: dict[str, Any], queue: Any) -> None:
-        name, told = config["configuration"], -1
-        ray.get(queue.enter.remote(name))
-        while True:
-            standing, over = ray.get(queue.look.remote(name))
-            if over or standing.folds != told:
-                told = standing.folds
-                seen = standing.all_clips - standing.most + standing.least
-                accuracy = standing.least / seen if seen else 0.0
-                tune.report({"accuracy": accuracy, "most": standing.most / standing.all_clips, "folds": told})
-            if over:
-                return
-            time.sleep(WATCH_SECONDS)
+    run_trials(plan, stopping, workers, scratch, queue)
 
-    class Withdraw(tune.Callback):
-        """A trial that the scheduler stopped wants no more folds."""
 
-        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            ray.get(queue.withdraw.remote(trial.config["configuration"]))
-
-    folds = max(1, len(plan.choosing()) // len(plan.plans))
-    scheduler: Any = FIFOScheduler()
-    if stopping == "asha":
-        grace = max(1, folds // 3)
-        scheduler = ASHAScheduler(time_attr="folds", metric="accuracy", mode="max", grace_period=grace, max_t=folds)
-    head = "head" in ray.cluster_resources()  # where there is one, trials stay where no fold is trained
-    tune.Tuner(
-        tune.with_resources(tune.with_parameters(trial, queue=queue), {"head": 0.01} if head else {"cpu": 0.01}),
-        param_space={"configuration": tune.grid_search(list(plan.plans))},
-        tune_config=tune.TuneConfig(
-            scheduler=scheduler, max_concurrent_trials=1 + ceil(2 * workers / folds), reuse_actors=True
-        ),
-        run_config=tune.RunConfig(
-            name="search", storage_path=scratch, verbose=0, callbacks=[Withdraw()] if stopping == "asha" else []
-        ),
-    ).fit()
+def _note_finished(plan: SearchPlan) -> None:
+    for one in plan.plans.values():
+        one.finished = {spec.key: plan.results[spec.key] for spec in one.folds if spec.key in plan.results}

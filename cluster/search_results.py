@@ -1,5 +1,6 @@
 """What a search leaves behind: a table of its configurations, what was chosen, and the runs in MLflow."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,17 +10,23 @@ from typing import Any
 import pandas as pd
 
 from aman.figures import confusion_figure
+from aman.racing import Standing
+from aman.runs import EPOCHS, FOLDS, PREDICTIONS
 from aman.tables import score_table, score_values, write_csv
 from aman.tim import sampled_frames
-from cluster.benchmark import Outcome, Plan, outcome_of
+from cluster.benchmark import Outcome, Plan, outcome_of, pool_epochs
 from cluster.cache import content_key
-from cluster.results import logged, record_of
+from cluster.results import draw, fold_table, logged, record_of, unwritable
+from cluster.results import title as title_of
 from cluster.search import SearchOutcome, SearchPlan
 from cluster.search_queue import NOBODY
 from cluster.tracking import RunRecord, log_runs
 
 TUNED = "tuned on test"
 """What is said wherever a number was chosen by the subjects that it is of."""
+
+SHOWN, LOGGED = 30, 200
+"""Configurations that are printed, and that get a run in MLflow of their own: the best ones. The table has all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +45,24 @@ class Verdict:
 def plan_text(plan: SearchPlan) -> str:
     """What the search consists of and what of it is there."""
     keys = {spec.key for _, _, spec in plan.choosing()}
-    done = len(keys & plan.results.keys())
+    done, count = len(keys & plan.results.keys()), f"{len(keys)} folds"
+    if plan.study is not None:
+        most = plan.study.proposals * len(keys) // len(plan.plans)
+        count = f"{plan.study.proposals} proposals"
+        count += " for each left-out subject" if plan.selection == "inner" else ""
+        count += f", at most {min(most, len(keys))} folds of {len(keys)}"
     selection = plan.first.selection
     by = "inner folds over the other subjects" if plan.selection == "inner" else f"left-out subjects ({TUNED})"
     lines = [
         f"{selection.protocol.name}: {len(selection.clips)} clips, {len(plan.first.subjects)} subjects,"
         f" fingerprint {selection.fingerprint[:12]}",
-        f"{len(plan.plans)} configurations, chosen by {by}: {len(keys)} folds, {done} done",
+        f"{len(plan.plans)} configurations, chosen by {by}: {count}, {done} done",
     ]
+    for why, many in Counter(plan.left_out.values()).items():
+        lines.append(f"left out: {many} configurations: {why}")
     if plan.selection == "inner":
         lines.append(f"then {len(plan.first.subjects)} folds of the left-out subjects with what was chosen")
-    if plan.first.incomplete():
+    if plan.first.selection.incomplete:
         lines.append(f"incomplete: {plan.first.selection.shortfall}")
     return "\n".join(lines)
 
@@ -64,16 +78,24 @@ def verdict(plan: SearchPlan, found: SearchOutcome) -> Verdict:
             name = found.chosen.get(spec.task.subject)
             folds += [one for one in plan.plans[name].folds if one.task.subject == spec.task.subject] if name else []
         finished = {spec.key: plan.results[spec.key] for spec in folds if spec.key in plan.results}
-        chosen, stamp = replace(plan.first, folds=folds, finished=finished), ""
+        base = replace(plan.first.request, recipe=plan.request.recipe)  # what is chosen differs from subject to subject
+        chosen, stamp = replace(plan.first, request=base, folds=folds, finished=finished), ""
     decided = bool(found.chosen) and bool(chosen.finished)
     outcome = outcome_of(chosen, 0, found.trained, {}) if decided else None
     return Verdict(outcome=outcome, plan=chosen, stamp=stamp)
 
 
 def table_of(plan: SearchPlan, found: SearchOutcome) -> pd.DataFrame:
-    """A row a configuration, in the order of the grid; an accuracy only where every fold of it is there."""
-    rows = []
+    """A row a configuration, in the order of the grid; an accuracy only where every fold of it is there. Of a search by
+    proposals those that were proposed, over the subjects that they were proposed for."""
+    rows: list[dict[str, Any]] = []
     for one in plan.configurations:
+        if one.name in plan.left_out:
+            rows.append(
+                {"configuration": one.name, **one.choices, "state": "cannot be run", "why": plan.left_out[one.name]}
+            )
+        if one.name not in found.standings:
+            continue
         standing = found.standings[one.name]
         whole = standing.state == "complete"
         rows.append(
@@ -81,6 +103,7 @@ def table_of(plan: SearchPlan, found: SearchOutcome) -> pd.DataFrame:
                 "configuration": one.name,
                 **one.choices,
                 "state": standing.state,
+                "why": "",
                 "folds": standing.folds,
                 "of_folds": standing.all_folds,
                 "right": standing.least,
@@ -89,6 +112,7 @@ def table_of(plan: SearchPlan, found: SearchOutcome) -> pd.DataFrame:
                 "accuracy": standing.least / standing.all_clips if whole else None,
                 "at_most": standing.most / standing.all_clips,
                 "chosen_for": sum(name == one.name for name in found.chosen.values()),
+                "proposed_for": sum(one.name in names for names in plan.proposed.values()) if plan.study else None,
                 "selection": plan.selection,
                 "stamp": TUNED if plan.selection == "literature" else "accuracy over inner folds",
             }
@@ -99,10 +123,15 @@ def table_of(plan: SearchPlan, found: SearchOutcome) -> pd.DataFrame:
 def final_text(plan: SearchPlan, found: SearchOutcome, said: Verdict, paper: Mapping[str, float]) -> str:
     """The tables at the end; `paper` has the accuracies in % that it prints, by configuration."""
     of = "left-out subjects" if plan.selection == "literature" else "inner folds"
-    width = max(len(name) for name in found.standings)
+    shown = best_of(found.standings, SHOWN)
+    width = max(len(name) for name in shown)
     lines = [f"configurations, accuracy over {of}{f' ({said.stamp})' if said.stamp else ''}"]
     beside = {name: f"   paper {value:.2f} %" for name, value in paper.items() if plan.selection == "literature"}
-    lines += [f"  {name:{width}}  {one.text}{beside.get(name, '')}" for name, one in found.standings.items()]
+    if plan.study is not None:
+        lines[0] += f"; {len(found.standings)} of {len(plan.plans)} were proposed"
+    lines += [f"  {name:{width}}  {one.text}{beside.get(name, '')}" for name, one in shown.items()]
+    if len(shown) < len(found.standings):
+        lines.append(f"  the best {len(shown)} of {len(found.standings)}; configurations.csv has all")
     if plan.selection == "inner":
         counts = Counter(found.chosen.values())
         lines.append("chosen, each without the subject that it was chosen for:")
@@ -118,22 +147,60 @@ def final_text(plan: SearchPlan, found: SearchOutcome, said: Verdict, paper: Map
     return "\n".join(lines)
 
 
+def best_of(standings: Mapping[str, Standing], count: int) -> dict[str, Standing]:
+    """So many configurations, those with the most that they are or can be, in the order of the grid."""
+    ranked = sorted(standings.values(), key=lambda one: (one.state != "complete", -one.most / one.all_clips))
+    best = {one.configuration for one in ranked[:count]}
+    return {name: one for name, one in standings.items() if name in best}
+
+
+def title(plan: SearchPlan, found: SearchOutcome, recipe_name: str) -> str:
+    """What the run of the chosen is called: the configuration, or that they differ from subject to subject."""
+    if plan.selection == "literature":
+        return title_of(plan.plans[found.chosen[NOBODY]].request, recipe_name)
+    return f"chosen by inner folds {recipe_name} s{plan.first.request.seed}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results. `UsageError` where that cannot be done, or nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
 def write(plan: SearchPlan, found: SearchOutcome, said: Verdict, out: Path) -> list[Path]:
-    """configurations.csv, chosen.csv, and of the chosen predictions.csv and the confusion matrix; their paths."""
-    out.mkdir(parents=True, exist_ok=True)
-    chosen = pd.DataFrame(
-        [{"subject": lane or "all", "configuration": name, "stamp": said.stamp} for lane, name in found.chosen.items()]
-    )
-    tables = {"configurations.csv": table_of(plan, found), "chosen.csv": chosen}
+    """configurations.csv, chosen.csv, proposals.csv where there were any, and of the chosen what a benchmark leaves;
+    their paths. `UsageError` where the folder cannot be written."""
+    stamp = {"stamp": said.stamp}
+    chosen = [{"subject": lane or "all", "configuration": name, **stamp} for lane, name in found.chosen.items()]
+    tables = {"configurations.csv": table_of(plan, found), "chosen.csv": pd.DataFrame(chosen)}
+    if plan.study is not None:
+        tables["proposals.csv"] = pd.DataFrame(
+            [
+                {"subject": lane or "all", "proposal": number, "configuration": name, **stamp}
+                for lane, names in plan.proposed.items()
+                for number, name in enumerate(names, start=1)
+            ]
+        )
     if said.outcome is not None:
-        tables["predictions.csv"] = said.outcome.predictions.assign(stamp=said.stamp)
-    files = []
-    for name, table in tables.items():
-        write_csv(out / name, table)
-        files.append(out / name)
-    if said.outcome is not None:
-        files.append(out / "confusion.png")
-        confusion_figure(said.outcome.scores.confusion_YY, plan.first.selection.protocol.classes, files[-1])
+        tables[PREDICTIONS] = said.outcome.predictions.assign(**stamp)
+        tables[EPOCHS] = pool_epochs(said.plan).assign(**stamp)
+        tables[FOLDS] = fold_table(said.plan).assign(**stamp)
+    files = [out / name for name in tables]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, table in zip(files, tables.values(), strict=True):
+            write_csv(path, table)
+        if said.outcome is not None and plan.selection == "literature":
+            files += draw(said.plan, said.outcome, out)
+        elif said.outcome is not None:  # attention over other levels and frames for every subject is no one figure
+            files.append(out / "confusion.png")
+            confusion_figure(said.outcome.scores.confusion_YY, plan.first.selection.protocol.classes, files[-1])
+    except OSError as error:
+        raise unwritable(out, error) from None
     return files
 
 
@@ -152,6 +219,7 @@ def result_of(plan: SearchPlan, found: SearchOutcome, said: Verdict, seconds: fl
             name: {"state": one.state, "right": one.least, "at_most": one.most, "clips": one.all_clips}
             for name, one in found.standings.items()
         },
+        "left_out": plan.left_out,
         "trained": found.trained,
         "failed": list(found.failed.values()),
         "seconds": round(seconds, 2),
@@ -176,7 +244,10 @@ def track(
     searched = {name: sorted(spec.key for spec in one.folds) for name, one in plan.plans.items()}
     key = content_key({"searched": searched, "selection": plan.selection, "chosen": parent.key})
     parent = replace(parent, key=key, parameters={"space": name})
-    children = [child_of(plan, found, one.name, parent, tags) for one in plan.configurations]
+    logged_ones = best_of(found.standings, LOGGED)
+    if len(logged_ones) < len(found.standings):
+        say(f"MLflow gets the best {LOGGED} of {len(found.standings)} configurations; configurations.csv has all")
+    children = [child_of(plan, found, one, parent, tags) for one in logged_ones]
     return logged(uri, lambda: log_runs(uri, parent, children), say)
 
 

@@ -30,6 +30,8 @@ LOCKED = {
 TOKEN = "RAY_AUTH_TOKEN"
 
 
+HEAD = "head"
+"""Resource of the machine that the driver is on, where nothing is trained unless it is the only one."""
 PROMISED_GPUS = "AMAN_GPUS"
 """Variable of a cluster that grows on demand: how many GPUs it may come to have. Work is then given out for them."""
 IN_FLIGHT_PER_CPU = 2
@@ -101,6 +103,16 @@ def lock() -> None:
         os.environ.setdefault(TOKEN, secrets.token_hex(32))
 
 
+def set_environment() -> str:
+    """Set what a session reads of its environment, and return its address. To be called before Ray is imported."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        lock()
+    return address
+
+
 @contextmanager
 def ray_session(workers: int = 0) -> Iterator[Slots]:
     """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start one here, which answers to nobody who has
@@ -108,11 +120,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
 
     A session that is open already, in a test say, is used and left open.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local":
-        lock()
+    address = set_environment()
     import logging
 
     import ray
@@ -123,6 +131,8 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == "local":
             quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
+            # What only waits takes of this: a hundredth of a CPU would leave no room for the last training worker.
+            quiet["resources"] = {HEAD: 1000}
         try:
             ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting

@@ -12,10 +12,11 @@ from small import small_database
 
 from aman.errors import UsageError
 from aman.recipe import RECIPES, variant
+from aman.runs import find_runs
 from cluster.benchmark import Request, right_of
 from cluster.fold_queue import FoldQueue
 from cluster.preparation import prepare_clip
-from cluster.search import SearchPlan, look_up, plan_search
+from cluster.search import SearchPlan, Study, look_up, plan_search
 from cluster.search_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
 from tune_spaces import Space
@@ -265,6 +266,12 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     assert inner["trained"] <= 6 * 4 * 3  # of the left-out subjects' folds none: the search above has them
     code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
     assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
+    folders = {one.values["selection"]: one for one in find_runs([here / "runs/tune"])}
+    assert folders["inner"].values["chosen"] == inner["chosen"] and folders["inner"].values["stamp"] == ""
+    assert folders["inner"].settings["k"] == TINY.model.k and folders["inner"].values["job"] == "tune"
+    assert folders["literature"].values["stamp"] == "tuned on test" and len(folders["literature"].table()) == 8
+    for name in ("predictions.csv", "epochs.csv", "folds.csv"):
+        assert set(folders["literature"].table(name)["stamp"]) == {"tuned on test"}
 
     from mlflow.tracking import MlflowClient
 
@@ -279,12 +286,39 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     assert stamps == {"literature": "tuned on test", "inner": "honest"}
 
 
+def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
+    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+) -> None:
+    from cluster.search_proposals import replay
+
+    (here / "mine.py").write_text(USER_SPACE)
+    wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]
+    wanted += ["--samples", "6", "--tracking-uri", f"sqlite:///{here}/proposals.db", "--json", "found.json", "--out"]
+    code, text = call(*wanted, here / "first")
+    assert code == 0, text
+    first = json.loads((here / "found.json").read_text())
+    assert set(first["chosen"]) == {f"synthetic/0{number}" for number in range(1, 5)} and 0 < first["trained"] <= 76
+    table = pd.read_csv(here / "first/proposals.csv")
+    plan = planned(root, here / "store", "inner")
+    plan.study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=6, seed=0)
+    replayed = replay(plan, plan.queue(racing=False))
+    assert replayed == {lane: list(rows["configuration"]) for lane, rows in table.groupby("subject")}
+    code, text = call(*wanted, here / "again")
+    assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
+    for name in ("proposals.csv", "configurations.csv", "chosen.csv", "predictions.csv"):
+        assert (here / "first" / name).read_text() == (here / "again" / name).read_text()
+
+
 def test_wrong_searches_are_refused_by_name(call: Callable[..., tuple[int, str]], root: Path, here: Path) -> None:
     for arguments, said in (
         (["--space", "nowhere"], "--space nowhere"),
         (["--search", "random"], "--samples 0"),
         (["--samples", "3"], "--samples 3"),
+        (["--search", "optuna"], "--samples 0"),
+        (["--search", "optuna", "--samples", "3", "--stopping", "race"], "--stopping race"),
+        (["--out", "/dev/null/out"], "/dev/null/out, which cannot be written"),
+        (["--json", "/dev/null/found.json"], "/dev/null, which cannot be written"),
     ):
         code, text = call("--root", root, *SETTINGS, *arguments)
         assert code == UsageError.code and said in text
-    assert not (here / "runs").exists()
+    assert not list(here.rglob("*.csv")) and not list(here.rglob("folds"))

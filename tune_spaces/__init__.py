@@ -73,19 +73,27 @@ class Space:
         that cannot be run.
         """
         found: dict[Recipe, Configuration] = {}
-        for values in product(*self.choices.values()):
-            choices = dict(zip(self.choices, values, strict=True))
-            recipe = variant(base, **choices)
-            seen = recipe
-            if recipe.preparation.frozen == "layer4":
-                seen = variant(recipe, layer4_init=base.model.layer4_init, bn=base.model.bn)
-            name = " ".join(f"{setting}={_text(value)}" for setting, value in choices.items())
-            found.setdefault(seen, Configuration(name=name, choices=choices, recipe=recipe))
+        for one in self._points(base):
+            found.setdefault(_seen(one.recipe, base), one)
         grid = common_grid(base.preparation, [one.recipe.model for one in found.values()])
         configurations = [replace(one, recipe=variant(one.recipe, **grid)) for one in found.values()]
         for one in configurations:
             check(one.recipe)
         return configurations
+
+    def names(self, base: Recipe) -> dict[tuple[Value, ...], str]:
+        """Name of the configuration of every point, by its values; points that are the same have that of the first."""
+        first: dict[Recipe, str] = {}
+        return {
+            tuple(one.choices.values()): first.setdefault(_seen(one.recipe, base), one.name)
+            for one in self._points(base)
+        }
+
+    def _points(self, base: Recipe) -> Iterable[Configuration]:
+        for values in product(*self.choices.values()):
+            choices = dict(zip(self.choices, values, strict=True))
+            name = " ".join(f"{setting}={_text(value)}" for setting, value in choices.items())
+            yield Configuration(name=name, choices=choices, recipe=variant(base, **choices))
 
     def sample(self, base: Recipe, count: int, seed: int) -> list[Configuration]:
         """`count` configurations drawn without repetition, all of them where there are no more.
@@ -161,6 +169,13 @@ def common_grid(preparation: Preparation, models: Iterable[Model]) -> dict[str, 
         sizes = range(frames + 1, INTERPOLATED_FRAMES + 1)
         frames = next((size for size in sizes if wanted <= set(sampled_frames(size))), INTERPOLATED_FRAMES)
     return {"grid_frames": frames, "grid_factors": max(preparation.grid_factors, factors)}
+
+
+def _seen(recipe: Recipe, base: Recipe) -> Recipe:
+    """The recipe without what says nothing in it."""
+    if recipe.preparation.frozen != "layer4":
+        return recipe
+    return variant(recipe, layer4_init=base.model.layer4_init, bn=base.model.bn)
 
 
 @cache
