@@ -22,7 +22,7 @@ Part = Literal["table1", "table2", "table3", "figure3", "inner"]
 
 
 @dataclass(kw_only=True)
-class Study:
+class Benchmark:
     """A database and a seed."""
 
     seed: int
@@ -77,15 +77,15 @@ class Study:
 class Paper:
     """What is wanted, and what of it is there."""
 
-    studies: list[Study]
+    benchmarks: list[Benchmark]
 
     def todo(self) -> list[FoldSpec]:
         """Folds without a result: a database at a time, the one with most work first, and in it the longest first, so
         that a worker holds the features of one."""
         by_database: dict[str, dict[str, FoldSpec]] = {}
-        for study in self.studies:
-            missing = {key: spec for key, spec in study.specs().items() if key not in study.results}
-            by_database.setdefault(study.plan.selection.protocol.name, {}).update(missing)
+        for benchmark in self.benchmarks:
+            missing = {key: spec for key, spec in benchmark.specs().items() if key not in benchmark.results}
+            by_database.setdefault(benchmark.plan.selection.protocol.name, {}).update(missing)
         ordered = sorted(by_database.values(), key=lambda specs: -sum(spec.cost for spec in specs.values()))
         return [
             spec for specs in ordered for spec in sorted(specs.values(), key=lambda one: (-one.cost, one.task.subject))
@@ -93,13 +93,13 @@ class Paper:
 
     def preparations(self) -> list[Plan]:
         """A plan for each database and preparation."""
-        plans = [plan for study in self.studies for plan in study.grid.plans.values()]
+        plans = [plan for benchmark in self.benchmarks for plan in benchmark.grid.plans.values()]
         return list({(plan.selection.protocol.name, plan.request.recipe.preparation): plan for plan in plans}.values())
 
     @property
     def first(self) -> Plan:
         """Any of the plans, for what they have in common."""
-        return self.studies[0].plan
+        return self.benchmarks[0].plan
 
 
 def plan_paper(
@@ -113,7 +113,7 @@ def plan_paper(
     `ceilings` names those among which inner folds choose; none, and nothing is chosen. A release is read once. Raises
     what `make_plan` raises.
     """
-    studies = []
+    benchmarks = []
     for request in requests:
         read = plan_search(replace(request, seed=seeds[0]), configurations, "literature")
         for seed in seeds:
@@ -129,8 +129,8 @@ def plan_paper(
                     results={},
                 )
                 look_up(inner)
-            studies.append(Study(seed=seed, base=configurations[0].name, grid=grid, inner=inner))
-    return Paper(studies=studies)
+            benchmarks.append(Benchmark(seed=seed, base=configurations[0].name, grid=grid, inner=inner))
+    return Paper(benchmarks=benchmarks)
 
 
 def run_paper(paper: Paper, say: Callable[[str], None]) -> tuple[int, dict[str, str]]:
@@ -150,26 +150,26 @@ def run_paper(paper: Paper, say: Callable[[str], None]) -> tuple[int, dict[str, 
                 if not lost:
                     break
                 say(f"{len(lost)} prepared clips are gone or damaged: made anew")
-    for study in paper.studies:
-        study.settle()
+    for benchmark in paper.benchmarks:
+        benchmark.settle()
     return trained, failed
 
 
 def _train(paper: Paper, slots: Slots, say: Callable[[str], None]) -> tuple[int, dict[str, str], list[str]]:
     """Train in one fleet; how many folds, reasons of failed ones, and clips to prepare again."""
     todo, begun, trained, cost = paper.todo(), time.monotonic(), 0, 0
-    names = {key: name for study in paper.studies for key, name in study.names().items()}
-    owners: dict[str, list[Study]] = {}
-    for study in paper.studies:
-        for key in study.specs():
-            owners.setdefault(key, []).append(study)
+    names = {key: name for benchmark in paper.benchmarks for key, name in benchmark.names().items()}
+    owners: dict[str, list[Benchmark]] = {}
+    for benchmark in paper.benchmarks:
+        for key in benchmark.specs():
+            owners.setdefault(key, []).append(benchmark)
     whole = sum(spec.cost for spec in todo)
 
     def on_finish(spec: FoldSpec, result: FoldResult) -> int:
         nonlocal trained, cost
         trained, cost = trained + 1, cost + spec.cost
-        for study in owners[spec.key]:
-            study.take(spec.key, result)
+        for benchmark in owners[spec.key]:
+            benchmark.take(spec.key, result)
         right = right_of(result, owners[spec.key][0].grid.truth)
         left = (time.monotonic() - begun) / cost * (whole - cost)
         about = f"{names[spec.key]}: without {spec.task.subject} {right}/{len(result.clips)} right"
@@ -187,11 +187,11 @@ def _train(paper: Paper, slots: Slots, say: Callable[[str], None]) -> tuple[int,
 
 def _drop(paper: Paper, plan: Plan, failed: list[Prepared]) -> None:
     """Go on without these clips of the plan's database, if the user allows it; raises `DataError` otherwise."""
-    for study in paper.studies:
-        if study.plan.selection.protocol.name == plan.selection.protocol.name:
-            for one in study.grid.plans.values():
+    for benchmark in paper.benchmarks:
+        if benchmark.plan.selection.protocol.name == plan.selection.protocol.name:
+            for one in benchmark.grid.plans.values():
                 drop(one, failed)
-            for search in study.searches:
+            for search in benchmark.searches:
                 search.inner, search.results = {}, {}
                 look_up(search)
 
@@ -201,6 +201,6 @@ def _with_seed(read: SearchPlan, seed: int) -> SearchPlan:
     for name, one in read.plans.items():
         plans[name] = replace(one, request=replace(one.request, seed=seed), folds=[], finished={})
         plan_folds(plans[name])
-    found = replace(read, plans=plans, inner={}, results={})
+    found = replace(read, request=replace(read.request, seed=seed), plans=plans, inner={}, results={})
     look_up(found)
     return found

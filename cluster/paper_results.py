@@ -9,7 +9,7 @@ from cluster import results, search_results
 from cluster.benchmark import Outcome, Plan, outcome_of
 from cluster.cache import content_key
 from cluster.estimate import measure, speed
-from cluster.paper import Paper, Study
+from cluster.paper import Benchmark, Paper
 from cluster.search import SearchOutcome
 from cluster.tracking import RunRecord, log_runs
 
@@ -19,18 +19,18 @@ INNER = "chosen by inner folds"
 def plan_text(paper: Paper) -> str:
     """What the whole consists of and what of it is there."""
     lines, keys, done = [], set[str](), set[str]()
-    for study in paper.studies:
-        specs, selection = study.specs(), study.plan.selection
-        finished = specs.keys() & study.results.keys()
+    for benchmark in paper.benchmarks:
+        specs, selection = benchmark.specs(), benchmark.plan.selection
+        finished = specs.keys() & benchmark.results.keys()
         keys, done = keys | specs.keys(), done | finished
         lines.append(
-            f"{selection.protocol.name}, seed {study.seed}: {len(selection.clips)} clips, {len(selection.subjects)}"
-            f" subjects, {len(study.grid.plans)} configurations, fingerprint {selection.fingerprint[:12]};"
+            f"{selection.protocol.name}, seed {benchmark.seed}: {len(selection.clips)} clips, {len(selection.subjects)}"
+            f" subjects, {len(benchmark.grid.plans)} configurations, fingerprint {selection.fingerprint[:12]};"
             f" {len(specs)} trainings, {len(finished)} done"
         )
         if selection.incomplete:
             lines.append(f"incomplete: {selection.shortfall}")
-        lines += [f"not used: {problem}" for problem in study.plan.problems]
+        lines += [f"not used: {problem}" for problem in benchmark.plan.problems]
     clips = sum(len(plan.clips) for plan in paper.preparations())
     lacking = sum(len(plan.clips_without_features()) for plan in paper.preparations())
     lines.append(
@@ -46,8 +46,8 @@ def estimate_text(paper: Paper, usd_per_gpu_hour: float) -> str:
     if not todo:
         return "estimate: nothing to compute, some seconds to pool and score"
     longest, classes = todo[0].recipe, len(paper.first.selection.protocol.classes)
-    specs = {key: spec for study in paper.studies for key, spec in study.specs().items()}
-    done = {key: one for study in paper.studies for key, one in study.results.items() if key in specs}
+    specs = {key: spec for benchmark in paper.benchmarks for key, spec in benchmark.specs().items()}
+    done = {key: one for benchmark in paper.benchmarks for key, one in benchmark.results.items() if key in specs}
     rate = speed([(specs[key], one) for key, one in done.items()], longest, classes)
     cost = sum(spec.cost for spec in todo)
     low, high = (cost * each / 3600 for each in (rate.low, rate.high))
@@ -68,7 +68,7 @@ def estimate_text(paper: Paper, usd_per_gpu_hour: float) -> str:
 class Scored:
     """A run of the paper: a configuration with a seed, or what inner folds chose."""
 
-    study: Study
+    benchmark: Benchmark
     folder: Path
     plan: Plan
     outcome: Outcome
@@ -77,7 +77,7 @@ class Scored:
 
 def score_all(paper: Paper, job: str, recipe_name: str, out: Path, failed: dict[str, str]) -> list[Scored]:
     """Every run that has a finished fold, and its folder. Raises `FoldsFailedError` where there is none."""
-    found = [one for study in paper.studies for one in _scored(study, job, recipe_name, out)]
+    found = [one for benchmark in paper.benchmarks for one in _scored(benchmark, job, recipe_name, out)]
     if not found:
         outcome_of(paper.first, 0, 0, failed)
     return found
@@ -88,7 +88,7 @@ def write(runs: list[Scored], seconds: float) -> None:
     they cannot be written."""
     drawn = set()
     for run in runs:
-        protocol, is_base = run.plan.selection.protocol.name, run.plan is run.study.plan
+        protocol, is_base = run.plan.selection.protocol.name, run.plan is run.benchmark.plan
         results.write(run.plan, run.outcome, run.folder, figures=is_base and protocol not in drawn)
         results.write_scores(run.plan, run.outcome, run.folder, run.about, seconds, None, None)
         drawn |= {protocol} if is_base else set()
@@ -109,33 +109,33 @@ def track(runs: list[Scored], uri: str, recipe_name: str, say: Callable[[str], N
         results.logged(uri, partial(log_runs, uri, parent, children), say)
 
 
-def _scored(study: Study, job: str, recipe_name: str, out: Path) -> Iterator[Scored]:
-    where = out / study.plan.selection.protocol.name
-    for plan in study.grid.plans.values():
+def _scored(benchmark: Benchmark, job: str, recipe_name: str, out: Path) -> Iterator[Scored]:
+    where = out / benchmark.plan.selection.protocol.name
+    for plan in benchmark.grid.plans.values():
         if plan.finished:
             yield Scored(
-                study=study,
+                benchmark=benchmark,
                 folder=where / results.run_name(plan, recipe_name),
                 plan=plan,
                 outcome=outcome_of(plan, 0, 0, {}),
                 about=results.About(job=job, name=results.title(plan.request, recipe_name), recipe=recipe_name),
             )
-    if study.inner:
-        chosen = study.inner.queue(racing=False).chosen()
+    if benchmark.inner:
+        chosen = benchmark.inner.queue(racing=False).chosen()
         found = SearchOutcome(standings={}, chosen=chosen, trained=0, failed={})
-        verdict = search_results.verdict(study.inner, found)
+        verdict = search_results.verdict(benchmark.inner, found)
         if verdict.outcome:
             about = results.About(
                 job=job,
-                name=f"{INNER} {recipe_name} s{study.seed}",
+                name=f"{INNER} {recipe_name} s{benchmark.seed}",
                 recipe=recipe_name,
                 selection="inner",
                 chosen=chosen,
             )
             yield Scored(
-                study=study,
-                folder=where / f"inner-{recipe_name}-s{study.seed}",
-                plan=replace(verdict.plan, request=study.plan.request),
+                benchmark=benchmark,
+                folder=where / f"inner-{recipe_name}-s{benchmark.seed}",
+                plan=replace(verdict.plan, request=benchmark.plan.request),
                 outcome=verdict.outcome,
                 about=about,
             )

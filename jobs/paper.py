@@ -63,10 +63,12 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     begun = perf_counter()
     _refuse(options)
     import tune_spaces
-    from aman.recipe import variant
+    from aman.recipe import settings_of, variant
+    from aman.runs import read_run
     from cluster import paper_results as results
     from cluster.paper import plan_paper, run_paper
     from cluster.tracking import next_command, tracking_uri
+    from jobs.report import paper_report
     from jobs.synthesize import ensure_database
 
     tracking_uri(options.tracking_uri)
@@ -86,15 +88,12 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
         say(results.estimate_text(paper, options.usd_per_gpu_hour))
         say("nothing was started")
         return DONE
-    from aman.report import write_report
-
-    from aman.runs import read_run
 
     trained, failed = run_paper(paper, say)
     out = options.out or Path("runs") / job / "-".join([*options.database, options.recipe_name, f"s{options.seed}"])
     runs = results.score_all(paper, job, options.recipe_name, out, failed)
     results.write(runs, perf_counter() - begun)
-    report = write_report([read_run(run.folder) for run in runs], out)
+    report = paper_report([read_run(run.folder) for run in runs], out / "report", settings_of(base))
     results.track(runs, options.tracking_uri, options.recipe_name, say)
     say(f"done in {perf_counter() - begun:.0f} s: {trained} folds trained")
     say(f"Next: open {report[0]}; {next_command(options.tracking_uri)}")

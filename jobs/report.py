@@ -19,7 +19,7 @@ import tyro
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
-    from aman.report_details import Compared
+    from aman.report.details import Compared
     from aman.runs import Run
 
 
@@ -37,7 +37,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Read, compare, write."""
-    from aman.report_details import compare_runs
+    from aman.report.details import compare_runs
     from aman.runs import find_runs, read_run
     from aman.tables import comparison_table
 
@@ -56,7 +56,7 @@ def paper_report(
 ) -> list[Path]:
     """The report with the sweeps of the paper and its printed numbers; `aman.report.write_report` says the rest."""
     from aman.report import write_report
-    from aman.report_columns import Sweep
+    from aman.report.columns import Sweep
     from tune_spaces import find
 
     def sweep(space: str, name: str, title: str, drawn: bool = True) -> Sweep:

@@ -58,6 +58,7 @@ ALL_OF_AMAN = "\n".join(
         "databases",
         "magnify",
         "models",
+        "report",
     )
 )
 

@@ -72,7 +72,7 @@ def test_all_databases_and_seeds_share_a_queue_a_database_at_a_time(root: Path, 
 
 def test_a_worker_holds_the_features_of_one_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
     whole = planned(root, smic, tmp_path, seeds=(0,))
-    plans = [study.plan for study in whole.studies]
+    plans = [benchmark.plan for benchmark in whole.benchmarks]
     for plan in plans:
         for clip in plan.clips_without_features():
             assert prepare_clip(clip, plan.request.recipe.preparation, plan.cache).error is None
@@ -113,7 +113,9 @@ def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path
     text = paper_results.estimate_text(whole, 2.5)
     assert "core-hours" in text and "USD" not in text
     spec = whole.todo()[-1]
-    next(study for study in whole.studies if spec.key in study.specs()).take(spec.key, fold(3600.0, "A100"))
+    next(benchmark for benchmark in whole.benchmarks if spec.key in benchmark.specs()).take(
+        spec.key, fold(3600.0, "A100")
+    )
     left = sum(one.cost for one in whole.todo()) / spec.cost
     text = paper_results.estimate_text(whole, 2.5)
     assert f"{left:.2f} to {left:.2f} GPU-hours" in text and f"{2.5 * left:.2f} to {2.5 * left:.2f} USD" in text
@@ -145,7 +147,7 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     inner = [run for run in runs if run.values["selection"] == "inner"]
     assert len(inner) == 1 and set(inner[0].values["chosen"]) == {f"synthetic/0{number}" for number in (1, 2, 3)}
     assert not any(run.incomplete for run in runs) and {len(run.table()) for run in runs} == {9}
-    assert (here / "all" / "report.html").is_file()
+    assert (here / "all" / "report" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(

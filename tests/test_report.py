@@ -15,7 +15,7 @@ from made_runs import clips_of, every, made_run
 from PIL import Image
 
 from aman.errors import DataError
-from aman.report_columns import columns_of
+from aman.report.columns import columns_of
 from aman.runs import EPOCHS, find_runs, read_run
 from aman.scoring import best_test_epoch
 from jobs import report as report_job

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from aman.errors import DataError
-from aman.report_columns import Column
-from aman.report_tables import Table
+from aman.report.columns import Column
+from aman.report.tables import Table
 from aman.runs import FOLDS, Run
 from aman.scoring import Comparison, compare
 from aman.tables import percent

@@ -8,12 +8,12 @@ from typing import Any
 
 from aman.errors import DataError, UsageError
 from aman.figures import Curve, curves_figure
-from aman.report_cells import measured
-from aman.report_columns import Column, Configuration, Sweep, columns_of
-from aman.report_details import Compared, chosen, comparison_details, hours, provenance, scored
-from aman.report_heat import attention, confusion
-from aman.report_page import Figure, Section, latex, page
-from aman.report_tables import Table, sweep_table, table_2
+from aman.report.cells import measured
+from aman.report.columns import Column, Configuration, Sweep, columns_of
+from aman.report.details import Compared, chosen, comparison_details, hours, provenance, scored
+from aman.report.heat import attention, confusion
+from aman.report.page import Figure, Section, latex, page
+from aman.report.tables import Table, sweep_table, table_2
 from aman.runs import Run
 from aman.tables import PAPER_ACCURACY, write_csv, write_text
 
@@ -30,7 +30,7 @@ def write_report(
     """report.html and the tables as .csv and .tex in `out`; their paths, the page first.
 
     `sweeps` are the tables by one setting. `base` are settings of the configuration that Table 2 is to call the fixed
-    one (`aman.report_columns.columns_of` says which it is otherwise). Raises `UsageError` where nothing can be written.
+    one (`aman.report.columns.columns_of` says which it is otherwise). Raises `UsageError` where nothing can be written.
     """
     columns = columns_of(runs, PAPER_ACCURACY, base)
     sections = _sections(columns, sweeps, compared)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aman.errors import DataError
-from aman.report_columns import Column, Configuration
+from aman.report.columns import Column, Configuration
 from aman.runs import EPOCHS
 from aman.scoring import best_test_epoch, bootstrap_interval, score
 

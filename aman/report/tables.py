@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aman.protocols import PROTOCOLS
-from aman.report_cells import (
+from aman.report.cells import (
     NOT_RUN,
     Cell,
     best_configuration,
@@ -22,7 +22,7 @@ from aman.report_cells import (
     fixed,
     guessing,
 )
-from aman.report_columns import Column, Sweep
+from aman.report.columns import Column, Sweep
 from aman.tables import PAPER_ACCURACY, PAPER_TABLE_2, percent, printed_text
 
 TUNED, HONEST, PRINTED, CHANCE = "tuned on test", "honest", "printed", "chance"

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from aman.errors import DataError
-from aman.report_columns import Column, Configuration
-from aman.report_tables import Table
+from aman.report.columns import Column, Configuration
+from aman.report.tables import Table
 from aman.tables import percent
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from aman.report_tables import ACCURACY, INTERVAL, SEEDS, STATUS, TUNED, Table
+from aman.report.tables import ACCURACY, INTERVAL, SEEDS, STATUS, TUNED, Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -135,4 +135,4 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     here = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return here.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    return here.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
