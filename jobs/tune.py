@@ -78,7 +78,7 @@ def main(options: Options) -> int:
     name = f"{plan.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
     out = options.out or Path("runs/tune") / name
     files = results.write(plan, found, said, out)
-    results.track(plan, found, said, files, options.tracking_uri, name, say)
+    results.track(plan, found, said, files, options.tracking_uri, name, say, options.recipe_name)
     printed = space.paper.get(plan.first.selection.protocol.name, {})
     say(results.final_text(plan, found, said, printed))
     result = results.result_of(plan, found, said, perf_counter() - begun)
