@@ -116,7 +116,7 @@ def _without_mlflow() -> Iterator[None]:
         config = json.loads(job)
         variables = config.get("runtime_env", {}).get("env_vars", {})
         for name in [name for name in variables if name.startswith("MLFLOW_")]:
-            held.setdefault(name, variables.pop(name))
+            del variables[name]
         os.environ[SUBMITTED] = json.dumps(config)
     for name in held:
         os.environ.pop(name, None)

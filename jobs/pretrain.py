@@ -73,9 +73,8 @@ def main(options: Options) -> int:
     run_id = log(options, settings, result, curve)
     scores = result["scores"]
     say(f"PublicTest {100 * scores['public']:.2f} %, PrivateTest {100 * scores['private']:.2f} %: {options.out}")
-    say(
-        f"MLflow run {run_id or 'missing'}; next: {next_command(options.tracking_uri)}, or jobs/loso.py --trunk {options.out}"
-    )
+    say(f"MLflow run {run_id or 'missing'}; next: {next_command(options.tracking_uri)}")
+    say(f"or jobs/loso.py --trunk {options.out}")
     return DONE
 
 
