@@ -103,17 +103,19 @@ def server(status: int, seconds: float = 0.0, answer: bytes = b"{}") -> Iterator
 def test_a_run_has_its_database_its_table_and_its_children(out: Path, sqlite: str) -> None:
     from mlflow.tracking import MlflowClient
 
+    client = MlflowClient(tracking_uri=sqlite)
     parent = log_runs(sqlite, record(out), children(out))
     assert log_runs(sqlite, record(out), children(out)) == parent, "logged twice is logged once"
     found = runs(sqlite)
     assert {run.data.tags.get("mlflow.parentRunId") for run in found} == {None, parent} and len(found) == 4
     (one,) = (run for run in found if run.info.run_id == parent)
+    view = json.loads(client.get_experiment(one.info.experiment_id).tags["mlflow.sharedViewState.scores"])
+    assert view["orderByKey"] == "metrics.`pooled/uf1`" and "params.`k`" in view["selectedColumns"]
     assert one.info.run_name == "loso parent" and one.data.params == {"k": "9", "frames_seen": "(1, 2)"}
     dataset = one.inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest) == ("synthetic", "b" * 36)
     assert json.loads(dataset.profile)["num_rows"] == 9 and json.loads(dataset.source)["fingerprint"] == "b" * 64
     assert [column["name"] for column in json.loads(dataset.schema)["mlflow_colspec"]] == ["clip", "apex"]
-    client = MlflowClient(tracking_uri=sqlite)
     assert [point.value for point in client.get_metric_history(parent, "train/loss")] == [1.0, 0.5]
     assert one.data.tags["mlflow.loggedArtifacts"] == json.dumps([{"path": "folds.json", "type": "table"}])
     table = json.loads(Path(client.download_artifacts(parent, "folds.json")).read_text())
@@ -205,7 +207,7 @@ def test_a_tracker_that_answers_late_is_not_waited_for_to_the_end(
 
 def test_every_run_that_a_tracker_takes_earns_it_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(tracker_client.time, "monotonic", lambda: now)
+    monkeypatch.setattr("cluster.tracker_client.time.monotonic", lambda: now)
     patience = tracker_client.Patience(60, 1)
     now = 159.0
     assert not patience.ends_in(0.5) and patience.ends_in(2)
