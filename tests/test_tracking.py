@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,8 @@ def test_a_driver_that_is_killed_while_it_logs_leaves_one_run_after_all(
             patch.setattr(MlflowClient, step, killed)
             with pytest.raises(KeyboardInterrupt):
                 log_runs(sqlite, record(out), children(out, 1))
-    log_runs(sqlite, record(out), children(out, 1))
+    renamed = replace(record(out), parameters={"k": 9, "recipe": "official", "frames_seen": "1 and 2"})
+    log_runs(sqlite, renamed, children(out, 1))
     found = runs(sqlite)
     assert [run.info.status for run in found] == ["FINISHED", "FINISHED"]
     assert [run.data.metrics["pooled/uf1"] for run in found] == [0.7, 0.7]
