@@ -40,7 +40,7 @@ VIEW_TAGS = {"mlflow.experimentKind": "custom_model_development", "mlflow.shared
 """Tags of an experiment by which the UI shows, at `.../runs?viewStateShareKey=scores`, scores by columns and the best
 first. It shows neither scores nor settings unless each user selects them, or is sent there."""
 AT_ONCE = 4
-"""Runs that a server is told of at a time."""
+"""Runs that a server is told of at a time: hides the way to one that is far, and gains nothing on the same machine."""
 RUNS_A_PAGE = 200
 
 
