@@ -84,7 +84,8 @@ def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], f
         axes.plot(at, accuracy, color="tab:blue", marker="o", markersize=4, label="ours")
         printed = sorted(curve.printed)
         style = {"color": "tab:orange", "linestyle": "--", "marker": "D", "markersize": 5}
-        axes.plot(printed, [curve.printed[value] for value in printed], **style, label="paper, as printed")
+        if printed:
+            axes.plot(printed, [curve.printed[value] for value in printed], **style, label="paper, as printed")
         if curve.chance is not None:
             axes.axhline(curve.chance, color="grey", linewidth=0.8, linestyle=":", label="chance, majority class")
         axes.set_title(curve.title, fontsize="medium")
@@ -94,5 +95,6 @@ def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], f
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("accuracy in %")
     handles = {label: one for axes in panels for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    columns = min(2 * len(curves), len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize="small")
     figure.savefig(file, dpi=DOTS_PER_INCH)

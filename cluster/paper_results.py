@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from cluster import results, search_results
@@ -11,9 +10,11 @@ from cluster.cache import content_key
 from cluster.estimate import measure, speed
 from cluster.paper import Benchmark, Paper
 from cluster.search import SearchOutcome
-from cluster.tracking import RunRecord, log_runs
+from cluster.tracking import RunRecord
+from cluster.unlogged import log_or_keep
 
-INNER = "chosen by inner folds"
+INNER = "k chosen by inner folds"
+"""What the run is called whose level ceiling differs from subject to subject."""
 
 
 def plan_text(paper: Paper) -> str:
@@ -94,19 +95,21 @@ def write(runs: list[Scored], seconds: float) -> None:
         drawn |= {protocol} if is_base else set()
 
 
-def track(runs: list[Scored], uri: str, recipe_name: str, say: Callable[[str], None]) -> None:
-    """In the experiment of every database a parent run, and under it one for each configuration and seed."""
+def track(runs: list[Scored], uri: str, recipe_name: str, out: Path, say: Callable[[str], None]) -> None:
+    """In the experiment of every database a parent run, and under it one for each configuration and seed; what the
+    tracker does not take is written to the database's folder in `out`."""
     by_protocol: dict[str, list[RunRecord]] = {}
     for run in runs:
         files = sorted(path for path in run.folder.iterdir() if path.is_file())
         about, plan = run.about, run.plan
-        record = results.record_of(plan, run.outcome, files, about.name, job=about.job, selection=about.selection)
+        tags = {"job": about.job, "selection": about.selection, "stamp": results.HONEST}
+        record = results.record_of(plan, run.outcome, files, about.name, recipe_name, **tags)
         by_protocol.setdefault(plan.selection.protocol.name, []).append(record)
     for protocol, children in by_protocol.items():
         job = runs[0].about.job
         key = content_key({job: sorted(child.key for child in children)})
         parent = replace(children[0], name=f"{job} {protocol} {recipe_name}", key=key)
-        results.logged(uri, partial(log_runs, uri, parent, children), say)
+        log_or_keep(uri, parent, children, out / protocol, say)
 
 
 def _scored(benchmark: Benchmark, job: str, recipe_name: str, out: Path) -> Iterator[Scored]:

@@ -1,5 +1,6 @@
 """Where a run comes from: the command, the commit of this code, and the Ray job that it ran as."""
 
+import getpass
 import json
 import os
 import shlex
@@ -37,4 +38,32 @@ def ray_job() -> str:
     try:
         return str(json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))["metadata"]["job_submission_id"])
     except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def tags() -> dict[str, str]:
+    """All of that as tags of a run, the commit and the job file under MLflow's own names as well: its UI shows them in
+    columns of their own."""
+    found = {
+        "git_commit": git_commit(),
+        "command": command_line(),
+        "ray_job": ray_job(),
+        "mlflow.source.name": _source(),
+        "mlflow.source.type": "JOB" if ray_job() else "LOCAL",
+        "mlflow.source.git.commit": git_commit().removesuffix("+"),
+        "mlflow.user": _user(),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _source() -> str:
+    """`jobs/loso.py` where that is what runs, without where it lies."""
+    path = Path(sys.argv[0])
+    return "/".join(path.parts[-2:]) if path.suffix == ".py" else path.name
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
         return ""

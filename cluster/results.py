@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,29 @@ import pandas as pd
 
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
-from aman.recipe import INTERPOLATED_FRAMES
+from aman.recipe import INTERPOLATED_FRAMES, RECIPES
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
 from aman.tables import PAPER_ACCURACY, score_table, score_values, write_csv, write_json
 from aman.tim import factors_seen, grid_factors, grid_frames, sampled_frames
 from cluster.benchmark import Outcome, Plan, Request, describe, mean_losses, pool_epochs, right_of
+from cluster.cache import content_key
 from cluster.containers import unpack_images
 from cluster.estimate import measure
 from cluster.preparation import IMAGES, minutes
 from cluster.provenance import command_line, git_commit, ray_job
-from cluster.tracking import RunRecord, log_run, next_command, tracking_uri
+from cluster.provenance import tags as provenance
+from cluster.tracking import RunRecord, next_command
+from cluster.unlogged import log_or_keep
 
 CHECKPOINT_RULE = "last epoch"
 """Which weights of a fold predict."""
+
+HONEST = "honest"
+"""Tag of a run whose numbers need no remark; the others have what has to be said wherever they are shown."""
+
+
+IN_TITLE = ("k", "n", "frozen", "attention", "frames_seen", "grid_frames", "grid_factors")
+"""Settings that a title always says, and those that follow from them or change no score."""
 
 
 def plan_text(plan: Plan) -> str:
@@ -62,11 +72,16 @@ def estimate_text(plan: Plan) -> str:
 
 
 def title(request: Request, recipe_name: str) -> str:
-    """Name of a configuration that says what differs: `k=9 n=11 layer3 official s0`."""
+    """Name of a configuration that says what differs: `k=9 n=11 layer3 official s0`, or, with a setting that is not
+    the recipe's, `k=9 n=11 layer3 rate=0.003 official s0`."""
     recipe = request.recipe
     parts = [f"k={recipe.model.k}", f"n={recipe.model.n}", recipe.preparation.frozen]
     parts += [recipe.model.attention] if recipe.model.attention != "both" else []
-    return " ".join([*parts, recipe_name, f"s{request.seed}"])
+    usual = describe(RECIPES[recipe_name]) if recipe_name in RECIPES else {}
+    for setting, value in describe(recipe).items():
+        if setting not in IN_TITLE and value != usual.get(setting, value):
+            parts.append(f"{setting}={Path(value).stem if isinstance(value, str) else value}")
+    return " ".join([*parts, *([recipe_name] if recipe_name else []), f"s{request.seed}"])
 
 
 def run_name(plan: Plan, recipe_name: str) -> str:
@@ -153,14 +168,15 @@ def magnified_clips(plan: Plan) -> dict[str, npt.NDArray[np.uint8]]:
     return found
 
 
-def record_of(plan: Plan, outcome: Outcome, files: list[Path], name: str, **tags: str) -> RunRecord:
-    """What MLflow is told of a benchmark."""
+def record_of(plan: Plan, outcome: Outcome, files: list[Path], name: str, recipe: str = "", **tags: str) -> RunRecord:
+    """What MLflow is told of a benchmark; `recipe` is the one that its settings began with."""
     scores, selection = outcome.scores, plan.selection
+    weights = {spec.task.subject: plan.finished[spec.key].weights_sha256 for spec in _finished(plan)}
     return RunRecord(
         experiment=f"aman/{selection.protocol.database}",
         name=name,
         key=outcome.key,
-        parameters={"seed": plan.request.seed, **describe(plan.request.recipe)},
+        parameters=parameters_of(plan, recipe),
         scores={
             "pooled/accuracy": scores.accuracy,
             "pooled/uf1": scores.uf1,
@@ -174,44 +190,60 @@ def record_of(plan: Plan, outcome: Outcome, files: list[Path], name: str, **tags
             "chance/majority": scores.chance_majority,
             "chance/class_priors": scores.chance_prior,
             "chance/guessing_best_of_epochs": outcome.guessing,
+            "time/training_seconds": sum(plan.finished[spec.key].seconds for spec in _finished(plan)),
         },
         curves={"train/loss": mean_losses(plan)},
         tags={
-            "protocol": selection.protocol.name,
-            "fingerprint": selection.fingerprint,
+            **tags_of(plan),
             "incomplete": outcome.incomplete or "no",
-            "checkpoint_rule": CHECKPOINT_RULE,
-            "trunk_sha256": plan.inputs.trunk,
-            "magnifier_sha256": plan.inputs.magnifier,
-            "landmark_model_sha256": plan.inputs.landmark_model,
+            "weights_sha256": content_key(weights),
             **tags,
         },
         artifacts=files,
+        tables=[path for path in files if path.name == FOLDS],
         dataset=selection.protocol.database,
         dataset_digest=selection.fingerprint,
+        dataset_columns={
+            **dict.fromkeys(("clip", "subject", "label"), "string"),
+            **dict.fromkeys(("onset", "apex", "offset"), "long"),
+        },
+        dataset_profile={
+            "num_rows": len(selection.clips),
+            "protocol": selection.protocol.name,
+            "folds": len(selection.subjects),
+            "classes": selection.counts(),
+        },
     )
+
+
+def parameters_of(plan: Plan, recipe: str) -> dict[str, object]:
+    """Every setting, and where they began."""
+    return {**({"recipe": recipe} if recipe else {}), "seed": plan.request.seed, **describe(plan.request.recipe)}
+
+
+def tags_of(plan: Plan) -> dict[str, str]:
+    """What says which runs may be compared, and how to repeat one; of a configuration with scores or without."""
+    models = {
+        "trunk_sha256": plan.inputs.trunk,
+        "magnifier_sha256": plan.inputs.magnifier,
+        "landmark_model_sha256": plan.inputs.landmark_model,
+    }
+    return {
+        "protocol": plan.selection.protocol.name,
+        "fingerprint": plan.selection.fingerprint,
+        "checkpoint_rule": CHECKPOINT_RULE,
+        **{name: digest for name, digest in models.items() if digest},
+        **provenance(),
+    }
 
 
 def track(
     plan: Plan, outcome: Outcome, files: list[Path], uri: str, recipe_name: str, say: Callable[[str], None]
 ) -> str | None:
     """The run in MLflow; its id, or None where the tracker did not answer, which costs no result."""
-    record = record_of(plan, outcome, files, run_name(plan, recipe_name), job="loso")
-    record = replace(record, parameters={"recipe": recipe_name, **record.parameters})
-    return logged(uri, lambda: log_run(uri, record), say)
-
-
-def logged(uri: str, log: Callable[[], str], say: Callable[[str], None]) -> str | None:
-    """What `log` returns, or None and a warning where the tracker failed."""
-    try:
-        return log()
-    except UsageError:
-        raise
-    except Exception as error:  # whatever the tracker's trouble is, the results are on disk
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        uri = tracking_uri(uri)
-        say(f"warning: not logged, the tracker {uri} failed ({why}); run the same command again to log it")
-        return None
+    name = f"loso {title(plan.request, recipe_name)}"
+    record = record_of(plan, outcome, files, name, recipe_name, job="loso", selection="fixed", stamp=HONEST)
+    return log_or_keep(uri, record, [], files[0].parent, say)
 
 
 def final_text(plan: Plan, outcome: Outcome) -> str:
@@ -240,10 +272,16 @@ class About:
 
 
 def write_scores(
-    plan: Plan, outcome: Outcome, out: Path, about: About, seconds: float, run_id: str | None, wanted: Path | None
-) -> None:
+    plan: Plan,
+    outcome: Outcome,
+    out: Path,
+    about: About,
+    seconds: float,
+    run_id: str | None = None,
+    wanted: Path | None = None,
+) -> Path:
     """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user wants
-    one."""
+    one; its path. Before the tracker was told there is no `run_id`."""
     protocol = plan.selection.protocol
     result = {
         **asdict(about),
@@ -274,6 +312,7 @@ def write_scores(
     }
     for path in [out / SCORES, *([wanted] if wanted else [])]:
         write_json(path, result)
+    return out / SCORES
 
 
 def next_text(uri: str, out: Path) -> str:

@@ -13,14 +13,14 @@ from aman.figures import confusion_figure
 from aman.racing import Standing
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS
 from aman.tables import score_table, score_values, write_csv
-from aman.tim import sampled_frames
 from cluster.benchmark import Outcome, Plan, outcome_of, pool_epochs
 from cluster.cache import content_key
-from cluster.results import draw, fold_table, logged, record_of, unwritable
+from cluster.results import HONEST, draw, fold_table, parameters_of, record_of, tags_of, unwritable
 from cluster.results import title as title_of
 from cluster.search import SearchOutcome, SearchPlan
 from cluster.search_queue import NOBODY
-from cluster.tracking import RunRecord, log_runs
+from cluster.tracking import RunRecord
+from cluster.unlogged import log_or_keep
 
 TUNED = "tuned on test"
 """What is said wherever a number was chosen by the subjects that it is of."""
@@ -234,12 +234,14 @@ def track(
     uri: str,
     name: str,
     say: Callable[[str], None],
+    recipe: str = "",
 ) -> str | None:
-    """A parent run for the search and one under it for every configuration; the parent's id, None without a tracker."""
+    """A parent run for the search and one under it for every configuration; the parent's id, None without a tracker.
+    `recipe` is the one that the settings began with."""
     if said.outcome is None:
         return None
-    tags = {"job": "tune", "selection": plan.selection, "stamp": said.stamp or "honest"}
-    parent = record_of(said.plan, said.outcome, files, name, **tags)
+    tags = {"job": "tune", "selection": plan.selection, "stamp": said.stamp or HONEST}
+    parent = record_of(said.plan, said.outcome, files, f"tune {name}", **tags)
     # What was searched and chosen, not how far a stopped configuration had come: that differs from run to run.
     searched = {name: sorted(spec.key for spec in one.folds) for name, one in plan.plans.items()}
     key = content_key({"searched": searched, "selection": plan.selection, "chosen": parent.key})
@@ -247,35 +249,31 @@ def track(
     logged_ones = best_of(found.standings, LOGGED)
     if len(logged_ones) < len(found.standings):
         say(f"MLflow gets the best {LOGGED} of {len(found.standings)} configurations; configurations.csv has all")
-    children = [child_of(plan, found, one, parent, tags) for one in logged_ones]
-    return logged(uri, lambda: log_runs(uri, parent, children), say)
+    children = [child_of(plan, found, one, parent, tags, recipe) for one in logged_ones]
+    return log_or_keep(uri, parent, children, files[0].parent, say)
 
 
-def child_of(plan: SearchPlan, found: SearchOutcome, name: str, parent: RunRecord, tags: dict[str, str]) -> RunRecord:
+def child_of(
+    plan: SearchPlan, found: SearchOutcome, name: str, parent: RunRecord, tags: dict[str, str], recipe: str
+) -> RunRecord:
     """A configuration's run: its scores where they are of every left-out subject, else what it can be at most."""
     one, standing = plan.plans[name], found.standings[name]
-    title = f"{name} {Path(one.request.recipe.preparation.magnifier).stem} s{one.request.seed}"
+    shown = title_of(one.request, recipe)
+    tags = {**tags, "configuration": name, "state": standing.state}
     if plan.selection == "literature" and standing.state == "complete":
-        return record_of(one, outcome_of(one, 0, 0, {}), [], title, **{**tags, "stamp": TUNED})
-    model = one.request.recipe.model
-    key = content_key({"configuration": name, "of": parent.key})
+        return record_of(one, outcome_of(one, 0, 0, {}), [], shown, recipe, **{**tags, "stamp": TUNED})
     bounds = {
         "bound/at_least": standing.least / standing.all_clips,
         "bound/at_most": standing.most / standing.all_clips,
     }
-    kept = ("protocol", "fingerprint", "checkpoint_rule")
     return replace(
         parent,
-        name=title,
-        key=key,
-        parameters={
-            "k": model.k,
-            "n": model.n,
-            "frozen": one.request.recipe.preparation.frozen,
-            "frames_seen": sampled_frames(model.n, model.sampling),
-        },
+        name=shown,
+        key=content_key({"configuration": name, "of": parent.key}),
+        parameters=parameters_of(one, recipe),
         scores=bounds,
         curves={},
-        tags={**{tag: parent.tags[tag] for tag in kept}, **tags, "state": standing.state},
+        tags={**tags_of(one), **tags},
         artifacts=[],
+        tables=[],
     )

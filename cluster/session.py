@@ -1,5 +1,6 @@
 """The Ray session: a cluster that is there already, or this machine alone."""
 
+import json
 import os
 import secrets
 import threading
@@ -30,6 +31,8 @@ LOCKED = {
 TOKEN = "RAY_AUTH_TOKEN"
 
 
+SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Variable in which a submitted job finds what it was submitted with."""
 HEAD = "head"
 """Resource of the machine that the driver is on, where nothing is trained unless it is the only one."""
 PROMISED_GPUS = "AMAN_GPUS"
@@ -114,6 +117,29 @@ def set_environment() -> str:
 
 
 @contextmanager
+def _without_mlflow() -> Iterator[None]:
+    """Keep every variable of MLflow's from what workers inherit: of this process's environment, with which a session of
+    its own starts, and of the runtime environment of a submitted job. A worker logs nothing; its `MLFLOW_RUN_ID` would
+    be another run's, and the tracker's password is none of its business."""
+    held = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    job = os.environ.get(SUBMITTED)
+    if job is not None:
+        config = json.loads(job)
+        variables = config.get("runtime_env", {}).get("env_vars", {})
+        for name in [name for name in variables if name.startswith("MLFLOW_")]:
+            del variables[name]
+        os.environ[SUBMITTED] = json.dumps(config)
+    for name in held:
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.update(held)
+        if job is not None:
+            os.environ[SUBMITTED] = job
+
+
+@contextmanager
 def ray_session(workers: int = 0) -> Iterator[Slots]:
     """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start one here, which answers to nobody who has
     not its token; that is drawn anew and lies in this process's environment.
@@ -134,7 +160,8 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
             # What only waits takes of this: a hundredth of a CPU would leave no room for the last training worker.
             quiet["resources"] = {HEAD: 1000}
         try:
-            ray.init(address=address, **quiet)
+            with _without_mlflow():
+                ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting
             why = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(

@@ -181,6 +181,7 @@ def _write_secrets(folder: Path) -> None:
         "database_uri": f"sqlite:///{folder}/basic_auth.db",
         "admin_username": name,
         "admin_password": password,
+        "auth_cache_ttl_seconds": "60",  # a tenth of a second for every request otherwise, to compare one password
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
     }
     lines = "".join(f"{key} = {value}\n" for key, value in settings.items())

@@ -48,10 +48,11 @@ def main(options: Options) -> int:
     outcome = run(plan, say)
     out = options.out or Path("runs/loso") / results.run_name(plan, options.recipe_name)
     files = results.write(plan, outcome, out)
-    run_id = results.track(plan, outcome, files, options.tracking_uri, options.recipe_name, say)
-    say(results.final_text(plan, outcome))
-    seconds = perf_counter() - begun
     about = results.About(job="loso", name=results.title(plan.request, options.recipe_name), recipe=options.recipe_name)
+    files.append(results.write_scores(plan, outcome, out, about, perf_counter() - begun))
+    say(results.final_text(plan, outcome))
+    run_id = results.track(plan, outcome, files, options.tracking_uri, options.recipe_name, say)
+    seconds = perf_counter() - begun
     results.write_scores(plan, outcome, out, about, seconds, run_id, options.json)
     say(f"done in {seconds:.0f} s: {outcome.computed_clips} clips and {outcome.computed_folds} folds computed")
     say(f"Next: {results.next_text(options.tracking_uri, out)}")

@@ -94,7 +94,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     runs = results.score_all(paper, job, options.recipe_name, out, failed)
     results.write(runs, perf_counter() - begun)
     report = paper_report([read_run(run.folder) for run in runs], out / "report", settings_of(base))
-    results.track(runs, options.tracking_uri, options.recipe_name, say)
+    results.track(runs, options.tracking_uri, options.recipe_name, out, say)
     say(f"done in {perf_counter() - begun:.0f} s: {trained} folds trained")
     say(f"Next: open {report[0]}; {next_command(options.tracking_uri)}")
     return SOME_FOLDS_FAILED if failed else DONE

@@ -73,7 +73,8 @@ def main(options: Options) -> int:
     run_id = log(options, settings, result, curve)
     scores = result["scores"]
     say(f"PublicTest {100 * scores['public']:.2f} %, PrivateTest {100 * scores['private']:.2f} %: {options.out}")
-    say(f"MLflow run {run_id}; next: {next_command(options.tracking_uri)}, or jobs/loso.py --trunk {options.out}")
+    say(f"MLflow run {run_id or 'missing'}; next: {next_command(options.tracking_uri)}")
+    say(f"or jobs/loso.py --trunk {options.out}")
     return DONE
 
 
@@ -88,11 +89,13 @@ def text(line: "Progress") -> str:
     )
 
 
-def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: "list[Progress]") -> str:
-    """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id."""
+def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: "list[Progress]") -> str | None:
+    """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id, None where the
+    tracker fails."""
     from aman.figures import confusion_figure
     from cluster.cache import content_key
-    from cluster.tracking import RunRecord, log_run
+    from cluster.tracking import RunRecord
+    from cluster.unlogged import log_or_keep
 
     figure, settled = options.folder / "confusion.png", without_paths(settings)
     confusion_figure(result["confusion"]["private"], result["classes"], figure)
@@ -109,7 +112,7 @@ def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: 
         dataset="fer2013",
         dataset_digest=result["faces"],
     )
-    return log_run(options.tracking_uri, record)
+    return log_or_keep(options.tracking_uri, record, [], options.folder, say)
 
 
 def without_paths(settings: Pretraining) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def main(options: Options) -> int:
     for name, value in scores.items():
         say(f"{name:32} {value:6.2f}")
     run_id = track(options, curve, scores, files)
-    say(f"done in {perf_counter() - begun:.0f} s: {options.out}, MLflow run {run_id}")
+    say(f"done in {perf_counter() - begun:.0f} s: {options.out}, MLflow run {run_id or 'missing'}")
     say(f"Next: python jobs/loso.py --magnifier {options.out}; {next_command(options.tracking_uri)}")
     return DONE
 
@@ -100,10 +100,11 @@ def finish(state: dict[str, Any], options: Options) -> tuple[dict[str, float], l
     return judge(written), [options.out, picture]
 
 
-def track(options: Options, curve: "list[Progress]", scores: dict[str, float], files: list[Path]) -> str:
-    """One MLflow run for these weights; its id."""
+def track(options: Options, curve: "list[Progress]", scores: dict[str, float], files: list[Path]) -> str | None:
+    """One MLflow run for these weights; its id, None where the tracker fails."""
     from cluster.run_folder import settings_of
-    from cluster.tracking import RunRecord, log_run
+    from cluster.tracking import RunRecord
+    from cluster.unlogged import log_or_keep
 
     digest = hashlib.sha256(options.out.read_bytes()).hexdigest()
     names = sorted({name for line in curve for name in line.metrics})
@@ -120,7 +121,7 @@ def track(options: Options, curve: "list[Progress]", scores: dict[str, float], f
         dataset="procedural scenes",
         dataset_digest=hashlib.sha256(repr(options.settings.scenes).encode()).hexdigest(),
     )
-    return log_run(options.tracking_uri, record)
+    return log_or_keep(options.tracking_uri, record, [], options.folder, say)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def main(options: Options) -> int:
     found = run_search(plan, options.stopping, tune_trials, say)
     said = results.verdict(plan, found)
     files = results.write(plan, found, said, out)
-    run_id = results.track(plan, found, said, files, options.tracking_uri, name, say)
+    run_id = results.track(plan, found, said, files, options.tracking_uri, name, say, options.recipe_name)
     printed = space.paper.get(plan.first.selection.protocol.name, {})
     say(results.final_text(plan, found, said, printed))
     seconds = perf_counter() - begun

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from small import samm_row, small_database, small_samm, small_smic
 
+from cluster.cache import content_key
 from jobs import cache, check_database, loso, score, synthesize
 
 ROOT = Path(__file__).parents[1]
@@ -79,10 +80,25 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
     client = MlflowClient(tracking_uri="sqlite:///runs/mlflow.db")
     run = client.get_run(result["run_id"])
     assert run.data.metrics["pooled/accuracy"] == pytest.approx(result["accuracy"])
-    assert run.data.params["k"] == "2" and run.data.tags["protocol"] == "synthetic"
+    assert run.info.run_name == f"loso {result['name']}"
+    assert result["name"] == "k=2 n=2 layer4 align=none magnifier=linear epochs=3 quick s0"
+    assert {name: run.data.params[name] for name in ("k", "recipe", "seed")} == {
+        "k": "2",
+        "recipe": "quick",
+        "seed": "0",
+    }
+    wanted = {"job": "loso", "selection": "fixed", "stamp": "honest", "protocol": "synthetic", "incomplete": "no"}
+    wanted |= {name: result[name] for name in ("fingerprint", "checkpoint_rule", "git_commit", "command")}
+    wanted |= {"trunk_sha256": result["digests"]["trunk"], "weights_sha256": content_key(result["weights"])}
+    assert wanted.items() <= run.data.tags.items()
+    assert run.data.tags["mlflow.source.git.commit"] == result["git_commit"].removesuffix("+")
     assert run.inputs is not None
-    assert run.inputs.dataset_inputs[0].dataset.digest == result["fingerprint"][:36]
-    assert {item.path for item in client.list_artifacts(result["run_id"])} >= {"predictions.csv", "confusion.png"}
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert (dataset.name, dataset.digest) == ("synthetic", result["fingerprint"][:36])
+    profile = json.loads(dataset.profile or "")
+    assert (profile["num_rows"], profile["folds"], list(profile["classes"])) == (9, 3, result["classes"])
+    there = {item.path for item in client.list_artifacts(result["run_id"])}
+    assert there >= {"predictions.csv", "epochs.csv", "folds.csv", "folds.json", "scores.json", "confusion.png"}
 
     code, text = call("--root", whole, *SETTINGS, "--store", store, "--json", "again.json")
     again = json.loads((here / "again.json").read_text())
@@ -231,7 +247,12 @@ def test_a_tracker_that_does_not_answer_costs_no_result(
     silent = ["--tracking-uri", "http://127.0.0.1:9"]
     code, text = call("--root", whole, *SETTINGS, "--store", store, "--json", "result.json", *silent)
     assert code == 0 and "warning: not logged" in text
-    assert json.loads((here / "result.json").read_text())["run_id"] is None
+    result = json.loads((here / "result.json").read_text())
+    assert result["run_id"] is None
+    folder = Path(result["predictions"]).parent
+    kept = json.loads((folder / "not_logged.json").read_text())
+    assert kept["parent"]["name"] == f"loso {result['name']}" and "scores.json" in kept["parent"]["artifacts"]
+    assert f"python -m cluster.tracking {folder} --tracking-uri http://127.0.0.1:9" in text
 
 
 def test_an_interrupted_run_says_so_and_the_same_command_goes_on(

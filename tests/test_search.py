@@ -282,6 +282,14 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert sorted(run.data.tags["selection"] for run in parents) == ["inner", "literature"]
     assert len(runs) == 2 + 2 * 6
+    names = [run.info.run_name for run in runs]
+    assert all(name in names for name in ("tune synthetic-mine-literature-s0", "tune synthetic-mine-inner-s0"))
+    below = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    titles = {run.info.run_name for run in below}
+    assert len(titles) == 6 and all(title.startswith("k=") and title.endswith(" quick s0") for title in titles), titles
+    for run in below:
+        assert {"configuration", "state", "trunk_sha256", "git_commit", "command", "job"} <= run.data.tags.keys()
+        assert {"k", "n", "frozen", "rate", "recipe", "seed"} <= run.data.params.keys()
     stamps = {run.data.tags["selection"]: run.data.tags["stamp"] for run in parents}
     assert stamps == {"literature": "tuned on test", "inner": "honest"}
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from aman.errors import UsageError
 from cluster.seaweed import free_ports
 from cluster.tracker import CREDENTIALS, LOG, SECRET, Settings, answers, credentials, options, running, start
-from cluster.tracking import RunRecord, log_run
+from cluster.tracking import RunRecord, log_run, log_runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +78,17 @@ def test_a_run_is_logged_with_the_credentials_in_mlflows_own_file(
     first = log_run(tracker.uri, record(tmp_path))
     assert log_run(tracker.uri, record(tmp_path)) == first, "logged twice is logged once"
     assert list((tracker.folder / "artifacts").rglob("scores.json"))
+    below = [replace(record(tmp_path), key=f"child {number}") for number in range(9)]
+    parent = log_runs(tracker.uri, replace(record(tmp_path), key="parent"), below)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracker.uri)
+    experiment = client.get_experiment_by_name("synthetic")
+    assert experiment is not None
+    children = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert sorted(run.data.tags["aman.key"] for run in children) == [one.key for one in below]
+    assert {run.info.status for run in children} == {"FINISHED"}
+    assert len(list((tracker.folder / "artifacts").rglob("scores.json"))) == 1 + 10
 
 
 def test_the_password_is_in_no_log_and_no_list_of_processes(tracker: Settings) -> None:
