@@ -110,8 +110,9 @@ class Order:
 
     queue: tuple[Any, ...]
     """A `FoldQueue`'s class and what it is made of."""
-    beside: "Callable[[Any], None] | None" = None
-    """Runs beside the training with the queue's Ray handle, and fills it; when it returns, no more folds come."""
+    beside: "Callable[[str, Any], None] | None" = None
+    """Runs beside the training with the folder for Ray's own files and the queue's Ray handle, and fills the queue;
+    when it returns, no more folds come."""
 
 
 def work_through(queue: Any, me: str, train: "Callable[[str], None]") -> None:

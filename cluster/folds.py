@@ -162,7 +162,7 @@ def train_folds(
     order = order or Order(queue=(FoldQueue, [spec.key for spec in specs]))
     kind, *given = order.queue
     queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(kind).remote(*given)
-    beside = [fitting(partial(order.beside, queue))] if order.beside else []
+    beside = [fitting(partial(order.beside, scratch, queue))] if order.beside else []
     config = {
         "queue": queue,
         "work": ray.put({spec.key: (spec.task, spec.recipe) for spec in specs}),

@@ -1,7 +1,5 @@
 """The training of a search: its clips are prepared, its folds trained in one fleet, and each is told of in a line."""
 
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -10,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aman.training import FoldResult
-from cluster.benchmark import drop, prepare_missing, right_of
+from cluster.benchmark import drop, prepare_missing, right_of, train_all
 from cluster.fold_queue import Order
-from cluster.folds import FoldSpec, train_folds
+from cluster.folds import FoldSpec
 from cluster.preparation import minutes
 from cluster.search_queue import SearchQueue
 from cluster.session import Slots
@@ -38,23 +36,11 @@ def train_search(
 ) -> tuple[int, dict[str, str], list[str]]:
     """Train in one fleet; how many folds, reasons of failed ones, and clips to prepare again."""
     progress = Progress(plan, stopping, say)
-    request, scratch = plan.first.request, tempfile.mkdtemp(prefix="aman-search-")
-    workers = slots.workers(request.workers, request.gpus_per_worker)
+    workers = slots.workers(plan.request.workers, plan.request.gpus_per_worker)
     queue = (SearchQueue, plan.entries(), plan.outer_keys(), set(plan.results), stopping == "race")
-    try:
-        failed, lost = train_folds(
-            plan.specs(),
-            {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()},
-            plan.first.store.uri,
-            workers=workers,
-            gpu_share=request.gpus_per_worker if slots.gpus else 0,
-            scratch=scratch,
-            on_finish=progress.on_finish,
-            say=say,
-            order=Order(queue=queue, beside=partial(trials, plan, stopping, workers, scratch)),
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    clips = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
+    order = Order(queue=queue, beside=partial(trials, plan, stopping, workers))
+    failed, lost = train_all(plan.specs(), clips, plan.first, slots, progress.on_finish, say, order)
     return progress.trained, failed, lost
 
 
