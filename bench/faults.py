@@ -29,7 +29,9 @@ from aman.recipe import RECIPES, variant
 from bench import hosts
 from bench.wire import Relay
 from cluster import seaweed
-from cluster.benchmark import Outcome, Plan, Request, make_plan, run
+from cluster.benchmark import run
+from cluster.outcome import Outcome
+from cluster.planning import Plan, Request, make_plan
 from cluster.s3 import client
 from cluster.session import ray_session
 from jobs.command_line import DONE, run_job, say

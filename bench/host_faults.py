@@ -10,8 +10,8 @@ from pathlib import Path
 from bench import hosts
 from bench.faults import RECIPE, SETTINGS, SUBJECTS, Row, write_database
 from cluster import seaweed
-from cluster.benchmark import Request, make_plan
 from cluster.folds import run_fold
+from cluster.planning import Request, make_plan
 from cluster.preparation import load_features, prepare_clip
 
 TRAINING = re.compile(r"fold [1-9]")

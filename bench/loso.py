@@ -43,10 +43,10 @@ from aman.models.aman import AMAN, Output
 from aman.recipe import FACE_SIZE, INTERPOLATED_FRAMES, RECIPES, Preparation, Recipe, variant
 from aman.tim import sample
 from aman.training import FoldResult, FoldTask, be_deterministic, build, optimiser_for, train_step
-from cluster.benchmark import describe
 from cluster.cache import Cache, content_key
 from cluster.containers import pack_features
 from cluster.folds import FOLDS, FoldSpec, fold_key, run_fold, train_folds
+from cluster.outcome import describe
 from cluster.preparation import FEATURES, ClipPlan, load_features
 from cluster.session import ray_session
 from cluster.storage import FolderStore

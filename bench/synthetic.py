@@ -17,8 +17,9 @@ import torch
 from aman.recipe import RECIPES, Recipe, variant
 from aman.tim import sample
 from aman.training import be_deterministic
-from cluster.benchmark import Plan, Request, make_plan, prepare_all, run
+from cluster.benchmark import prepare_all, run
 from cluster.folds import FOLDS, pack_result, run_fold
+from cluster.planning import Plan, Request, make_plan
 from cluster.preparation import load_features
 from cluster.session import ray_session
 from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say

@@ -11,8 +11,10 @@ from typing import Literal
 
 from aman.recipe import Preparation
 from aman.training import FoldResult
-from cluster.benchmark import REPAIRS, Plan, Request, drop, plan_folds, prepare_missing, right_of, train_all
+from cluster.benchmark import REPAIRS, prepare_missing, train_all
 from cluster.folds import FoldSpec
+from cluster.outcome import right_of
+from cluster.planning import Plan, Request, drop, plan_folds
 from cluster.preparation import ClipPlan, Prepared, minutes
 from cluster.search import Configuration, SearchPlan, look_up, plan_search
 from cluster.session import Slots, ray_session

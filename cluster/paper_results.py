@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster import results, search_results
-from cluster.benchmark import Outcome, Plan, outcome_of
 from cluster.cache import content_key
 from cluster.estimate import measure, speed
+from cluster.outcome import Outcome, outcome_of
 from cluster.paper import Benchmark, Paper
+from cluster.planning import Plan
 from cluster.search import SearchOutcome
 from cluster.tracking import RunRecord
 from cluster.unlogged import log_or_keep

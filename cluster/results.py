@@ -16,10 +16,11 @@ from aman.recipe import INTERPOLATED_FRAMES, RECIPES
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
 from aman.tables import PAPER_ACCURACY, score_table, score_values, write_csv, write_json
 from aman.tim import factors_seen, grid_factors, grid_frames, sampled_frames
-from cluster.benchmark import Outcome, Plan, Request, describe, mean_losses, pool_epochs, right_of
 from cluster.cache import content_key
 from cluster.containers import unpack_images
 from cluster.estimate import measure
+from cluster.outcome import Outcome, describe, mean_losses, pool_epochs, right_of
+from cluster.planning import Plan, Request
 from cluster.preparation import IMAGES, minutes
 from cluster.provenance import command_line, git_commit, ray_job
 from cluster.provenance import tags as provenance

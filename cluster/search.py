@@ -16,16 +16,10 @@ from aman.racing import Standing
 from aman.recipe import Preparation, Recipe
 from aman.selection import inner_tasks
 from aman.training import FoldResult, FoldTask
-from cluster.benchmark import (
-    REPAIRS,
-    Plan,
-    Request,
-    make_plan,
-    outer_tasks,
-    right_of,
-    startless,
-)
+from cluster.benchmark import REPAIRS
 from cluster.folds import FOLDS, FoldSpec, fold_keys, read_result, task_text
+from cluster.outcome import right_of
+from cluster.planning import Plan, Request, make_plan, outer_tasks, startless
 from cluster.search_queue import NOBODY, Entry, SearchQueue
 from cluster.search_training import prepare_search, train_search
 from cluster.session import ray_session, set_environment

@@ -13,8 +13,9 @@ from aman.figures import confusion_figure
 from aman.racing import Standing
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS
 from aman.tables import score_table, score_values, write_csv
-from cluster.benchmark import Outcome, Plan, outcome_of, pool_epochs
 from cluster.cache import content_key
+from cluster.outcome import Outcome, outcome_of, pool_epochs
+from cluster.planning import Plan
 from cluster.results import HONEST, draw, fold_table, parameters_of, record_of, tags_of, unwritable
 from cluster.results import title as title_of
 from cluster.search import SearchOutcome, SearchPlan

@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aman.training import FoldResult
-from cluster.benchmark import drop, prepare_missing, right_of, train_all
+from cluster.benchmark import prepare_missing, train_all
 from cluster.fold_queue import Order
 from cluster.folds import FoldSpec
+from cluster.outcome import right_of
+from cluster.planning import drop
 from cluster.preparation import minutes
 from cluster.search_queue import SearchQueue
 from cluster.session import Slots

@@ -33,7 +33,8 @@ def main(options: Options) -> int:
     """Plan, run, write, log."""
     begun = perf_counter()
     from cluster import results
-    from cluster.benchmark import make_plan, run
+    from cluster.benchmark import run
+    from cluster.planning import make_plan
     from cluster.tracking import tracking_uri
     from jobs.synthesize import ensure_database
 

@@ -29,7 +29,8 @@ def main(options: Options) -> int:
     begun = perf_counter()
     from aman.tables import write_json
     from cluster import results
-    from cluster.benchmark import make_plan, prepare_all
+    from cluster.benchmark import prepare_all
+    from cluster.planning import make_plan
     from jobs.synthesize import ensure_database
 
     if not ensure_database(options.database, options.root, options.plan):

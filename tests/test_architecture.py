@@ -35,8 +35,8 @@ OPTIONS = {
     "cache": "delete json store",
     "report": "compare out",
     "paper": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
-    gpus-per-worker grid-factors grid-frames k landmark-model layer4-init magnifier n only optimiser out plan protocol rate
-    recipe root sampling seed seeds store tracking-uri trunk usd-per-gpu-hour weight-decay workers""",
+    gpus-per-worker grid-factors grid-frames k landmark-model layer4-init magnifier n only optimiser out plan protocol
+    rate recipe root sampling seed seeds store tracking-uri trunk usd-per-gpu-hour weight-decay workers""",
     "ablation": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames k landmark-model layer4-init magnifier n optimiser out plan protocol rate
     recipe root sampling seed seeds store tracking-uri trunk usd-per-gpu-hour weight-decay workers""",

@@ -11,9 +11,10 @@ from small import small_database
 from aman.errors import DataError
 from aman.recipe import RECIPES, Recipe, variant
 from aman.training import FoldResult, be_deterministic
-from cluster.benchmark import Plan, Request, make_plan, run
+from cluster.benchmark import run
 from cluster.fold_queue import FoldQueue
 from cluster.folds import FoldKeeper, run_fold, train_folds
+from cluster.planning import Plan, Request, make_plan
 from cluster.preparation import load_features, prepare_clip
 from cluster.session import Slots
 from cluster.storage import open_store

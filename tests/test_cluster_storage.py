@@ -417,7 +417,7 @@ def test_preparation_into_a_folder_and_into_s3_gives_the_same_digests(s3_server:
     from small import small_database
 
     from aman.recipe import RECIPES, variant
-    from cluster.benchmark import Request, make_plan
+    from cluster.planning import Request, make_plan
     from cluster.preparation import prepare_clip
 
     tiny = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2}

@@ -276,7 +276,7 @@ def test_an_interrupted_run_says_so_and_the_same_command_goes_on(
 
 
 def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
-    from cluster.benchmark import Request, make_plan
+    from cluster.planning import Request, make_plan
     from jobs.command_line import parse
 
     settings = parse(loso.Options, None, SETTINGS).settings

@@ -14,10 +14,10 @@ from aman.recipe import RECIPES, variant
 from aman.runs import find_runs
 from aman.training import FoldResult
 from cluster import paper_results
-from cluster.benchmark import Request
 from cluster.cache import Cache
 from cluster.estimate import speed
 from cluster.paper import Paper, plan_paper
+from cluster.planning import Request
 from cluster.preparation import prepare_clip
 from cluster.shelf import Shelf, supplies_of
 from jobs import ablation, paper

@@ -23,8 +23,8 @@ from aman.databases import Clip, Index, reader_for
 from aman.errors import DataError, UsageError
 from aman.recipe import RECIPES, variant
 from cluster import preparation
-from cluster.benchmark import Plan, Request, make_plan
 from cluster.near import near_folder
+from cluster.planning import Plan, Request, make_plan
 from cluster.preparation import prepare, prepare_clip
 from cluster.raw import BucketRelease, ObjectPath, clip_reader, fetch, open_release, read_file
 from cluster.s3 import _client

@@ -13,8 +13,9 @@ from small import small_database
 from aman.errors import UsageError
 from aman.recipe import RECIPES, variant
 from aman.runs import find_runs
-from cluster.benchmark import Request, right_of
 from cluster.fold_queue import FoldQueue
+from cluster.outcome import right_of
+from cluster.planning import Request
 from cluster.preparation import prepare_clip
 from cluster.search import SearchPlan, Study, look_up, plan_search
 from cluster.search_queue import NOBODY, Entry, SearchQueue
@@ -219,7 +220,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
     assert other.truth != plan.truth
     other.inner, other.results = {}, {}
     for one in other.plans.values():
-        from cluster.benchmark import plan_folds
+        from cluster.planning import plan_folds
 
         plan_folds(one)
     look_up(other)

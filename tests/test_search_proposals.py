@@ -17,9 +17,10 @@ from test_search import SPACE, TINY, trained_here
 from aman.errors import UsageError
 from aman.racing import Standing
 from aman.recipe import variant
-from cluster.benchmark import Request, mean_losses
 from cluster.cache import content_key
 from cluster.folds import VERSION, fold_key
+from cluster.outcome import mean_losses
+from cluster.planning import Request
 from cluster.search import SearchOutcome, SearchPlan, Study, plan_search, queue_at_the_end
 from cluster.search_proposals import ROUND, Proposals, replay
 from cluster.search_queue import NOBODY, Entry, SearchQueue
