@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aman.errors import DataError
-from bench.racing import ORDERS, Table, bound, invented, read_table, replay
+from bench.racing import ORDERS, RECORDED, Table, bound, invented, read_table, replay
 
 
 def small(seed: int) -> Table:
@@ -47,6 +47,16 @@ def test_a_replay_finds_the_winner_with_no_fewer_folds_than_the_bound(workers: i
         race = replay(table, order, workers, seed)
         assert race.winner == table.winner
         assert bound(table) <= race.trained <= table.folds
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_recorded_folds_of_50_configurations_give_the_winner_with_three_fifths_of_them_at_most(workers: int) -> None:
+    table = read_table(RECORDED)
+    assert (len(table.right), len(table.clips), sum(table.clips.values())) == (50, 8, 80)
+    for seed, order in product(range(5), ORDERS):
+        race = replay(table, order, workers, seed)
+        assert race.winner == table.winner and race.standings()[0].least == table.total(table.winner)
+        assert race.trained <= 0.6 * table.folds
 
 
 def test_invented_folds_are_those_of_a_full_size_look_alike_and_scatter_as_asked() -> None:
