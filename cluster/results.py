@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -323,6 +324,16 @@ def next_text(uri: str, out: Path) -> str:
 
 def _finished(plan: Plan) -> list:
     return [spec for spec in plan.folds if spec.key in plan.finished]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results. `UsageError` where that cannot be done, or nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from None
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:

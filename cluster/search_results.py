@@ -1,6 +1,5 @@
 """What a search leaves behind: a table of its configurations, what was chosen, and the runs in MLflow."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -160,16 +159,6 @@ def title(plan: SearchPlan, found: SearchOutcome, recipe_name: str) -> str:
     if plan.selection == "literature":
         return title_of(plan.plans[found.chosen[NOBODY]].request, recipe_name)
     return f"chosen by inner folds {recipe_name} s{plan.first.request.seed}"
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results. `UsageError` where that cannot be done, or nothing can be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise unwritable(folder, error) from None
 
 
 def write(plan: SearchPlan, found: SearchOutcome, said: Verdict, out: Path) -> list[Path]:

@@ -46,8 +46,9 @@ def main(options: Options) -> int:
     if options.plan:
         say(results.estimate_text(plan))
         return DONE
-    outcome = run(plan, say)
     out = options.out or Path("runs/loso") / results.run_name(plan, options.recipe_name)
+    results.make_folder(out)
+    outcome = run(plan, say)
     files = results.write(plan, outcome, out)
     about = results.About(job="loso", name=results.title(plan.request, options.recipe_name), recipe=options.recipe_name)
     files.append(results.write_scores(plan, outcome, out, about, perf_counter() - begun))

@@ -67,6 +67,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     from aman.runs import read_run
     from cluster import paper_results as results
     from cluster.paper import plan_paper, run_paper
+    from cluster.results import make_folder
     from cluster.tracking import next_command, tracking_uri
     from jobs.report import paper_report
     from jobs.synthesize import ensure_database
@@ -89,8 +90,9 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
         say("nothing was started")
         return DONE
 
-    trained, failed = run_paper(paper, say)
     out = options.out or Path("runs") / job / "-".join([*options.database, options.recipe_name, f"s{options.seed}"])
+    make_folder(out)
+    trained, failed = run_paper(paper, say)
     runs = results.score_all(paper, job, options.recipe_name, out, failed)
     results.write(runs, perf_counter() - begun)
     report = paper_report([read_run(run.folder) for run in runs], out / "report", settings_of(base))

@@ -55,7 +55,7 @@ def main(options: Options) -> int:
     import tune_spaces
     from aman.tables import write_json
     from cluster import search_results as results
-    from cluster.results import About, write_scores
+    from cluster.results import About, make_folder, write_scores
     from cluster.search import Study, plan_search, run_search, tune_trials
     from cluster.tracking import next_command, tracking_uri
     from jobs.synthesize import ensure_database
@@ -81,7 +81,7 @@ def main(options: Options) -> int:
     name = f"{plan.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
     out = options.out or Path("runs/tune") / name
     for folder in [out, *([options.json.absolute().parent] if options.json else [])]:
-        results.make_folder(folder)
+        make_folder(folder)
     found = run_search(plan, options.stopping, tune_trials, say)
     said = results.verdict(plan, found)
     files = results.write(plan, found, said, out)

@@ -21,10 +21,11 @@ from cluster.cache import content_key
 from cluster.folds import VERSION, fold_key
 from cluster.outcome import mean_losses
 from cluster.planning import Request
+from cluster.results import make_folder
 from cluster.search import SearchOutcome, SearchPlan, Study, plan_search, queue_at_the_end
 from cluster.search_proposals import ROUND, Proposals, replay
 from cluster.search_queue import NOBODY, Entry, SearchQueue
-from cluster.search_results import LOGGED, best_of, make_folder, plan_text, table_of
+from cluster.search_results import LOGGED, best_of, plan_text, table_of
 from cluster.search_training import Progress
 from cluster.search_trials import Lanes, at_once
 from cluster.storage import FolderStore
