@@ -7,7 +7,6 @@ any job trained, is trained once.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from aman.recipe import Preparation
 from aman.training import FoldResult
@@ -18,9 +17,6 @@ from cluster.planning import Plan, Request, drop, plan_folds
 from cluster.preparation import ClipPlan, Prepared, minutes
 from cluster.search import Configuration, SearchPlan, look_up, plan_search
 from cluster.session import Slots, ray_session
-
-Part = Literal["table1", "table2", "table3", "figure3", "inner"]
-"""What of the paper; `inner` is the row of Table 2 whose level ceiling inner folds choose."""
 
 
 @dataclass(kw_only=True)

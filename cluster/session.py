@@ -15,6 +15,7 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints boxes and folders that are gone by the time they are read
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the default of 2 s is added to the end of every run
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     "OMP_NUM_THREADS": "1",

@@ -14,12 +14,12 @@ what is finished is not computed again. The paper has 75.40 % on CASME II, 68.85
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from aman.errors import UsageError
 from jobs.command_line import DONE, SOME_FOLDS_FAILED, RecipeOptions, run_job, say
 
-PARTS = ("table1", "table2", "table3", "figure3", "inner")
+Part = Literal["table1", "table2", "table3", "figure3", "inner"]
 SPACES = {"table1": "level_ceiling", "figure3": "frame_count", "table3": "ablation", "inner": "level_ceiling"}
 
 
@@ -49,13 +49,13 @@ class TablesOptions(RecipeOptions):
 class Options(TablesOptions):
     """Options of paper."""
 
-    only: tuple[Literal["table1", "table2", "table3", "figure3", "inner"], ...] = ()
+    only: tuple[Part, ...] = ()
     """Parts of the paper; `inner` is the row of Table 2 whose k inner folds choose. Empty: all."""
 
 
 def main(options: Options) -> int:
     """All parts, or some."""
-    return fill(options, "paper", options.only or PARTS)
+    return fill(options, "paper", options.only or get_args(Part))
 
 
 def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
