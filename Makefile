@@ -15,7 +15,7 @@ env: .venv/ready  ## Build the environment in .venv (one to three minutes, sever
 	@echo "environment: installing into .venv, one to three minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r requirements.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 

@@ -22,7 +22,7 @@ from cluster.preparation import prepare_clip
 from cluster.shelf import Shelf, supplies_of
 from jobs import ablation, paper
 
-SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 3 --k 9 --n 2 --epochs 2 --workers 2".split()
+SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2 --workers 2".split()
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 
