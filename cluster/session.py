@@ -11,13 +11,14 @@ from typing import Any
 
 from aman.errors import UsageError
 
+GROUP_START_SECONDS = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints boxes and folders that are gone by the time they are read
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the default of 2 s is added to the end of every run
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    GROUP_START_SECONDS: "60",
     "OMP_NUM_THREADS": "1",
 }
 """Environment of the session where the user has set nothing else."""
@@ -109,11 +110,12 @@ def lock() -> None:
 
 def set_environment() -> str:
     """Set what a session reads of its environment, and return its address. To be called before Ray is imported."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
+        os.environ.setdefault(GROUP_START_SECONDS, "180")  # no host can be lost, but a busy laptop is slow
         lock()
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     return address
 
 

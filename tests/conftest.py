@@ -19,7 +19,7 @@ os.environ.update(
     {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "OMP_NUM_THREADS": "1",
     }

@@ -22,7 +22,9 @@ from cluster.preparation import prepare_clip
 from cluster.shelf import Shelf, supplies_of
 from jobs import ablation, paper
 
-SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2 --workers 2".split()
+SETTINGS = (
+    "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2 --workers 2".split()
+)
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 
@@ -130,7 +132,7 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:
     wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
-    code, text = call(paper, *wanted, "--only", "table1", "inner")
+    code, text = call(paper, *wanted, "--workers", "2", "--only", "table1", "inner")
     assert code == 0, text
     assert f"prepared 9 clips: {9 * 2 * 11} images magnified, {9 * 2 * 11} through the trunk" in text
     assert f"{5 * 3 + 5 * 3 * 2} folds trained" in text
