@@ -11,6 +11,8 @@ import pandas as pd
 
 from aman.errors import DataError
 
+COPIES = "artifacts"
+"""Name of the folder in which MLflow keeps a run's files: copies of what lies in the run's own folder."""
 SCORES, PREDICTIONS, EPOCHS, FOLDS = "scores.json", "predictions.csv", "epochs.csv", "folds.csv"
 """Files of a run's folder; the first makes it one."""
 
@@ -107,11 +109,12 @@ def read_run(folder: Path) -> Run:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
-    """Every run in these folders and below them, each once, in the order of their paths. `DataError` for a folder
-    without one."""
+    """Every run in these folders and below them, each once, in the order of their paths; MLflow's copies are none.
+    `DataError` for a folder without one."""
     found: dict[Path, Run] = {}
     for path in paths:
         folders = sorted(file.parent for file in path.rglob(SCORES)) if path.is_dir() else []
+        folders = [folder for folder in folders if folder.name != COPIES]
         if not folders:
             raise _none(path, "there is none in it or below it" if path.is_dir() else "no such folder")
         for folder in folders:

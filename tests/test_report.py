@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def pooled_interval(tables: list[pd.DataFrame]) -> tuple[float, float]:
     means = [np.mean([one for name in row for one in right[name]]) for row in drawn]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def test_copies_that_mlflow_keeps_of_a_run_are_no_further_runs(here: Path) -> None:
+    folder = made_run(here / "runs" / "a", job="loso")
+    shutil.copytree(folder, here / "runs" / "mlartifacts" / "1" / "0a1b" / "artifacts")
+    assert [run.folder for run in find_runs([here / "runs"])] == [folder]
 
 
 def test_a_cell_of_one_seed_has_the_numbers_of_its_run(here: Path) -> None:
