@@ -13,9 +13,9 @@ from aman.training import FoldResult
 from cluster.benchmark import REPAIRS, prepare_missing, train_all
 from cluster.folds import FoldSpec
 from cluster.outcome import right_of
-from cluster.planning import Plan, Request, drop, plan_folds
+from cluster.planning import Plan, Request, drop
 from cluster.preparation import ClipPlan, Prepared, minutes
-from cluster.search import Configuration, SearchPlan, look_up, plan_search
+from cluster.search import Configuration, SearchPlan, look_up, note_finished, plan_search
 from cluster.session import Slots, ray_session
 
 
@@ -64,12 +64,6 @@ class Benchmark:
         for search in self.searches:
             search.results[key] = result
 
-    def settle(self) -> None:
-        """Give every plan the results that are its own."""
-        for search in self.searches:
-            for one in search.plans.values():
-                one.finished = {spec.key: search.results[spec.key] for spec in one.folds if spec.key in search.results}
-
 
 @dataclass(kw_only=True)
 class Paper:
@@ -82,7 +76,8 @@ class Paper:
         that a worker holds the features of one."""
         by_database: dict[str, dict[str, FoldSpec]] = {}
         for benchmark in self.benchmarks:
-            missing = {key: spec for key, spec in benchmark.specs().items() if key not in benchmark.results}
+            done = benchmark.results
+            missing = {key: spec for key, spec in benchmark.specs().items() if key not in done}
             by_database.setdefault(benchmark.plan.selection.protocol.name, {}).update(missing)
         ordered = sorted(by_database.values(), key=lambda specs: -sum(spec.cost for spec in specs.values()))
         return [
@@ -149,7 +144,8 @@ def run_paper(paper: Paper, say: Callable[[str], None]) -> tuple[int, dict[str, 
                     break
                 say(f"{len(lost)} prepared clips are gone or damaged: made anew")
     for benchmark in paper.benchmarks:
-        benchmark.settle()
+        for search in benchmark.searches:
+            note_finished(search)
     return trained, failed
 
 
@@ -195,10 +191,10 @@ def _drop(paper: Paper, plan: Plan, failed: list[Prepared]) -> None:
 
 
 def _with_seed(read: SearchPlan, seed: int) -> SearchPlan:
-    plans = {}
-    for name, one in read.plans.items():
-        plans[name] = replace(one, request=replace(one.request, seed=seed), folds=[], finished={})
-        plan_folds(plans[name])
+    plans = {
+        name: replace(one, request=replace(one.request, seed=seed), folds=[], finished={})
+        for name, one in read.plans.items()
+    }
     found = replace(read, request=replace(read.request, seed=seed), plans=plans, inner={}, results={})
     look_up(found)
     return found

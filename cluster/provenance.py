@@ -9,6 +9,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from cluster.session import SUBMITTED
+
 
 def command_line() -> str:
     """The command that this process was started with, as a shell takes it. Jobs take no secret as an option."""
@@ -36,7 +38,7 @@ def git_commit() -> str:
 def ray_job() -> str:
     """Id of the submitted Ray job that this process is, as `ray job list` names it; empty where it is none."""
     try:
-        return str(json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))["metadata"]["job_submission_id"])
+        return str(json.loads(os.environ.get(SUBMITTED, "{}"))["metadata"]["job_submission_id"])
     except (ValueError, KeyError, TypeError):
         return ""
 

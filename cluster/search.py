@@ -217,7 +217,7 @@ def look_up(plan: SearchPlan) -> None:
     with ThreadPoolExecutor(READERS) as readers:
         found = zip(known, readers.map(partial(read_result, cache), known), strict=True)
         plan.results |= {key: result for key, result in found if result is not None}
-    _note_finished(plan)
+    note_finished(plan)
 
 
 def run_search(
@@ -244,7 +244,7 @@ def run_search(
     queue = queue_at_the_end(plan, stopping, failed)
     candidates = {name for names in plan.proposed.values() for name in names} if plan.study else plan.plans.keys()
     standings = {name: queue.standing(name) for name in plan.plans if name in candidates}
-    _note_finished(plan)
+    note_finished(plan)
     return SearchOutcome(standings=standings, chosen=queue.chosen(), trained=trained, failed=failed)
 
 
@@ -288,6 +288,7 @@ def tune_trials(plan: SearchPlan, stopping: Stopping, workers: int, scratch: str
     run_trials(plan, stopping, workers, scratch, queue)
 
 
-def _note_finished(plan: SearchPlan) -> None:
+def note_finished(plan: SearchPlan) -> None:
+    """Give every benchmark of the search the results that are its own."""
     for one in plan.plans.values():
         one.finished = {spec.key: plan.results[spec.key] for spec in one.folds if spec.key in plan.results}
