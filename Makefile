@@ -46,10 +46,10 @@ bench: env  ## Print the speed comparisons: about five minutes on two cores
 	$(BIN)/python bench/loso.py
 
 store: env  ## Start a real S3 server on this machine (SeaweedFS, loopback); Ctrl-C stops it
-	$(BIN)/python -m cluster.seaweed
+	$(BIN)/python tests/seaweed.py
 
 tracker: env  ## Start an MLflow server on this machine (loopback, password); Ctrl-C stops it
-	$(BIN)/python -m cluster.tracker
+	$(BIN)/python -m cluster.machines.mlflow_server
 
 clean:  ## Remove the environment and caches of tools; runs/ with its results stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

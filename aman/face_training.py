@@ -25,7 +25,7 @@ MOMENTUM = 0.9
 
 
 class Run(Protocol):
-    """What the loop needs of the worker that it runs in; `cluster.data_parallel.Context` is one."""
+    """What the loop needs of the worker that it runs in; `cluster.training.data_parallel.Context` is one."""
 
     rank: int
     world_size: int

@@ -23,17 +23,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import seaweed
+
 from aman.databases import RELEASE_FILE
 from aman.errors import DataError
 from aman.recipe import RECIPES, variant
 from bench import hosts
 from bench.wire import Relay
-from cluster import seaweed
-from cluster.benchmark import run
-from cluster.outcome import Outcome
-from cluster.planning import Plan, Request, make_plan
-from cluster.s3 import client
-from cluster.session import ray_session
+from cluster.experiment.plan import Plan, Request, make_plan
+from cluster.experiment.run import run
+from cluster.experiment.score import Outcome
+from cluster.machines.session import ray_session
+from cluster.store.s3 import client
 from jobs.command_line import DONE, run_job, say
 
 ROOT = Path(__file__).parents[1]
@@ -357,7 +358,7 @@ def kill_after_checkpoint(command: list[str], folder: Path, cwd: Path) -> None:
 
 def losses(folder: Path) -> list[tuple[int, float]]:
     """The curve that a training left, without its times."""
-    from cluster.run_folder import read_progress
+    from cluster.training.checkpoint import read_progress
 
     return [(line.step, line.metrics.get("train/loss", line.metrics.get("loss", 0))) for line in read_progress(folder)]
 

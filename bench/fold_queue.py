@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aman.errors import UsageError
-from cluster.fold_queue import IDLE_SECONDS, FoldQueue
+from cluster.folds.queue import IDLE_SECONDS, FoldQueue
 from jobs.command_line import DONE, run_job, say
 
 Answer = TypeVar("Answer")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import seaweed
+
 from bench import hosts
 from bench.faults import RECIPE, SETTINGS, SUBJECTS, Row, write_database
-from cluster import seaweed
-from cluster.folds import run_fold
-from cluster.planning import Request, make_plan
-from cluster.preparation import load_features, prepare_clip
+from cluster.experiment.plan import Request, make_plan
+from cluster.features.preparation import load_features, prepare_clip
+from cluster.folds.fleet import run_fold
 
 TRAINING = re.compile(r"fold [1-9]")
 PATIENCE = 600.0

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import seaweed
 import yaml
 
-from cluster import seaweed
-from cluster.s3 import client
+from cluster.store.s3 import client
 
 ROOT = Path(__file__).parents[1]
 NETWORK = "10.77.0"

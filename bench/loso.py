@@ -43,14 +43,16 @@ from aman.models.aman import AMAN, Output
 from aman.recipe import FACE_SIZE, INTERPOLATED_FRAMES, RECIPES, Preparation, Recipe, variant
 from aman.tim import sample
 from aman.training import FoldResult, FoldTask, be_deterministic, build, optimiser_for, train_step
-from cluster.cache import Cache, content_key
-from cluster.containers import pack_features
-from cluster.folds import FOLDS, FoldSpec, fold_key, run_fold, train_folds
-from cluster.outcome import describe
-from cluster.preparation import FEATURES, ClipPlan, load_features
-from cluster.session import ray_session
-from cluster.storage import FolderStore
-from cluster.tracking import RunRecord, log_run
+from cluster.experiment.score import describe
+from cluster.features.arrays import pack_features
+from cluster.features.preparation import FEATURES, ClipPlan, load_features
+from cluster.folds.fleet import FoldSpec, fold_key, run_fold, train_folds
+from cluster.machines.session import ray_session
+from cluster.store.folder import FolderStore
+from cluster.store.names import FOLDS
+from cluster.store.results import Cache, content_key
+from cluster.tracking.log import log_run
+from cluster.tracking.record import RunRecord
 from jobs.command_line import DONE, run_job, say
 
 BATCH, N, K, CLASSES = 4, 2, 3, 5

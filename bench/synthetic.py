@@ -17,11 +17,12 @@ import torch
 from aman.recipe import RECIPES, Recipe, variant
 from aman.tim import sample
 from aman.training import be_deterministic
-from cluster.benchmark import prepare_all, run
-from cluster.folds import FOLDS, pack_result, run_fold
-from cluster.planning import Plan, Request, make_plan
-from cluster.preparation import load_features
-from cluster.session import ray_session
+from cluster.experiment.plan import Plan, Request, make_plan
+from cluster.experiment.run import prepare_all, run
+from cluster.features.preparation import load_features
+from cluster.folds.fleet import pack_result, run_fold
+from cluster.machines.session import ray_session
+from cluster.store.names import FOLDS
 from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say
 from jobs.synthesize import ensure_database
 

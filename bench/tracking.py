@@ -27,8 +27,9 @@ class Options:
 
 def main(options: Options) -> int:
     """Measure both trackers."""
-    from cluster.seaweed import free_ports
-    from cluster.tracker import Settings, credentials, running
+    from seaweed import free_ports
+
+    from cluster.machines.mlflow_server import Settings, credentials, running
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -42,7 +43,8 @@ def main(options: Options) -> int:
 
 def measure(what: str, uri: str, home: Path, children: int) -> None:
     """Log one run to warm up, one alone, one with the children, and that again; a line for the tracker."""
-    from cluster.tracking import RunRecord, log_runs
+    from cluster.tracking.log import log_runs
+    from cluster.tracking.record import RunRecord
 
     artifacts = [home / f"{name}.csv" for name in ("predictions", "epochs", "folds", "scores")]
     for path in artifacts:

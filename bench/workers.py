@@ -4,8 +4,8 @@ Laptop: `.venv/bin/python -m bench.workers`, about five minutes on two cores. On
 `ray job submit -- python -m bench.workers`. Loads sleep where they stand for work on other machines, so that two
 workers of one machine are as good as two machines; nothing else is simulated.
 
-Preparation: clips that sleep, handed out as `cluster.preparation` does, to one worker and to two, and by Ray Data.
-Folds: folds that sleep, leased from the queue of `cluster.folds` by one Train worker and by two; from the first lease
+Preparation: clips that sleep, handed out as the product does, to one worker and to two, and by Ray Data.
+Folds: folds that sleep, leased from the queue of folds by one Train worker and by two; from the first lease
 to the last finish. Fresh: folds that sleep 4 s in the workers of one Train run, against a Ray Tune trial a fold, a
 process of its own that loads torch and the features first; from the first lease to the last finish, and over all.
 Memory: one worker that trains 200 real folds; its resident set after 20 and after 200, and the object store's use.
@@ -24,13 +24,13 @@ from aman.databases.index import Clip
 from aman.recipe import RECIPES, variant
 from aman.tables import write_json
 from aman.training import FoldTask
-from cluster.cache import Cache
-from cluster.containers import pack_features
-from cluster.fold_queue import FoldQueue, work_through
-from cluster.folds import run_fold
-from cluster.preparation import FEATURES, ClipPlan, Prepared, hand_out, load_features
-from cluster.session import fitting, ray_session
-from cluster.storage import FolderStore
+from cluster.features.arrays import pack_features
+from cluster.features.preparation import FEATURES, ClipPlan, Prepared, hand_out, load_features
+from cluster.folds.fleet import run_fold
+from cluster.folds.queue import FoldQueue, work_through
+from cluster.machines.session import fitting, ray_session
+from cluster.store.folder import FolderStore
+from cluster.store.results import Cache
 from jobs.command_line import DONE, run_job, say
 
 CLIPS, CLIP_SECONDS = 40, 0.5

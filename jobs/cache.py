@@ -32,8 +32,8 @@ class Options:
 def main(options: Options) -> int:
     """Do what the verb says."""
     from aman.tables import write_json
-    from cluster.storage import open_store
-    from cluster.upkeep import removable, status, verify
+    from cluster.store.cleanup import removable, status, verify
+    from cluster.store.open import open_store
 
     if options.delete and options.verb != "clean":
         raise UsageError(got=f"--delete with {options.verb}", expected="clean", fix="leave --delete out")

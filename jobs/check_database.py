@@ -41,7 +41,7 @@ def main(options: Options) -> int:
     from aman.databases.megc2019 import official_list
     from aman.protocols import protocol_for
     from aman.tables import write_json
-    from cluster.raw import open_release
+    from cluster.store.releases import open_release
 
     read, root = reader_for(options.database), root_of(options.database, options.root)
     protocol = protocol_for(options.database, options.protocol)

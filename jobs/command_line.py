@@ -16,7 +16,7 @@ from aman.errors import UsageError, UserError
 from aman.recipe import RECIPES, Recipe, check
 
 if TYPE_CHECKING:
-    from cluster.planning import Request
+    from cluster.experiment.plan import Request
 
 Options = TypeVar("Options")
 
@@ -55,7 +55,7 @@ class RecipeOptions:
 
     def request_for(self, database: str, root: str, protocol: str, **more: Any) -> "Request":
         """The request that these options make of a database."""
-        from cluster.planning import Request
+        from cluster.experiment.plan import Request
 
         return Request(
             database=database,

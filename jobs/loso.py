@@ -32,10 +32,10 @@ class Options(BenchmarkOptions):
 def main(options: Options) -> int:
     """Plan, run, write, log."""
     begun = perf_counter()
-    from cluster import results
-    from cluster.benchmark import run
-    from cluster.planning import make_plan
-    from cluster.tracking import tracking_uri
+    from cluster.experiment import write as results
+    from cluster.experiment.plan import make_plan
+    from cluster.experiment.run import run
+    from cluster.tracking.record import tracking_uri
     from jobs.synthesize import ensure_database
 
     tracking_uri(options.tracking_uri)

@@ -65,10 +65,11 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     import tune_spaces
     from aman.recipe import settings_of, variant
     from aman.runs import read_run
-    from cluster import paper_results as results
-    from cluster.paper import plan_paper, run_paper
-    from cluster.results import make_folder
-    from cluster.tracking import next_command, tracking_uri
+    from cluster.experiment import paper_results as results
+    from cluster.experiment.paper import plan_paper, run_paper
+    from cluster.experiment.write import make_folder
+    from cluster.tracking.log import next_command
+    from cluster.tracking.record import tracking_uri
     from jobs.report import paper_report
     from jobs.synthesize import ensure_database
 

@@ -28,9 +28,9 @@ def main(options: Options) -> int:
     """Plan, prepare what is missing, tell."""
     begun = perf_counter()
     from aman.tables import write_json
-    from cluster import results
-    from cluster.benchmark import prepare_all
-    from cluster.planning import make_plan
+    from cluster.experiment import write as results
+    from cluster.experiment.plan import make_plan
+    from cluster.experiment.run import prepare_all
     from jobs.synthesize import ensure_database
 
     if not ensure_database(options.database, options.root, options.plan):

@@ -17,7 +17,7 @@ from aman.pretraining import STARTS, Pretraining, check, read_sets
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
-    from cluster.data_parallel import Progress
+    from cluster.training.data_parallel import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Plan, train, write, log."""
-    from cluster.tracking import next_command, tracking_uri
+    from cluster.tracking.log import next_command
+    from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
     settings = options.settings
@@ -58,8 +59,8 @@ def main(options: Options) -> int:
         return DONE
     from aman.face_classifier import write_weights
     from aman.face_training import pretrain
-    from cluster.data_parallel import read_checkpoint, train
-    from cluster.session import ray_session
+    from cluster.machines.session import ray_session
+    from cluster.training.data_parallel import read_checkpoint, train
 
     with ray_session(options.workers) as slots:
         workers = options.workers or slots.gpus or 1
@@ -93,9 +94,9 @@ def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: 
     """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id, None where the
     tracker fails."""
     from aman.figures import confusion_figure
-    from cluster.cache import content_key
-    from cluster.tracking import RunRecord
-    from cluster.unlogged import log_or_keep
+    from cluster.store.results import content_key
+    from cluster.tracking.pending import log_or_keep
+    from cluster.tracking.record import RunRecord
 
     figure, settled = options.folder / "confusion.png", without_paths(settings)
     confusion_figure(result["confusion"]["private"], result["classes"], figure)

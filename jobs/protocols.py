@@ -58,7 +58,7 @@ def release(protocol: Protocol, root: str) -> "Selection":
     """The clips of the release at `root` that count under the protocol."""
     from aman.databases import reader_for
     from aman.protocols import select
-    from cluster.raw import open_release
+    from cluster.store.releases import open_release
 
     with open_release(root) as found:
         return select(found.index(reader_for(protocol.database)), protocol)

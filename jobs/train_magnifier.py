@@ -20,7 +20,7 @@ from aman.magnifier_recipe import MagnifierTraining, check_training
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
-    from cluster.data_parallel import Progress
+    from cluster.training.data_parallel import Progress
 
 PIXELS_A_SECOND = 50_000
 """Pixels of scenes that one core trains on in a second, on a server of 2024."""
@@ -47,7 +47,8 @@ class Options:
 def main(options: Options) -> int:
     """Train, save, judge, log."""
     begun, settings = perf_counter(), options.settings
-    from cluster.tracking import next_command, tracking_uri
+    from cluster.tracking.log import next_command
+    from cluster.tracking.record import tracking_uri
 
     check_training(settings)
     tracking_uri(options.tracking_uri)
@@ -58,8 +59,8 @@ def main(options: Options) -> int:
         hours = settings.batch * pixels / PIXELS_A_SECOND / 3600
         say(f"about {hours:.2g} h with a processor core a worker; the weights would go to {options.out}")
         return DONE
-    from cluster.data_parallel import read_checkpoint, train
-    from cluster.session import ray_session
+    from cluster.machines.session import ray_session
+    from cluster.training.data_parallel import read_checkpoint, train
 
     with ray_session(settings.workers):
         from aman.magnifier_training import train as loop
@@ -102,9 +103,9 @@ def finish(state: dict[str, Any], options: Options) -> tuple[dict[str, float], l
 
 def track(options: Options, curve: "list[Progress]", scores: dict[str, float], files: list[Path]) -> str | None:
     """One MLflow run for these weights; its id, None where the tracker fails."""
-    from cluster.run_folder import settings_of
-    from cluster.tracking import RunRecord
-    from cluster.unlogged import log_or_keep
+    from cluster.tracking.pending import log_or_keep
+    from cluster.tracking.record import RunRecord
+    from cluster.training.checkpoint import settings_of
 
     digest = hashlib.sha256(options.out.read_bytes()).hexdigest()
     names = sorted({name for line in curve for name in line.metrics})

@@ -54,10 +54,11 @@ def main(options: Options) -> int:
     begun = perf_counter()
     import tune_spaces
     from aman.tables import write_json
-    from cluster import search_results as results
-    from cluster.results import About, make_folder, write_scores
-    from cluster.search import Study, plan_search, run_search, tune_trials
-    from cluster.tracking import next_command, tracking_uri
+    from cluster.experiment import search_results as results
+    from cluster.experiment.grid import Study, plan_search, run_search, tune_trials
+    from cluster.experiment.write import About, make_folder, write_scores
+    from cluster.tracking.log import next_command
+    from cluster.tracking.record import tracking_uri
     from jobs.synthesize import ensure_database
 
     tracking_uri(options.tracking_uri)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.session import lock
+from cluster.machines.session import lock
 
 if TYPE_CHECKING:
-    from cluster.seaweed import Server
+    from seaweed import Server
 
 for name in ("RAY_ADDRESS", "AMAN_STORE", "AMAN_GPUS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
@@ -71,8 +71,9 @@ def whole_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
     """A real S3 server with the bucket `aman`; boto3's variables lead to it."""
-    from cluster.s3 import client
-    from cluster.seaweed import running
+    from seaweed import running
+
+    from cluster.store.s3 import client
 
     with running(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
@@ -85,7 +86,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
 @pytest.fixture
 def requests(s3_server: "Server") -> Iterator[Callable[[], list[str]]]:
     """Says which requests this process made since it was last asked, `GetObject aman/folder/name`."""
-    from cluster.s3 import _client
+    from cluster.store.s3 import _client
 
     made: list[str] = []
 

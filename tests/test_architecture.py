@@ -78,9 +78,8 @@ def test_the_test_above_can_fail() -> None:
 
 
 def test_importing_everything_writes_nothing_and_starts_nothing(tmp_path: Path) -> None:
-    everything = (
-        f"{ALL_OF_AMAN}\nimport cluster.results, jobs.loso, jobs.synthesize, ray\nassert not ray.is_initialized()"
-    )
+    imports = "import cluster.experiment.write, jobs.loso, jobs.synthesize, ray"
+    everything = f"{ALL_OF_AMAN}\n{imports}\nassert not ray.is_initialized()"
     subprocess.run([sys.executable, "-c", everything], check=True, cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

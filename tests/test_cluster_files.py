@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 import yaml
+from seaweed import LOOPBACK, Server, free_ports
 
 from aman.errors import UserError
-from cluster.seaweed import LOOPBACK, Server, free_ports
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(ROOT.glob("ray_*.yaml"))
@@ -71,7 +71,7 @@ def test_all_that_an_installation_needs_is_synced() -> None:
         if "~/aman/" in there
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needed = {name.split(".")[0] for name in project["tool"]["setuptools"]["packages"]}
+    needed = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
     needed |= {"pyproject.toml", "requirements.lock", project["project"]["readme"]}
     assert needed <= {str(there) for there in mounts}
     assert all((ROOT / here).exists() and str(there) == here for there, here in mounts.items())
@@ -262,7 +262,10 @@ def test_ray_starts_in_the_project_with_tokens_and_the_projects_python(
     assert variables["RAY_enable_autoscaler_v2"] == "0", "ray up sets 1 before our own setting"
     types = load(mock.file)["available_node_types"].values()
     assert int(variables["AMAN_GPUS"]) == max(one["max_workers"] for one in types if one["resources"].get("GPU"))
-    order = [script.index("cluster.tracker") if "cluster.tracker" in script else -1 for script in scripts]
+    order = [
+        script.index("cluster.machines.mlflow_server") if "cluster.machines.mlflow_server" in script else -1
+        for script in scripts
+    ]
     assert max(order) > 0, "MLflow is started"
 
 
@@ -397,7 +400,7 @@ def actions(role: str) -> set[str]:
 
 
 def test_the_policies_allow_the_requests_that_the_store_makes_and_no_others() -> None:
-    made = set(re.findall(r'_ask\("(\w+)"', (ROOT / "cluster" / "s3.py").read_text()))
+    made = set(re.findall(r'_ask\("(\w+)"', (ROOT / "cluster" / "store" / "s3.py").read_text()))
     assert made == NEEDS.keys()
     wanted = set().union(*(NEEDS[request] for request in made - {"delete_object"}))
     assert actions("worker") == actions("trainer") == wanted
@@ -411,9 +414,9 @@ def test_the_policies_allow_the_requests_that_the_store_makes_and_no_others() ->
 def obeying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, dict[str, str]]]]:
     """An S3 server that obeys the policies, and the variables of a client in each role."""
     import boto3
+    from seaweed import running
 
-    from cluster.s3 import client
-    from cluster.seaweed import running
+    from cluster.store.s3 import client
 
     with running(tmp_path_factory.mktemp("obeying"), users=True) as server:
         client(server.environment).create_bucket(Bucket="aman")
@@ -438,7 +441,7 @@ def obeying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
 @pytest.fixture
 def be(obeying: tuple[Server, dict[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Take on a role: what this process asks of the store is then asked with its rights."""
-    from cluster import s3
+    from cluster.store import s3
 
     server, roles = obeying
 
@@ -452,8 +455,9 @@ def be(obeying: tuple[Server, dict[str, dict[str, str]]], monkeypatch: pytest.Mo
 
 
 def test_a_worker_makes_features_and_mends_damage_but_neither_deletes_nor_sees_folds(be: Any) -> None:
-    from cluster.cache import REFS, Cache
-    from cluster.s3 import S3Store
+    from cluster.store.names import REFS
+    from cluster.store.results import Cache
+    from cluster.store.s3 import S3Store
 
     store = S3Store("s3://aman/cache")
     cache = Cache(store)
@@ -465,7 +469,7 @@ def test_a_worker_makes_features_and_mends_damage_but_neither_deletes_nor_sees_f
     digest = cache.publish("features", "a" * 64, b"features")
     assert cache.read("features", "a" * 64) == b"features"
     be("owner")
-    from cluster.s3 import client
+    from cluster.store.s3 import client
 
     client().put_object(Bucket="aman", Key=f"cache/blobs/{digest[:2]}/{digest}", Body=b"damaged!")
     be("worker")
@@ -484,8 +488,8 @@ def test_a_worker_makes_features_and_mends_damage_but_neither_deletes_nor_sees_f
 
 
 def test_a_trainer_reads_features_and_makes_folds_but_deletes_nothing(be: Any) -> None:
-    from cluster.cache import Cache
-    from cluster.s3 import S3Store
+    from cluster.store.results import Cache
+    from cluster.store.s3 import S3Store
 
     store = S3Store("s3://aman/cache")
     cache = Cache(store)
@@ -503,9 +507,9 @@ def test_a_trainer_reads_features_and_makes_folds_but_deletes_nothing(be: Any) -
 
 
 def test_a_clean_up_removes_what_no_result_leads_to_and_can_do_nothing_else(be: Any) -> None:
-    from cluster.cache import Cache
-    from cluster.s3 import S3Store
-    from cluster.upkeep import removable, status
+    from cluster.store.cleanup import removable, status
+    from cluster.store.results import Cache
+    from cluster.store.s3 import S3Store
 
     store = S3Store("s3://aman/cache")
     cache = Cache(store)

@@ -11,13 +11,13 @@ from small import small_database
 from aman.errors import DataError
 from aman.recipe import RECIPES, Recipe, variant
 from aman.training import FoldResult, be_deterministic
-from cluster.benchmark import run
-from cluster.fold_queue import FoldQueue
-from cluster.folds import FoldKeeper, run_fold, train_folds
-from cluster.planning import Plan, Request, make_plan
-from cluster.preparation import load_features, prepare_clip
-from cluster.session import Slots
-from cluster.storage import open_store
+from cluster.experiment.plan import Plan, Request, make_plan
+from cluster.experiment.run import run
+from cluster.features.preparation import load_features, prepare_clip
+from cluster.folds.fleet import FoldKeeper, run_fold, train_folds
+from cluster.folds.queue import FoldQueue
+from cluster.machines.session import Slots
+from cluster.store.open import open_store
 
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
 

@@ -19,15 +19,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seaweed import Server
 
 from aman.errors import DataError, UsageError
 from bench.wire import Relay
-from cluster.cache import Cache, content_key
-from cluster.containers import pack_features, pack_images, unpack_features, unpack_images
-from cluster.s3 import S3Store, _client, client
-from cluster.seaweed import Server
-from cluster.storage import FolderStore, Store, open_store
-from cluster.upkeep import removable, status, verify
+from cluster.features.arrays import pack_features, pack_images, unpack_features, unpack_images
+from cluster.store.base import Store
+from cluster.store.cleanup import removable, status, verify
+from cluster.store.folder import FolderStore
+from cluster.store.open import open_store
+from cluster.store.results import Cache, content_key
+from cluster.store.s3 import S3Store, _client, client
 
 
 @pytest.fixture(params=["folder", "s3", "near"])
@@ -111,7 +113,7 @@ def test_a_writer_killed_at_any_moment_leaves_only_whole_objects(tmp_path: Path)
     program = (
         "import sys, hashlib, os\n"
         "from pathlib import Path\n"
-        "from cluster.storage import FolderStore\n"
+        "from cluster.store.folder import FolderStore\n"
         "store = FolderStore(Path(sys.argv[1]))\n"
         "while True:\n"
         "    content = os.urandom(3_000_000)\n"
@@ -350,7 +352,7 @@ def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server, monk
 def test_a_server_killed_and_started_again_loses_nothing_that_was_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cluster import seaweed
+    import seaweed
 
     server = seaweed.start(tmp_path)
     keys = {name: server.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
@@ -417,8 +419,8 @@ def test_preparation_into_a_folder_and_into_s3_gives_the_same_digests(s3_server:
     from small import small_database
 
     from aman.recipe import RECIPES, variant
-    from cluster.planning import Request, make_plan
-    from cluster.preparation import prepare_clip
+    from cluster.experiment.plan import Request, make_plan
+    from cluster.features.preparation import prepare_clip
 
     tiny = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2}
     recipe = variant(RECIPES["quick"], frozen="layer1", **tiny)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from aman.errors import DataError, UsageError
-from cluster.data_parallel import Context, Progress, alone, read_checkpoint, train
-from cluster.run_folder import CHECKPOINT, PROGRESS, locked, read_progress
+from cluster.training.checkpoint import CHECKPOINT, PROGRESS, locked, read_progress
+from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint, train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from small import samm_row, small_database, small_samm, small_smic
 
-from cluster.cache import content_key
+from cluster.store.results import content_key
 from jobs import cache, check_database, loso, score, synthesize
 
 ROOT = Path(__file__).parents[1]
@@ -276,7 +276,7 @@ def test_an_interrupted_run_says_so_and_the_same_command_goes_on(
 
 
 def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
-    from cluster.planning import Request, make_plan
+    from cluster.experiment.plan import Request, make_plan
     from jobs.command_line import parse
 
     settings = parse(loso.Options, None, SETTINGS).settings

@@ -17,7 +17,7 @@ from aman.magnify.measure import Case, Score, acceptance, identity, scenes
 from aman.magnify.network import Halve, Magnifier, Padding
 from aman.magnify.weights import PUBLISHED, load_magnifier, save_magnifier
 from aman.recipe import MAGNIFIER_NAMES, Preparation, Recipe, check, variant
-from cluster.preparation import Inputs, absolute, inputs, plan_clip
+from cluster.features.preparation import Inputs, absolute, inputs, plan_clip
 
 Float = npt.NDArray[np.float32]
 

@@ -15,8 +15,8 @@ from aman.magnifier_recipe import MagnifierTraining, SceneRanges, check_training
 from aman.magnifier_training import Pair, held_out, loss_of, rate_at, sheet, start, train
 from aman.magnify.weights import load_magnifier
 from aman.scenes import Dice, canvases, displacements, generator_for, look, scenes
-from cluster.data_parallel import Context, Progress, alone, read_checkpoint
-from cluster.run_folder import read_progress
+from cluster.training.checkpoint import read_progress
+from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint
 from jobs.command_line import parse
 from jobs.train_magnifier import Options, finish, main, track
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from seaweed import Server
 
 from aman.errors import UsageError
-from cluster.cache import Cache
-from cluster.near import NearFolder, NearStore, near_folder
-from cluster.s3 import S3Store
-from cluster.seaweed import Server
-from cluster.storage import open_store
+from cluster.store.local_copies import NearFolder, NearStore, near_folder
+from cluster.store.open import open_store
+from cluster.store.results import Cache
+from cluster.store.s3 import S3Store
 
 
 def named(content: bytes) -> str:
@@ -128,7 +128,7 @@ def test_a_tenth_of_the_disk_is_left_to_others(tmp_path: Path, monkeypatch: pyte
 WRITER = """
 import os, sys, hashlib
 from pathlib import Path
-from cluster.near import NearFolder
+from cluster.store.local_copies import NearFolder
 folder, count, name = NearFolder(Path(sys.argv[1]), int(sys.argv[2])), int(sys.argv[3]), sys.argv[4]
 for number in range(count):
     content = hashlib.sha256(f"{name} {number}".encode()).digest() * int(sys.argv[5])

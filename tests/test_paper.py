@@ -13,13 +13,13 @@ from aman.errors import UsageError
 from aman.recipe import RECIPES, variant
 from aman.runs import find_runs
 from aman.training import FoldResult
-from cluster import paper_results
-from cluster.cache import Cache
-from cluster.estimate import speed
-from cluster.paper import Paper, plan_paper
-from cluster.planning import Request
-from cluster.preparation import prepare_clip
-from cluster.shelf import Shelf, supplies_of
+from cluster.experiment import paper_results
+from cluster.experiment.estimate import speed
+from cluster.experiment.paper import Paper, plan_paper
+from cluster.experiment.plan import Request
+from cluster.features.loaded import Shelf, supplies_of
+from cluster.features.preparation import prepare_clip
+from cluster.store.results import Cache
 from jobs import ablation, paper
 
 SETTINGS = (

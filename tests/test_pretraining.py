@@ -21,8 +21,8 @@ from aman.errors import DataError, UsageError
 from aman.face_classifier import as_input, confusion, start_network, write_weights
 from aman.face_training import class_weights, pretrain, rate_at
 from aman.pretraining import Pretraining, check, read_sets, size_of
-from cluster.data_parallel import alone, read_checkpoint, train
-from cluster.run_folder import read_progress
+from cluster.training.checkpoint import read_progress
+from cluster.training.data_parallel import alone, read_checkpoint, train
 from jobs.pretrain import Options, main
 
 SMALL = Pretraining(size=32, epochs=2, batch=14, rate=0.02, erasing=0.5)

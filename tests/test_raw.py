@@ -16,20 +16,20 @@ from typing import Any
 
 import pytest
 import ray
+from seaweed import Server
 from small import GREY, samm_row, small_database, small_samm, small_smic, write_image
 from test_cluster_storage import relayed
 
 from aman.databases import Clip, Index, reader_for
 from aman.errors import DataError, UsageError
 from aman.recipe import RECIPES, variant
-from cluster import preparation
-from cluster.near import near_folder
-from cluster.planning import Plan, Request, make_plan
-from cluster.preparation import prepare, prepare_clip
-from cluster.raw import BucketRelease, ObjectPath, clip_reader, fetch, open_release, read_file
-from cluster.s3 import _client
-from cluster.seaweed import Server
-from cluster.session import Slots, ray_session
+from cluster.experiment.plan import Plan, Request, make_plan
+from cluster.features import preparation
+from cluster.features.preparation import prepare, prepare_clip
+from cluster.machines.session import Slots, ray_session
+from cluster.store.local_copies import near_folder
+from cluster.store.releases import BucketRelease, ObjectPath, clip_reader, fetch, open_release, read_file
+from cluster.store.s3 import _client
 
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2)
 IMAGE = "CASME2_RAW_selected/sub01/EP01_01/img10.jpg"
@@ -249,7 +249,7 @@ def test_an_object_that_changed_between_two_plans_is_the_only_one_fetched_again(
 def test_a_plan_that_is_stopped_remembers_what_it_fetched(
     uri: str, tmp_path: Path, requests: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cluster.storage import open_store
+    from cluster.store.open import open_store
 
     store = open_store(str(tmp_path / "store"))
 
@@ -322,7 +322,7 @@ def test_an_object_whose_name_is_no_files_is_refused(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Listed by hand: this server would tidy the name up."""
-    monkeypatch.setattr("cluster.s3.S3Store.objects", lambda store: iter([(name, 1, '"x"')]))
+    monkeypatch.setattr("cluster.store.s3.S3Store.objects", lambda store: iter([(name, 1, '"x"')]))
     with pytest.raises(DataError, match=r"no name of a file"):
         plan_of(uri, tmp_path / "store")
 

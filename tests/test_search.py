@@ -13,12 +13,12 @@ from small import small_database
 from aman.errors import UsageError
 from aman.recipe import RECIPES, variant
 from aman.runs import find_runs
-from cluster.fold_queue import FoldQueue
-from cluster.outcome import right_of
-from cluster.planning import Request
-from cluster.preparation import prepare_clip
-from cluster.search import SearchPlan, Study, look_up, plan_search
-from cluster.search_queue import NOBODY, Entry, SearchQueue
+from cluster.experiment.choose import NOBODY, Entry, SearchQueue
+from cluster.experiment.grid import SearchPlan, Study, look_up, plan_search
+from cluster.experiment.plan import Request
+from cluster.experiment.score import right_of
+from cluster.features.preparation import prepare_clip
+from cluster.folds.queue import FoldQueue
 from jobs import tune
 from tune_spaces import Space
 
@@ -164,8 +164,8 @@ def trained_here(plan: SearchPlan) -> SearchQueue:
     import torch
 
     from aman.training import be_deterministic
-    from cluster.folds import pack_result, run_fold
-    from cluster.shelf import Shelf, supplies_of
+    from cluster.features.loaded import Shelf, supplies_of
+    from cluster.folds.fleet import pack_result, run_fold
 
     be_deterministic()
     torch.manual_seed(0)
@@ -185,8 +185,8 @@ def test_a_shelf_of_many_recipes_gives_each_what_it_alone_would_load(root: Path,
     import torch
 
     from aman.tim import sample
-    from cluster.preparation import load_features
-    from cluster.shelf import Shelf, supplies_of
+    from cluster.features.loaded import Shelf, supplies_of
+    from cluster.features.preparation import load_features
 
     plan = planned(root, tmp_path, "literature")
     trained_here(plan)
@@ -220,7 +220,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
     assert other.truth != plan.truth
     other.inner, other.results = {}, {}
     for one in other.plans.values():
-        from cluster.planning import plan_folds
+        from cluster.experiment.plan import plan_folds
 
         plan_folds(one)
     look_up(other)
@@ -298,7 +298,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
 def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
     ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:
-    from cluster.search_proposals import replay
+    from cluster.experiment.proposals import replay
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]

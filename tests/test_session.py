@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from bench import doors
-from cluster import session
+from cluster.machines import session
 
 SESSION = """
 import os, sys
-from cluster.session import ray_session
+from cluster.machines.session import ray_session
 with ray_session(1):
     import ray
     print(ray.get_runtime_context().gcs_address, flush=True)

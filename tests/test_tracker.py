@@ -14,11 +14,22 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from seaweed import free_ports
 
 from aman.errors import UsageError
-from cluster.seaweed import free_ports
-from cluster.tracker import CREDENTIALS, LOG, SECRET, Settings, answers, credentials, options, running, start
-from cluster.tracking import RunRecord, log_run, log_runs
+from cluster.machines.mlflow_server import (
+    CREDENTIALS,
+    LOG,
+    SECRET,
+    Settings,
+    answers,
+    credentials,
+    options,
+    running,
+    start,
+)
+from cluster.tracking.log import log_run, log_runs
+from cluster.tracking.record import RunRecord
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,7 +143,7 @@ def test_a_server_that_lets_everybody_in_is_not_taken_for_one_with_a_password(tm
 
 def test_a_server_without_a_password_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     settings = Settings(folder=tmp_path / "open", port=free_ports(1)[0], auth=False)
-    command = [sys.executable, "-m", "cluster.tracker", "--folder", str(settings.folder), "--no-auth"]
+    command = [sys.executable, "-m", "cluster.machines.mlflow_server", "--folder", str(settings.folder), "--no-auth"]
     starter = subprocess.Popen(
         [*command, "--port", str(settings.port)], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ
     )
@@ -155,7 +166,15 @@ def test_a_database_password_on_the_command_line_is_refused_and_not_repeated() -
 
 
 def test_what_is_printed_names_the_file_and_not_the_password(tracker: Settings) -> None:
-    command = [sys.executable, "-m", "cluster.tracker", "--folder", str(tracker.folder), "--port", str(tracker.port)]
+    command = [
+        sys.executable,
+        "-m",
+        "cluster.machines.mlflow_server",
+        "--folder",
+        str(tracker.folder),
+        "--port",
+        str(tracker.port),
+    ]
     done = subprocess.run([*command, "--detach"], cwd=ROOT, capture_output=True, text=True, check=True)
     _, password = credentials(tracker.folder)
     assert "running already" in done.stdout and password not in done.stdout + done.stderr

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from aman.errors import DataError, UsageError
-from cluster import tracker_client, unlogged
-from cluster.tracking import RunRecord, log_runs, next_command, tracking_uri
-from cluster.unlogged import NOT_LOGGED, log_or_keep, upload
+from cluster.tracking import client as tracker_client
+from cluster.tracking import pending as unlogged
+from cluster.tracking.log import log_runs, next_command
+from cluster.tracking.pending import NOT_LOGGED, log_or_keep, upload
+from cluster.tracking.record import RunRecord, tracking_uri
 
 ROOT = Path(__file__).parents[1]
 DEAD = "http://127.0.0.1:9"
@@ -209,7 +211,7 @@ def test_a_tracker_that_answers_late_is_not_waited_for_to_the_end(
 
 def test_every_run_that_a_tracker_takes_earns_it_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("cluster.tracker_client.time.monotonic", lambda: now)
+    monkeypatch.setattr("cluster.tracking.client.time.monotonic", lambda: now)
     patience = tracker_client.Patience(60, 1)
     now = 159.0
     assert not patience.ends_in(0.5) and patience.ends_in(2)

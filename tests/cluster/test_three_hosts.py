@@ -98,9 +98,12 @@ def test_a_secret_is_nowhere_but_where_it_was_put(cluster: hosts.Cluster, secret
 
 
 def test_the_secret_of_the_bucket_is_in_none_of_its_objects(cluster: hosts.Cluster) -> None:
-    from cluster.s3 import client
+    from cluster.store.s3 import client
 
-    asking, secret = client(cluster.s3.environment), cluster.s3.environment["AWS_SECRET_ACCESS_KEY"].encode()
+    asking, secret = (
+        client(cluster.s3.environment),
+        cluster.s3.environment["AWS_SECRET_ACCESS_KEY"].encode(),
+    )
     listed = asking.list_objects_v2(Bucket="aman", Prefix="cache/")["Contents"]
     assert len(listed) > 20
     for one in listed:

@@ -1,0 +1,116 @@
+"""What a benchmark came to: predictions of all folds pooled by clip id, and their scores."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aman.errors import FoldsFailedError
+from aman.recipe import Recipe, settings_of
+from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
+from aman.tim import sampled_frames
+from aman.training import FoldResult
+from cluster.experiment.plan import Plan
+from cluster.store.results import content_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run came to."""
+
+    scores: Scores
+    literature: float
+    guessing: float
+    """Chance level of `literature`: guessing that shows its best of as many epochs."""
+    predictions: pd.DataFrame
+    incomplete: str
+    computed_clips: int
+    computed_folds: int
+    failed_folds: dict[str, str]
+    """Reason by subject."""
+    key: str
+    """Digest of everything the scores were computed from."""
+
+
+def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dict[str, str]) -> Outcome:
+    """Scores of what is finished. Raises `FoldsFailedError` where that is nothing."""
+    if not plan.finished:
+        why = next(iter(failed.values()), "no reason known")
+        raise FoldsFailedError(
+            got=f"{len(failed)} folds of which none could be trained ({why})",
+            expected="one or more",
+            fix="where the loss is no number, a smaller --rate; else report it with this line",
+        )
+    predictions = pool(plan)
+    truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
+    by_epoch = [
+        np.array(result.epoch_classes) == np.array([truth[clip] for clip in result.clips])
+        for result in plan.finished.values()
+    ]
+    return Outcome(
+        scores=score(predictions, plan.selection.protocol.classes),
+        literature=best_test_epoch_accuracy(by_epoch),
+        guessing=guessing_best_of(labels_by_fold(predictions), plan.request.recipe.training.epochs),
+        predictions=predictions,
+        incomplete=plan.incomplete(),
+        computed_clips=computed_clips,
+        computed_folds=computed_folds,
+        failed_folds=failed,
+        key=content_key({"folds": sorted(plan.finished), "fingerprint": plan.selection.fingerprint}),
+    )
+
+
+def pool(plan: Plan) -> pd.DataFrame:
+    """Predictions of all finished folds, a row a clip, joined with the labels by clip id."""
+    classes = plan.selection.protocol.classes
+    clips = {clip.clip_id: clip for clip in plan.selection.clips}
+    rows = []
+    for result in plan.finished.values():
+        for position, clip_id in enumerate(result.clips):
+            clip, probabilities = clips[clip_id], result.probabilities[position]
+            rows.append(
+                {
+                    "clip": clip_id,
+                    "subject": clip.subject,
+                    "label": classes[plan.selection.class_of(clip)],
+                    "prediction": classes[int(np.argmax(probabilities))],
+                    **{f"p_{name}": value for name, value in zip(classes, probabilities, strict=True)},
+                    "alpha": json.dumps(result.alpha[position]),
+                    "beta": json.dumps(result.beta[position]),
+                }
+            )
+    return pd.DataFrame(rows).sort_values("clip", ignore_index=True)
+
+
+def pool_epochs(plan: Plan) -> pd.DataFrame:
+    """What was predicted after every epoch, a row a clip and epoch, all folds pooled."""
+    classes = plan.selection.protocol.classes
+    clips = {clip.clip_id: clip for clip in plan.selection.clips}
+    rows = []
+    for result in plan.finished.values():
+        for epoch, said in enumerate(result.epoch_classes, start=1):
+            for clip_id, number in zip(result.clips, said, strict=True):
+                label = classes[plan.selection.class_of(clips[clip_id])]
+                rows.append((clip_id, clips[clip_id].subject, label, classes[number], epoch))
+    table = pd.DataFrame(rows, columns=["clip", "subject", "label", "prediction", "epoch"])
+    return table.sort_values(["clip", "epoch"], ignore_index=True)
+
+
+def mean_losses(plan: Plan) -> list[float]:
+    """Training loss of every epoch, mean over the folds that had so many: those of a search may differ."""
+    losses = [result.losses for result in plan.finished.values()]
+    longest = max(map(len, losses))
+    return [float(np.mean([one[epoch] for one in losses if epoch < len(one)])) for epoch in range(longest)]
+
+
+def describe(recipe: Recipe) -> dict[str, object]:
+    """All settings of a recipe by their option's name, with the frames and factors that are seen."""
+    return {**settings_of(recipe), "frames_seen": sampled_frames(recipe.model.n, recipe.model.sampling)}
+
+
+def right_of(result: FoldResult, truth: Mapping[str, int]) -> int:
+    """Clips that the fold has right."""
+    said = [int(np.argmax(row)) for row in result.probabilities]
+    return sum(truth[clip] == one for clip, one in zip(result.clips, said, strict=True))

@@ -1,0 +1,1 @@
+"""The training of folds: their keys, the queue, Ray Train workers, and the same loop in this process."""

@@ -1,0 +1,1 @@
+"""The Ray session, the MLflow server, and which nodes a cluster launches."""

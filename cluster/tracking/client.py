@@ -1,0 +1,200 @@
+"""How records of runs go to MLflow: few requests a run, some runs at a time, and an end to the waiting."""
+
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.entities import Dataset, Run
+    from mlflow.tracking import MlflowClient
+
+    from cluster.tracking.record import RunRecord
+
+KEY_TAG = "aman.key"
+"""Tag with the content key of a run's results: logged twice is logged once."""
+PARENT_TAG = "mlflow.parentRunId"
+
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # of one request; what failed as a whole is tried again by `unlogged`
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a line and a request for every run
+}
+"""Environment of MLflow's client where the user has set nothing else. Its own values wait minutes for a dead server."""
+COLUMNS = (
+    *(f"metrics.`pooled/{name}`" for name in ("uf1", "accuracy", "uar")),
+    *(f"params.`{name}`" for name in ("k", "n", "frozen", "seed")),
+    *(f"tags.`{name}`" for name in ("protocol", "job", "stamp")),
+)
+VIEW = {"orderByKey": COLUMNS[0], "orderByAsc": False, "selectedColumns": COLUMNS}
+VIEW_TAGS = {"mlflow.experimentKind": "custom_model_development", "mlflow.sharedViewState.scores": json.dumps(VIEW)}
+"""Tags of an experiment by which the UI shows, at `.../runs?viewStateShareKey=scores`, scores by columns and the best
+first. It shows neither scores nor settings unless each user selects them, or is sent there."""
+AT_ONCE = 4
+"""Runs that a server is told of at a time: hides the way to one that is far, and gains nothing on the same machine."""
+RUNS_A_PAGE = 200
+
+
+class Patience:
+    """How long a tracker is waited for in all; every run that it takes earns it time for another."""
+
+    def __init__(self, seconds: float = inf, a_run: float = 0.0) -> None:
+        self.until, self.a_run = time.monotonic() + seconds, a_run
+
+    def ends_in(self, seconds: float) -> bool:
+        """Whether there is no time left in so many seconds."""
+        return time.monotonic() + seconds > self.until
+
+    def earn(self) -> None:
+        """A run was taken."""
+        self.until += self.a_run
+
+
+class TrackerClient:
+    """An MLflow server or file, for as long as it is waited for."""
+
+    def __init__(self, uri: str, file: Path | None, patience: Patience) -> None:
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow.tracking import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self.uri, self.file, self.patience = uri, file, patience
+        self.at_once = AT_ONCE if self.file is None else 1
+        self.experiments: dict[str, str] = {}
+        with self._alone():
+            self._client = MlflowClient(tracking_uri=self.uri)
+
+    @property
+    def client(self) -> "MlflowClient":
+        """The client of the next request. `TimeoutError` where there is no time for one."""
+        self._hold()
+        return self._client
+
+    def _hold(self) -> None:
+        if self.patience.ends_in(0):
+            raise TimeoutError("it answers too slowly")
+
+    def known(self, experiment: str, parent: str | None, key: str | None = None) -> "dict[str, Run]":
+        """Runs under that parent, or under none, by key; of two with one key the finished one."""
+        search = f"tags.`{PARENT_TAG}` = '{parent}'" if parent else f"tags.`{KEY_TAG}` = '{key}'"
+        found, token = dict[str, "Run"](), None
+        with self._alone():
+            while True:
+                page = self.client.search_runs(
+                    [self._experiment(experiment)], filter_string=search, max_results=RUNS_A_PAGE, page_token=token
+                )
+                for run in page:
+                    tags = run.data.tags
+                    if tags.get(PARENT_TAG) == parent and (tags.get(KEY_TAG) not in found or _finished(run)):
+                        found[tags.get(KEY_TAG, "")] = run
+                token = page.token
+                if not token:
+                    return found
+
+    def log(self, record: "RunRecord", parent: str | None, run: "Run | None") -> str:
+        """Log a record, or what is not logged of it; the run's id."""
+        from mlflow.entities import DatasetInput, Metric, Param, RunTag
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if run is not None and _finished(run):
+            return str(run.info.run_id)
+        tags = {**record.tags, KEY_TAG: record.key, **({PARENT_TAG: parent} if parent else {})}
+        if record.tables:
+            shown = [{"path": f"{path.stem}.json", "type": "table"} for path in record.tables]
+            tags["mlflow.loggedArtifacts"] = json.dumps(shown)
+        with self._alone():
+            if run is None:
+                experiment = self._experiment(record.experiment)
+                run = self.client.create_run(experiment, run_name=record.name, tags=tags)
+                tags = {}
+            run_id, then = str(run.info.run_id), run.info.start_time
+            metrics = [Metric(name, value, then, 0) for name, value in record.scores.items()]
+            for name, curve in record.curves.items():
+                metrics += [Metric(name, value, then, step) for step, value in enumerate(curve)]
+            old = run.data.params  # of an unfinished run: MLflow lets nobody change them
+            params = [Param(name, str(value)) for name, value in record.parameters.items() if name not in old]
+            self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
+            self.client.log_inputs(run_id, datasets=[DatasetInput(_dataset(record), tags=[])])
+            # The client's own would ask anew for every run where its files go.
+            files = get_artifact_repository(str(run.info.artifact_uri), tracking_uri=self.uri)
+            with TemporaryDirectory() as scratch:
+                for path in [*record.artifacts, *(_table(path, Path(scratch)) for path in record.tables)]:
+                    self._hold()
+                    files.log_artifact(str(path))
+            self.client.set_terminated(run_id)
+            self.patience.earn()
+        return run_id
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        if name not in self.experiments:
+            known = self.client.get_experiment_by_name(name)
+            if known is None:
+                artifacts = (self.file.absolute().parent / "mlartifacts").as_uri() if self.file is not None else None
+                try:
+                    self.experiments[name] = str(self.client.create_experiment(name, artifacts, VIEW_TAGS))
+                    return self.experiments[name]
+                except MlflowException:  # another driver was first
+                    known = self.client.get_experiment_by_name(name)
+                    if known is None:
+                        raise
+            self.experiments[name] = str(known.experiment_id)
+        return self.experiments[name]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time at a SQLite file: six that opened a fresh one all failed in its migrations."""
+        if self.file is None:
+            yield
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.with_name(self.file.name + ".lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if self.patience.ends_in(0):
+                        raise TimeoutError(f"another job writes to {self.file}") from None
+                    time.sleep(0.05)
+            yield
+
+
+def _finished(run: "Run") -> bool:
+    return run.info.status == "FINISHED"
+
+
+def _dataset(record: "RunRecord") -> "Dataset":
+    """The database as the UI shows one: rows and columns, and where it comes from."""
+    from mlflow.entities import Dataset
+
+    columns = [{"name": name, "type": kind, "required": True} for name, kind in record.dataset_columns.items()]
+    return Dataset(
+        record.dataset,
+        record.dataset_digest[:36],  # MLflow's limit
+        source_type="local",
+        source=json.dumps({"database": record.dataset, "fingerprint": record.dataset_digest}),
+        schema=json.dumps({"mlflow_colspec": columns}),
+        profile=json.dumps(record.dataset_profile),
+    )
+
+
+def _table(path: Path, folder: Path) -> Path:
+    """A CSV file as MLflow keeps tables."""
+    import pandas as pd
+
+    table = folder / f"{path.stem}.json"
+    pd.read_csv(path, dtype=str).to_json(table, orient="split", index=False)
+    return table

@@ -1,0 +1,73 @@
+"""Runs in MLflow: one experiment a database, one run a configuration, logged by the driver alone, in batches."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aman.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What MLflow is told of one configuration."""
+
+    experiment: str
+    name: str
+    key: str
+    parameters: Mapping[str, object]
+    scores: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]]
+    tags: Mapping[str, str]
+    artifacts: Sequence[Path]
+    tables: Sequence[Path] = ()
+    """CSV files that the UI is to show and compare as tables."""
+    dataset: str
+    dataset_digest: str
+    dataset_columns: Mapping[str, str] = field(default_factory=dict)
+    """What is known of each clip: names and MLflow's types."""
+    dataset_profile: Mapping[str, object] = field(default_factory=dict)
+    """Counts of clips, folds and classes."""
+
+
+USUAL = "sqlite:///runs/mlflow.db"
+"""Where runs are logged when nothing is named."""
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a `sqlite:///` URI (a plain path ending in .db is one), or None for a server."""
+    if uri.startswith("sqlite:///"):
+        return Path(uri.removeprefix("sqlite:///"))
+    return Path(uri) if "://" not in uri else None
+
+
+def tracking_uri(uri: str) -> str:
+    """The URI as MLflow wants it; empty text means `$MLFLOW_TRACKING_URI`, or a file in `runs/`. `UsageError` for one
+    that nothing can be logged to, and for a password on the command line, which is logged with the run."""
+    if urlsplit(uri).password:
+        raise UsageError(
+            got="--tracking-uri with a password",
+            expected="an address without one",
+            fix="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole URI as MLFLOW_TRACKING_URI",
+        )
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or USUAL
+    file = sqlite_file(uri)
+    if file is None:
+        if not uri.startswith(("http://", "https://", "postgresql", "mysql")):
+            raise UsageError(
+                got=f"--tracking-uri {without_password(uri, uri)}",
+                expected="sqlite:///FILE, a path of a .db file, or the http:// address of an MLflow server",
+                fix=f"the default is {USUAL}",
+            )
+        return uri
+    if file.is_dir() or file.suffix not in (".db", ".sqlite"):
+        raise UsageError(
+            got=f"--tracking-uri {uri}", expected="a file ending in .db", fix="MLflow's folder store is no more"
+        )
+    return f"sqlite:///{file}"
+
+
+def without_password(text: str, uri: str) -> str:
+    """The text without the name and the password that the URI holds."""
+    return text.replace(f"{urlsplit(uri).netloc.rpartition('@')[0]}@", "") if urlsplit(uri).password else text

@@ -1,0 +1,1 @@
+"""Data-parallel training of the project's own weights: the trunk and the magnifier."""
