@@ -147,6 +147,15 @@ def has_layer4(weights: str) -> bool:
     return weights in ("random", "imagenet") or _holds_layer4(_read_weights(_file_of(weights)))
 
 
+def fresh_layer4(network: nn.Module) -> None:
+    """layer4 as torchvision starts it (He initialisation, fan out), from torch's current random state."""
+    for module in network.layer4.modules():  # type: ignore[union-attr]
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+
+
 def digest(network: nn.Module) -> str:
     """sha256 over names, types, shapes and bytes of every tensor: the network's identity in keys and runs."""
     total = hashlib.sha256()

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from aman.errors import DataError, UsageError
 from aman.frames import Image
-from aman.recipe import FACE_SIZE
 
 Points = npt.NDArray[np.float64]
 
 BUNDLED_MODEL = "shape_predictor_68_face_landmarks.dat"
+FACE_SIZE = 224
+"""Side of the aligned face in pixels (paper, section 3.1)."""
 FOREHEAD = 0.2
 """Share of the landmarks' height that is added above them: the 68 points end at the brows (the authors' code)."""
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)

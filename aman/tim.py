@@ -3,10 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-from aman.errors import UsageError
-from aman.recipe import INTERPOLATED_FRAMES, Model, Preparation
-
 Float = npt.NDArray[np.float32]
+
+INTERPOLATED_FRAMES = 20
+"""L: frames of every clip after temporal interpolation (paper, section 3.1)."""
 
 
 def interpolation_matrix(given: int, wanted: int) -> npt.NDArray[np.float64]:
@@ -47,42 +47,3 @@ def sampled_frames(n: int, sampling: str = "linspace", length: int = INTERPOLATE
     if sampling == "stride":
         return tuple(range(0, n * (length // n), length // n))
     return tuple((2 * i + 1) * length // (2 * n) for i in range(n))
-
-
-def grid_frames(preparation: Preparation) -> tuple[int, ...]:
-    """Absolute indices of the interpolated frames that are prepared."""
-    return sampled_frames(preparation.grid_frames)
-
-
-def grid_factors(preparation: Preparation) -> tuple[int, ...]:
-    """Absolute factors (total gains) that are prepared."""
-    return tuple(range(1, preparation.grid_factors + 1))
-
-
-def factors_seen(model: Model) -> list[int]:
-    """Total gains of the k levels that the model sees."""
-    first = 2 if model.amp_convention == "paper" else 1
-    return list(range(first, first + model.k))
-
-
-def sample(preparation: Preparation, model: Model) -> tuple[list[int], list[int]]:
-    """Where the n frames and the k factors of `model` lie on the prepared grid: `feature_LKCHW[frames][:, factors]`.
-
-    Raises `UsageError` where the grid lacks one: a request is found by absolute frame and factor, never by position.
-    """
-    frames, factors = grid_frames(preparation), grid_factors(preparation)
-    wanted_frames = sampled_frames(model.n, model.sampling)
-    wanted_factors = factors_seen(model)
-    if not set(wanted_frames) <= set(frames):
-        raise UsageError(
-            got=f"--n {model.n} ({model.sampling}: frames {', '.join(map(str, wanted_frames))})",
-            expected=f"frames of the prepared grid of {len(frames)}: {', '.join(map(str, frames))}",
-            fix=f"--grid-frames {INTERPOLATED_FRAMES} serves every --n",
-        )
-    if not set(wanted_factors) <= set(factors):
-        raise UsageError(
-            got=f"--k {model.k} ({model.amp_convention}: gains {wanted_factors[0]} to {wanted_factors[-1]})",
-            expected=f"gains of the prepared grid: 1 to {len(factors)}",
-            fix=f"choose a smaller --k, or --grid-factors {wanted_factors[-1]}",
-        )
-    return [frames.index(j) for j in wanted_frames], [factors.index(i) for i in wanted_factors]

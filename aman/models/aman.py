@@ -1,13 +1,23 @@
 """AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import FEATURE_CHANNELS, Head
-from aman.recipe import Model
+
+
+class Options(Protocol):
+    """How the network is built; see the settings of `aman.methods.aman.Model`."""
+
+    @property
+    def attention(self) -> str: ...
+    @property
+    def attention_bias(self) -> bool: ...
+    @property
+    def bn(self) -> str: ...
 
 
 class Output(NamedTuple):
@@ -29,7 +39,7 @@ class AMAN(nn.Module):
     of "MA only" and "FA only" here, as the paper gives none. The constant that is returned for a replaced one is 1.
     """
 
-    def __init__(self, head: Head, options: Model, classes: int) -> None:
+    def __init__(self, head: Head, options: Options, classes: int) -> None:
         super().__init__()
         self.head = head
         self.attention = options.attention

@@ -1,196 +1,108 @@
-"""The queue of a search: which fold comes next, which configuration is stopped, and which is chosen."""
+"""A search: which configurations are trained, when one is stopped, and which is chosen.
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+A Ray Tune trial is a configuration. It holds no GPU and trains nothing: it has its folds put into the queue from which
+all workers lease, and reports as they finish (`cluster.experiment.tune`).
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf
-from typing import Literal
+from functools import partial
+from typing import Any
 
-from aman.racing import Race, Standing
-from cluster.folds.queue import FoldQueue
-
-NOBODY = ""
-"""The subject for which one configuration is chosen by all left-out subjects: tuned on the test."""
+from aman.errors import UsageError
+from aman.racing import Standing
+from cluster.experiment.grid import Experiment, Grid
+from cluster.experiment.plan import Stopping
+from cluster.experiment.run import Executor, OnRay, run
+from cluster.folds.queue import Schedule
+from cluster.folds.race_queue import SearchQueue
+from cluster.machines.session import set_environment
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A fold that a configuration is chosen by."""
+class SearchOutcome:
+    """What a search came to."""
 
-    key: str
-    configuration: str
-    lane: str
-    """The left-out subject for which is chosen, or `NOBODY`."""
-    subject: str
-    """What the fold leaves out; in a lane each once for every configuration."""
+    standings: dict[str, Standing]
+    """By configuration, in the order of the grid."""
+    chosen: dict[str, str]
+    """Configuration by left-out subject, chosen without it; or the one for `NOBODY`, tuned on the test."""
     clips: int
-    right: int | None
-    """Clips that are right, where it is finished."""
-    cost: float = 0
-    """How long it takes, to compare it with others."""
+    """Clips that this run prepared."""
+    trained: int
+    """Folds that this run trained."""
+    failed: dict[str, str]
+    """Reason by key."""
 
 
-class SearchQueue(FoldQueue):
-    """The queue of a search: which fold comes next, which configuration is stopped, and which is chosen.
-
-    Every lane is a race, `aman.racing`. With `racing` the races say what is trained; else every configuration that has
-    entered a lane is trained to its end there, longest folds first, unless it is withdrawn. When a lane is decided, the
-    fold of its left-out subject with the chosen configuration follows. What happens in a lane depends on no other one:
-    the left-out subject of a lane is among those that the others choose by. No worker knows a label: the driver tells
-    how many clips are right.
-    """
-
-    def __init__(
-        self, entries: Sequence[Entry], outer_keys: Mapping[tuple[str, str], str], done: set[str], racing: bool
-    ) -> None:
-        super().__init__([])
-        self.closed, self.racing, self.outer_keys, self.done = False, racing, dict(outer_keys), set(done)
-        self.untold: set[str] = set()
-        self.entered: set[tuple[str, str]] = set()
-        """Lane and configuration."""
-        self.ended: dict[tuple[str, str], Literal["stopped", "withdrawn"]] = {}
-        """The same of those that are not trained to their end."""
-        self.begun: set[str] = set()
-        self.places: dict[str, list[Entry]] = {}
-        self.keys: dict[tuple[str, str, str], str] = {}
-        self.cost: dict[str, float] = {}
-        self.mine: dict[str, dict[str, list[Entry]]] = {}
-        """By configuration and lane."""
-        clips: dict[str, dict[str, int]] = {}
-        for one in entries:
-            self.places.setdefault(one.key, []).append(one)
-            self.keys[one.lane, one.configuration, one.subject] = one.key
-            self.cost[one.key] = one.cost
-            self.mine.setdefault(one.configuration, {}).setdefault(one.lane, []).append(one)
-            clips.setdefault(one.lane, {})[one.subject] = one.clips
-        self.races = {lane: Race(sizes, list(self.mine)) for lane, sizes in clips.items()}
-        self.right: dict[str, int] = {}
-        for one in entries:
-            if one.right is not None:
-                self.right[one.key] = one.right
-                self.races[one.lane].finish(one.configuration, one.subject, one.right)
-        self.followed: set[str] = set()
-        self.follow(self.races)
-
-    def enter(self, configuration: str, lane: str | None = None) -> None:
-        """A trial has begun: its folds may be trained, in one lane or in all."""
-        for each in self.lanes_of(configuration, lane):
-            if (each, configuration) in self.entered:
-                continue
-            self.entered.add((each, configuration))
-            keys = [one.key for one in self.mine[configuration][each]]
-            new = [key for key in dict.fromkeys(keys) if key not in self.begun and key not in self.right]
-            if new and not self.racing:
-                self.begun.update(new)
-                every = sorted([*self.waiting, *new], key=lambda key: -self.cost.get(key, inf))
-                self.waiting = deque(every)
-
-    def lanes_of(self, configuration: str, lane: str | None = None) -> list[str]:
-        """All lanes that the configuration may run in, or the one."""
-        return list(self.mine[configuration]) if lane is None else [lane]
-
-    def lease(self, worker: str) -> str | None:
-        if self.racing and not (self.stopped or self.lost_clips or self.waiting):
-            for lane, race in self.races.items():
-                while not race.decided and (pair := race.next()) is not None:
-                    key = self.keys[lane, *pair]
-                    if key not in self.leases and key not in self.untold:
-                        self.leases[key] = worker
-                        return key
-        leased = super().lease(worker)
-        return "" if leased is None and self.untold and not (self.stopped or self.lost_clips) else leased
-
-    def finish(self, key: str) -> None:
-        super().finish(key)
-        self.untold.add(key)
-
-    def told(self, key: str, right: int) -> None:
-        self.untold.discard(key)
-        self.done.add(key)
-        self.right[key] = right
-        for one in self.places.get(key, ()):
-            self.races[one.lane].finish(one.configuration, one.subject, right)
-        self.follow({one.lane for one in self.places.get(key, ())})
-
-    def follow(self, lanes: Iterable[str]) -> None:
-        """Have the chosen configurations' folds trained for every one of these lanes that is decided."""
-        for lane in lanes:
-            chosen = self.races[lane].winner
-            key = None if chosen is None else self.outer_keys.get((chosen, lane))
-            if key is not None and lane not in self.followed:
-                self.followed.add(lane)
-                if key not in self.done:
-                    self.waiting.append(key)
-
-    def chosen(self) -> dict[str, str]:
-        """The configuration of every lane that is decided."""
-        return {lane: race.winner for lane, race in self.races.items() if race.winner is not None}
-
-    def give_up(self, key: str, why: str) -> None:
-        self.untold.discard(key)
-        super().give_up(key, why)
-        if key in self.failed:
-            for one in self.places.get(key, ()):
-                self.withdraw(one.configuration, one.lane)
-
-    def withdraw(
-        self, configuration: str, lane: str | None = None, why: Literal["stopped", "withdrawn"] = "withdrawn"
-    ) -> None:
-        """Begin no fold of the configuration any more: it cannot be chosen in this lane, or in any where it is not
-        whole."""
-        gone, lanes = set[str](), []
-        for each in self.lanes_of(configuration, lane):
-            entries = self.mine[configuration][each]
-            if any(one.key not in self.right for one in entries):
-                self.races[each].withdraw(configuration)
-                self.ended.setdefault((each, configuration), why)
-                gone.update(one.key for one in entries)
-                lanes.append(each)
-        if gone:
-            self.waiting = deque(key for key in self.waiting if key not in gone)
-        self.follow(lanes)
-
-    def end_proposals(self) -> None:
-        """No configuration enters any more: each lane chooses among those that have entered it."""
-        for configuration, lanes in self.mine.items():
-            for lane in lanes:
-                if (lane, configuration) not in self.entered:
-                    self.races[lane].withdraw(configuration)
-                    self.ended[lane, configuration] = "withdrawn"
-        self.follow(self.races)
-
-    def stop_unfinished(self) -> None:
-        """Nothing more is trained: what is not whole was stopped."""
-        for configuration in self.mine:
-            self.withdraw(configuration, None, "stopped")
-
-    def standing(self, configuration: str, lane: str | None = None) -> Standing:
-        """Where a configuration stands over the lanes that it may be chosen in, or in one."""
-        lanes = self.lanes_of(configuration, lane)
-        if lane is None and any((each, configuration) in self.entered for each in lanes):
-            lanes = [each for each in lanes if (each, configuration) in self.entered]
-        mine = [one for each in lanes for one in self.mine[configuration][each]]
-        done = [one for one in mine if one.key in self.right]
-        right, clips = sum(self.right[one.key] for one in done), sum(one.clips for one in mine)
-        state: Literal["complete", "racing", "stopped", "withdrawn"] = "complete"
-        ended = set[str]()
-        for each in {one.lane for one in mine if one.key not in self.right}:
-            race = self.races[each]
-            over = self.racing and (race.decided or not race.matters(configuration))
-            ended.add(self.ended.get((each, configuration)) or ("stopped" if over else "racing"))
-        if ended:
-            state = "racing" if "racing" in ended else "withdrawn" if "withdrawn" in ended else "stopped"
-        return Standing(
-            configuration=configuration,
-            state=state,
-            folds=len(done),
-            all_folds=len(mine),
-            least=right,
-            most=clips - sum(one.clips for one in done) + right,
-            all_clips=clips,
+def run_search(grid: Grid, stopping: Stopping, say: Callable[[str], None]) -> SearchOutcome:
+    """Prepare and train what the search lacks; a search that was stopped goes on where it was."""
+    if grid.request.here and (stopping == "asha" or grid.study is not None):
+        raise UsageError(
+            got=f"--here with {'--search optuna' if grid.study else '--stopping asha'}, which run on Ray Tune",
+            expected="a grid or random search that is run out or raced",
+            fix="leave out --here",
         )
+    partial_run = stopping != "none" or grid.study is not None or grid.choice == "inner"
+    experiment = Experiment(grids=[grid], partial=partial_run)
+    done = run(experiment, say, settled=lambda: settled(grid, stopping), schedule=partial(_schedule, grid, stopping))
+    queue = queue_at_the_end(grid, stopping, done.failed)
+    candidates = {name for names in grid.proposed.values() for name in names} if grid.study else grid.plans.keys()
+    standings = {name: queue.standing(name) for name in grid.plans if name in candidates}
+    return SearchOutcome(
+        standings=standings, chosen=queue.chosen(), clips=done.clips, trained=done.folds, failed=done.failed
+    )
 
-    def look(self, configuration: str, lane: str | None = None) -> tuple[Standing, bool]:
-        """The same, and whether there is nothing more to wait for."""
-        found = self.standing(configuration, lane)
-        return found, found.state != "racing" or self.stopped or bool(self.lost_clips)
+
+def queue_at_the_end(grid: Grid, stopping: Stopping, failed: Mapping[str, str]) -> SearchQueue:
+    """The queue where nothing more will be trained: what is not whole then, and may yet be best, cannot be chosen."""
+    queue = grid.queue(stopping == "race")
+    for key in failed:
+        for one in queue.places.get(key, ()):
+            queue.withdraw(one.configuration, one.lane)
+    if grid.study is not None:
+        for lane, names in grid.proposed.items():
+            for name in grid.plans.keys() & set(names):
+                queue.enter(name, lane)
+        queue.end_proposals()
+    if stopping == "asha":
+        queue.stop_unfinished()
+    return queue
+
+
+def settled(grid: Grid, stopping: Stopping) -> bool:
+    """Whether nothing is left to train."""
+    queue = grid.queue(stopping == "race")
+    if grid.study is not None:
+        set_environment()  # Ray reads its environment when it is imported
+        from cluster.experiment.tune import replay
+
+        if (proposed := replay(grid, queue)) is None:
+            return False
+        grid.proposed = proposed
+        queue = queue_at_the_end(grid, stopping, {})
+    decided = all(race.decided for race in queue.races.values()) and not queue.waiting
+    if grid.study is not None:
+        return decided
+    return decided and (stopping == "race" or all(queue.standing(name).state == "complete" for name in grid.plans))
+
+
+def _schedule(grid: Grid, stopping: Stopping, where: Executor) -> Schedule:
+    """The queue of the search as it stands, and what fills it."""
+    given = (grid.entries(), grid.outer_keys(), set(grid.results), stopping == "race")
+    if not isinstance(where, OnRay):
+        return Schedule(kind=SearchQueue, given=given, fill=partial(_enter_all, grid))
+    workers = where.slots.workers(grid.request.workers, grid.request.gpus_per_worker)
+    return Schedule(kind=SearchQueue, given=given, beside=partial(_trials, grid, stopping, workers))
+
+
+def _enter_all(grid: Grid, queue: SearchQueue) -> None:
+    for name in grid.plans:
+        queue.enter(name)
+
+
+def _trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:
+    """Ray Tune over the configurations; imported here, for Ray reads its environment when it is."""
+    from cluster.experiment.tune import run_trials
+
+    run_trials(grid, stopping, workers, scratch, queue)

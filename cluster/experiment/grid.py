@@ -1,77 +1,46 @@
-"""A search: the folds of many configurations in one queue, and which configuration they choose.
+"""Configurations x left-out subjects: what loso, tune and paper have in common. A loso is a grid of one.
 
-A Ray Tune trial is a configuration. It holds no GPU and trains nothing: it has its folds put into the queue from which
-all workers lease, and reports as they finish (`cluster.experiment.tune`). What is finished is found by its content key,
-so that the same command goes on, and searches that overlap train no fold twice.
+An experiment is one grid or several, of other databases and seeds. What is finished is found by its content key, so
+that the same command goes on where it stopped, and experiments that overlap train no fold twice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, Protocol
 
 from aman.errors import UsageError
-from aman.racing import Standing
-from aman.recipe import Preparation, Recipe
 from aman.selection import inner_tasks
-from aman.training import FoldResult, FoldTask
-from cluster.experiment.choose import NOBODY, Entry, SearchQueue
-from cluster.experiment.plan import Plan, Request, make_plan, outer_tasks, startless
-from cluster.experiment.run import REPAIRS
+from aman.training.base import FoldResult, FoldTask
+from cluster.experiment.plan import Choice, Configuration, Plan, Request, Study, drop, make_plan, outer_tasks
 from cluster.experiment.score import right_of
-from cluster.experiment.search_training import prepare_search, train_search
-from cluster.folds.fleet import FoldSpec, fold_keys, read_result, task_text
-from cluster.machines.session import ray_session, set_environment
+from cluster.features.keys import ClipPlan, Prepared
+from cluster.features.loaded import Inputs
+from cluster.folds.keys import FoldSpec, fold_keys, read_result, task_text
+from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from cluster.store.names import FOLDS
-
-Selection = Literal["inner", "literature"]
-Stopping = Literal["none", "race", "asha"]
 
 READERS = 8
 """Finished folds that are read at a time: in a bucket each is two requests."""
-
-
-class Configuration(Protocol):
-    """A point of a space."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def choices(self) -> Mapping[str, Any]: ...
-    @property
-    def recipe(self) -> Recipe: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """A search that proposes configurations by what the earlier ones came to: a study for each lane, fed with what is
-    known in that lane alone."""
-
-    choices: Mapping[str, Sequence[Any]]
-    """Values by setting."""
-    names: Mapping[tuple[Any, ...], str]
-    """Name of the configuration of every point, by its values; points that are the same share one."""
-    proposals: int
-    """For each lane; the same configuration may be proposed again."""
-    seed: int
+FEW = 100
+"""So many folds are looked up one by one; for more, the store is asked once what it has."""
 
 
 @dataclass(kw_only=True)
-class SearchPlan:
-    """What a search consists of, and what of it is there."""
+class Grid:
+    """Configurations x left-out subjects of one database with one seed, and what of them is there."""
 
     request: Request
     """What was asked for, with the recipe that the configurations vary."""
     configurations: tuple[Configuration, ...]
     left_out: dict[str, str]
-    """Why a configuration cannot be run, by its name; it is none of `plans`."""
+    """Why a configuration cannot be run, by its name; such configurations are not in `plans`."""
     plans: dict[str, Plan]
     """A benchmark for each other configuration, all of one protocol; their folds are those of the left-out subjects."""
-    selection: Selection
-    inner: dict[tuple[str, str], list[FoldSpec]]
-    """Inner folds by configuration and left-out subject; empty where the left-out subjects themselves choose."""
-    results: dict[str, FoldResult]
+    choice: Choice
+    inner: dict[tuple[str, str], list[FoldSpec]] = field(default_factory=dict)
+    """Inner folds by configuration and left-out subject; empty unless they choose."""
+    results: dict[str, FoldResult] = field(default_factory=dict)
     """What is finished, by key."""
     study: Study | None = None
     """Where not every configuration is a candidate."""
@@ -86,23 +55,17 @@ class SearchPlan:
     @property
     def lanes(self) -> tuple[str, ...]:
         """For whom a configuration is chosen: every left-out subject, or `NOBODY`."""
-        return self.first.subjects if self.selection == "inner" else (NOBODY,)
-
-    @property
-    def truth(self) -> dict[str, int]:
-        """Class number of every clip."""
-        selection = self.first.selection
-        return {clip.clip_id: selection.class_of(clip) for clip in selection.clips}
+        return self.first.subjects if self.choice == "inner" else (NOBODY,)
 
     def choosing(self) -> list[tuple[str, str, FoldSpec]]:
         """Configuration, lane and fold of all that a choice rests on."""
-        if self.selection == "inner":
+        if self.choice == "inner":
             return [(name, lane, spec) for (name, lane), specs in self.inner.items() for spec in specs]
         return [(name, NOBODY, spec) for name, plan in self.plans.items() for spec in plan.folds]
 
     def entries(self) -> list[Entry]:
-        """The same, with what is known."""
-        truth = self.truth
+        """All that a choice rests on, with what is known."""
+        truth = self.first.truth
         found = []
         for name, lane, spec in self.choosing():
             result = self.results.get(spec.key)
@@ -121,175 +84,196 @@ class SearchPlan:
 
     def outer_keys(self) -> dict[tuple[str, str], str]:
         """Key of the fold of a left-out subject by configuration and subject, where inner folds choose."""
-        if self.selection != "inner":
+        if self.choice != "inner":
             return {}
         return {(name, spec.task.subject): spec.key for name, plan in self.plans.items() for spec in plan.folds}
 
-    def specs(self) -> list[FoldSpec]:
-        """All folds that may be trained, each once, longest first."""
+    def specs(self) -> dict[str, FoldSpec]:
+        """All folds that may be trained, by key."""
         every = {spec.key: spec for _, _, spec in self.choosing()}
-        every |= {spec.key: spec for plan in self.plans.values() for spec in plan.folds}
-        return sorted(every.values(), key=lambda spec: (-spec.cost, spec.task.subject))
+        return every | {spec.key: spec for plan in self.plans.values() for spec in plan.folds}
 
-    def queue(self, racing: bool) -> "SearchQueue":
+    def queue(self, racing: bool) -> SearchQueue:
         """The queue as it stands with what is known."""
         return SearchQueue(self.entries(), self.outer_keys(), set(self.results), racing)
 
-
-@dataclass(frozen=True, kw_only=True)
-class SearchOutcome:
-    """What a search came to."""
-
-    standings: dict[str, Standing]
-    """By configuration, in the order of the grid."""
-    chosen: dict[str, str]
-    """Configuration by left-out subject, chosen without it; or the one for `NOBODY`, tuned on the test."""
-    trained: int
-    """Folds that this run trained."""
-    failed: dict[str, str]
-    """Reason by key."""
+    def take(self, key: str, result: FoldResult) -> None:
+        """A fold is finished."""
+        self.results[key] = result
 
 
-def plan_search(
+@dataclass(kw_only=True)
+class Experiment:
+    """Grids that share one store, one queue and one run."""
+
+    grids: list[Grid]
+    partial: bool = False
+    """Whether a schedule may leave folds out: those of configurations that are stopped or not chosen."""
+
+    @property
+    def first(self) -> Plan:
+        """Any of the plans, for what they have in common: store, workers, whether Ray is used."""
+        return self.grids[0].first
+
+    def todo(self) -> list[FoldSpec]:
+        """Folds without a result: a database at a time, the one with most work first, and in it the longest first, so
+        that a worker holds the arrays of one."""
+        by_database: dict[str, dict[str, FoldSpec]] = {}
+        for grid in self.grids:
+            missing = {key: spec for key, spec in grid.specs().items() if key not in grid.results}
+            by_database.setdefault(grid.first.selection.protocol.name, {}).update(missing)
+        ordered = sorted(by_database.values(), key=lambda specs: -sum(spec.cost for spec in specs.values()))
+        return [
+            spec for specs in ordered for spec in sorted(specs.values(), key=lambda one: (-one.cost, one.task.subject))
+        ]
+
+    def preparations(self) -> list[Plan]:
+        """A plan for each database and set of inputs: their clips are prepared once."""
+        plans = [plan for grid in self.grids for plan in grid.plans.values()]
+        return list({(plan.selection.protocol.name, plan.inputs): plan for plan in plans}.values())
+
+    def clips(self) -> dict[Inputs, list[ClipPlan]]:
+        """All clips by the inputs that are made of them."""
+        found: dict[Inputs, list[ClipPlan]] = {}
+        for plan in self.preparations():
+            found.setdefault(plan.inputs, []).extend(plan.clips.values())
+        return found
+
+    def drop(self, plan: Plan, failed: Sequence[Prepared]) -> None:
+        """Go on without these clips of the plan's database, if the user allows it; raises `DataError` otherwise."""
+        protocol = plan.selection.protocol.name
+        for grid in self.grids:
+            if grid.first.selection.protocol.name == protocol:
+                for one in {id(one): one for one in grid.plans.values()}.values():
+                    drop(one, failed)
+                grid.inner, grid.results = {}, {}
+        look_up(self.grids)
+
+
+def plan_grid(
     request: Request,
     configurations: Sequence[Configuration],
-    selection: Selection,
+    choice: Choice,
     *,
     at_most: int = 0,
     study: Study | None = None,
-) -> SearchPlan:
-    """Plan every configuration that can be run, or the first so many of them; the release is read once for each
-    preparation. Raises what `make_plan` raises, and `UsageError` where none can be run."""
-    first: dict[Preparation, Plan] = {}
-    plan = SearchPlan(
-        request=request,
-        configurations=(),
-        left_out={},
-        plans={},
-        selection=selection,
-        inner={},
-        results={},
-        study=study,
-    )
+) -> Grid:
+    """Plan every configuration that can be run, or the first so many of them; the release is read once for each set of
+    inputs. Raises what `make_plan` raises, and `UsageError` where none can be run. The folds are named by `look_up`."""
+    first: dict[tuple[Inputs, str, tuple[str, ...]], Plan] = {}
+    grid = Grid(request=request, configurations=(), left_out={}, plans={}, choice=choice, study=study)
     taken: list[Configuration] = []
-    refused: dict[tuple[Preparation, str], str] = {}
+    refused: UsageError | None = None
     for one in configurations:
-        if at_most and len(plan.plans) == at_most:
+        if at_most and len(grid.plans) == at_most:
             break
         taken.append(one)
-        preparation, start = one.recipe.preparation, one.recipe.model.layer4_init
-        if (preparation, start) not in refused:
-            refused[preparation, start] = startless(one.recipe)
-        if why := refused[preparation, start]:
-            plan.left_out[one.name] = why
+        method = one.recipe.method
+        if why := method.refusal(one.recipe):
+            grid.left_out[one.name], refused = why.got, refused or why
             continue
-        if preparation not in first:
-            first[preparation] = make_plan(replace(request, recipe=one.recipe))
-        base = first[preparation]
-        recipe = replace(one.recipe, preparation=base.request.recipe.preparation)
-        plan.plans[one.name] = replace(base, request=replace(base.request, recipe=recipe), folds=[], finished={})
-    if not plan.plans:
-        why = next(iter(plan.left_out.values()))
-        raise UsageError(got=why, expected="weights of layer4", fix="--layer4-init random, or another --trunk")
-    plan.configurations = tuple(taken)
-    look_up(plan)
-    return plan
+        recipe = method.absolute(one.recipe)
+        group = method.inputs(recipe), method.name, method.starts_from(recipe)
+        if group not in first:
+            first[group] = make_plan(replace(request, recipe=one.recipe))
+        base = first[group]
+        grid.plans[one.name] = replace(base, request=replace(base.request, recipe=recipe), folds=[], finished={})
+    if not grid.plans:
+        raise refused or UsageError(got="no configuration", expected="one or more", fix="name a space with points")
+    grid.configurations = tuple(taken)
+    return grid
 
 
-def look_up(plan: SearchPlan) -> None:
-    """Name all folds, and look up which are done: the store is asked once what it has, not for each of thousands."""
-    first, cache = plan.first, plan.first.cache
+def with_seed(grid: Grid, seed: int) -> Grid:
+    """The grid with another seed of the training; the release is not read again."""
+    plans = {
+        name: replace(one, request=replace(one.request, seed=seed), folds=[], finished={})
+        for name, one in grid.plans.items()
+    }
+    return replace(grid, request=replace(grid.request, seed=seed), plans=plans, inner={}, results={})
+
+
+def look_up(grids: Iterable[Grid]) -> None:
+    """Name all folds of the grids, and read those that are done."""
+    grids = list(grids)
+    for grid in grids:
+        _name_folds(grid)
+    cache = grids[0].first.cache
+    wanted = [key for grid in grids for key in grid.specs() if key not in grid.results]
+    known = list(dict.fromkeys(wanted))
+    if len(known) > FEW:
+        there = cache.keys(FOLDS)
+        known = [key for key in known if key in there]
+    read: Callable[[str], FoldResult | None] = partial(read_result, cache)
+    with ThreadPoolExecutor(READERS) as readers:
+        found = {key: result for key, result in zip(known, readers.map(read, known), strict=True) if result is not None}
+    for grid in grids:
+        grid.results |= {key: found[key] for key in grid.specs() if key in found}
+        note_finished(grid)
+
+
+def _name_folds(grid: Grid) -> None:
+    first = grid.first
     outer, inner = outer_tasks(first), dict[str, list[FoldTask]]()
-    if plan.selection == "inner":
+    if grid.choice == "inner":
         inner = {lane: inner_tasks(first.selection, lane, seed=first.request.seed) for lane in first.subjects}
     tasks = [*outer, *(task for some in inner.values() for task in some)]
-    texts: dict[Preparation, list[str]] = {}
-    for name, one in plan.plans.items():
-        recipe = one.request.recipe
-        if recipe.preparation not in texts:
-            texts[recipe.preparation] = [task_text(task, one.clips) for task in tasks]
-        keys = fold_keys(texts[recipe.preparation], recipe, one.inputs.trunk)
+    texts: dict[Inputs, list[str]] = {}
+    for name, one in grid.plans.items():
+        recipe, inputs = one.request.recipe, one.inputs
+        if inputs not in texts:
+            texts[inputs] = [task_text(task, one.clips, inputs) for task in tasks]
+        keys = fold_keys(texts[inputs], recipe, one.weights)
         specs = [FoldSpec(key=key, task=task, recipe=recipe) for key, task in zip(keys, tasks, strict=True)]
         one.folds, rest = specs[: len(outer)], specs[len(outer) :]
         for lane, some in inner.items():
-            plan.inner[name, lane], rest = rest[: len(some)], rest[len(some) :]
-    there = cache.keys(FOLDS)
-    known = [spec.key for spec in plan.specs() if spec.key in there and spec.key not in plan.results]
-    with ThreadPoolExecutor(READERS) as readers:
-        found = zip(known, readers.map(partial(read_result, cache), known), strict=True)
-        plan.results |= {key: result for key, result in found if result is not None}
-    note_finished(plan)
+            grid.inner[name, lane], rest = rest[: len(some)], rest[len(some) :]
 
 
-def run_search(
-    plan: SearchPlan,
-    stopping: Stopping,
-    trials: Callable[["SearchPlan", Stopping, int, str, Any], None],
-    say: Callable[[str], None],
-) -> SearchOutcome:
-    """Prepare and train what the search lacks; a search that was stopped goes on where it was.
+def note_finished(grid: Grid) -> None:
+    """Copy each finished fold's result into the plan it belongs to."""
+    for one in grid.plans.values():
+        one.finished = {spec.key: grid.results[spec.key] for spec in one.folds if spec.key in grid.results}
 
-    `trials` runs Ray Tune beside the training with the queue's handle: `tune_trials`.
+
+@dataclass(kw_only=True)
+class Tables:
+    """A database and a seed of the paper: two grids of which every fold is wanted."""
+
+    base: str
+    """The configuration of Table 2 by its name."""
+    grid: Grid
+    """Every configuration of the wanted tables, each over all left-out subjects."""
+    inner: Grid | None
+    """The level ceilings again, over inner folds; their folds of the left-out subjects are those of `grid`."""
+
+    @property
+    def plan(self) -> Plan:
+        """The benchmark of the base configuration."""
+        return self.grid.plans[self.base]
+
+
+def plan_tables(
+    requests: Sequence[Request], configurations: Sequence[Configuration], ceilings: Sequence[str], seeds: Sequence[int]
+) -> tuple[list[Tables], Experiment]:
+    """Plan the configurations, the first of which is the base, on every database and with every seed.
+
+    `ceilings` names those among which inner folds choose; none, and nothing is chosen. A release is read once. Raises
+    what `make_plan` raises.
     """
-    plan.first.store.check_writable()
-    trained, failed = 0, dict[str, str]()
-    if not settled(plan, stopping):
-        with ray_session(plan.first.request.workers) as slots:
-            for _ in range(REPAIRS):
-                prepare_search(plan, say)
-                count, failed, lost = train_search(plan, slots, stopping, trials, say)
-                trained += count
-                if not lost:
-                    break
-                say(f"{len(lost)} prepared clips are gone or damaged: made anew")
-    queue = queue_at_the_end(plan, stopping, failed)
-    candidates = {name for names in plan.proposed.values() for name in names} if plan.study else plan.plans.keys()
-    standings = {name: queue.standing(name) for name in plan.plans if name in candidates}
-    note_finished(plan)
-    return SearchOutcome(standings=standings, chosen=queue.chosen(), trained=trained, failed=failed)
-
-
-def queue_at_the_end(plan: SearchPlan, stopping: Stopping, failed: Mapping[str, str]) -> SearchQueue:
-    """The queue where nothing more will be trained: what is not whole then, and may yet be best, cannot be chosen."""
-    queue = plan.queue(stopping == "race")
-    for key in failed:
-        for one in queue.places.get(key, ()):
-            queue.withdraw(one.configuration, one.lane)
-    if plan.study is not None:
-        for lane, names in plan.proposed.items():
-            for name in plan.plans.keys() & set(names):
-                queue.enter(name, lane)
-        queue.end_proposals()
-    if stopping == "asha":
-        queue.stop_unfinished()
-    return queue
-
-
-def settled(plan: SearchPlan, stopping: Stopping) -> bool:
-    """Whether nothing is left to train."""
-    queue = plan.queue(stopping == "race")
-    if plan.study is not None:
-        set_environment()
-        from cluster.experiment.proposals import replay
-
-        if (proposed := replay(plan, queue)) is None:
-            return False
-        plan.proposed = proposed
-        queue = queue_at_the_end(plan, stopping, {})
-    decided = all(race.decided for race in queue.races.values()) and not queue.waiting
-    if plan.study is not None:
-        return decided
-    return decided and (stopping == "race" or all(queue.standing(name).state == "complete" for name in plan.plans))
-
-
-def tune_trials(plan: SearchPlan, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:
-    """Ray Tune over the configurations; imported here, for Ray reads its environment when it is."""
-    from cluster.experiment.tune import run_trials
-
-    run_trials(plan, stopping, workers, scratch, queue)
-
-
-def note_finished(plan: SearchPlan) -> None:
-    """Give every benchmark of the search the results that are its own."""
-    for one in plan.plans.values():
-        one.finished = {spec.key: plan.results[spec.key] for spec in one.folds if spec.key in plan.results}
+    tables = []
+    for request in requests:
+        read = plan_grid(replace(request, seed=seeds[0]), configurations, "literature")
+        for seed in seeds:
+            grid = read if seed == seeds[0] else with_seed(read, seed)
+            inner = None
+            if ceilings:
+                chosen_from = tuple(one for one in configurations if one.name in ceilings)
+                plans = {name: replace(grid.plans[name]) for name in ceilings}
+                inner = replace(
+                    grid, configurations=chosen_from, plans=plans, choice="inner", inner={}, results={}, left_out={}
+                )
+            tables.append(Tables(base=configurations[0].name, grid=grid, inner=inner))
+    experiment = Experiment(grids=[one for each in tables for one in (each.grid, each.inner) if one is not None])
+    look_up(experiment.grids)
+    return tables, experiment

@@ -1,28 +1,53 @@
-"""What a benchmark consists of, and what of it is there: clips, folds and their names. Starts nothing."""
+"""What a benchmark consists of: a database, a protocol, one recipe and one seed; its clips and folds, and their names.
+Starts nothing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from aman.databases import reader_for
-from aman.errors import DataError, UsageError
+from aman.errors import DataError
+from aman.inputs.base import weights_of
 from aman.protocols import Selection, protocol_for, restrict, select
-from aman.recipe import Recipe
-from aman.tim import sample
-from aman.training import FoldResult, FoldTask
-from cluster.features.preparation import (
-    ClipPlan,
-    Inputs,
-    Prepared,
-    absolute,
-    inputs,
-    missing,
-    plan_clips,
-)
-from cluster.folds.fleet import FoldSpec, fold_key, read_result
+from aman.training.base import FoldResult, FoldTask, Recipe
+from cluster.features.keys import ClipPlan, Prepared, missing, plan_clips
+from cluster.features.loaded import Inputs
+from cluster.folds.keys import FoldSpec
 from cluster.store.base import Store
 from cluster.store.open import open_store
 from cluster.store.releases import open_release
 from cluster.store.results import Cache
+
+Choice = Literal["none", "inner", "literature"]
+"""What chooses among the configurations: nothing, inner folds over the other subjects, or the left-out subjects
+themselves, which is tuning on the test."""
+Stopping = Literal["none", "race", "asha"]
+
+
+class Configuration(Protocol):
+    """A point of a space."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def choices(self) -> Mapping[str, Any]: ...
+    @property
+    def recipe(self) -> Recipe: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search that proposes configurations by what the earlier ones came to: a study for each lane, fed with what is
+    known in that lane alone."""
+
+    choices: Mapping[str, Sequence[Any]]
+    """Values by setting."""
+    names: Mapping[tuple[Any, ...], str]
+    """Name of the configuration of every point, by its values; points that are the same share one."""
+    proposals: int
+    """For each lane; the same configuration may be proposed again."""
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +65,8 @@ class Request:
     workers: int = 0
     gpus_per_worker: float = 1
     allow_incomplete: bool = False
+    here: bool = False
+    """Whether everything is done in this process, without Ray."""
 
 
 @dataclass(kw_only=True)
@@ -49,14 +76,15 @@ class Plan:
     request: Request
     selection: Selection
     subjects: tuple[str, ...]
-    inputs: Inputs
+    weights: dict[str, str]
+    """Digests of all weights that the recipe uses, by name."""
     clips: dict[str, ClipPlan]
-    folds: list[FoldSpec]
     store: Store
     problems: list[str]
     """Clips that cannot be used, and why."""
     remarks: list[str]
     """What else is wrong with the release."""
+    folds: list[FoldSpec] = field(default_factory=list)
     finished: dict[str, FoldResult] = field(default_factory=dict)
 
     @property
@@ -64,23 +92,24 @@ class Plan:
         """The request's cache."""
         return Cache(self.store)
 
-    def spec(self, task: FoldTask) -> FoldSpec:
-        """A fold of the plan's clips with its recipe."""
-        recipe = self.request.recipe
-        return FoldSpec(key=fold_key(task, self.clips, recipe, self.inputs.trunk), task=task, recipe=recipe)
+    @property
+    def inputs(self) -> Inputs:
+        """What the recipe trains on."""
+        return self.request.recipe.method.inputs(self.request.recipe)
+
+    @property
+    def truth(self) -> dict[str, int]:
+        """Class number of every clip."""
+        return {clip.clip_id: self.selection.class_of(clip) for clip in self.selection.clips}
 
     def folds_to_train(self) -> list[FoldSpec]:
         """Folds without a result, longest first."""
         todo = [spec for spec in self.folds if spec.key not in self.finished]
         return sorted(todo, key=lambda spec: (-spec.cost, spec.task.subject))
 
-    def clips_to_prepare(self) -> list[ClipPlan]:
-        """Clips that the missing folds need and the cache lacks; none where no fold is missing."""
-        return self.clips_without_features() if self.folds_to_train() else []
-
-    def clips_without_features(self) -> list[ClipPlan]:
-        """Clips that the cache lacks."""
-        return missing(list(self.clips.values()), self.request.recipe.preparation, self.cache)
+    def clips_without_inputs(self) -> list[ClipPlan]:
+        """Clips of which the cache lacks an input."""
+        return missing(list(self.clips.values()), self.inputs, self.cache)
 
     def incomplete(self) -> str:
         """Why the result is not that of the whole protocol, or empty text."""
@@ -94,14 +123,16 @@ class Plan:
 
 
 def make_plan(request: Request) -> Plan:
-    """Read the index, compute every content key, look up what is there. Starts nothing, and stores nothing but digests
-    of objects where the release lies in a bucket.
+    """Read the index, compute the content keys of all clips. Starts nothing, and stores nothing but digests of objects
+    where the release is in a bucket. The folds are named by `cluster.experiment.grid`.
 
     Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
     """
-    sample(request.recipe.preparation, request.recipe.model)
-    if why := startless(request.recipe):
-        raise UsageError(got=why, expected="weights of layer4", fix="--layer4-init random, or another --trunk")
+    method = request.recipe.method
+    method.check(request.recipe)
+    method.view(request.recipe)
+    if refused := method.refusal(request.recipe):
+        raise refused
     read = reader_for(request.database)
     store = open_store(request.store)
     protocol = protocol_for(request.database, request.protocol)
@@ -111,33 +142,23 @@ def make_plan(request: Request) -> Plan:
         problems = [str(problem) for problem in selection.unusable]
         if problems and not request.allow_incomplete:
             raise unusable(problems, selection.expected_clips)
-        preparation = absolute(request.recipe.preparation)
-        request = replace(request, recipe=replace(request.recipe, preparation=preparation))
-        models = inputs(preparation)
-        plans, failed = plan_clips(selection.clips, preparation, models, release.digests)
+        request = replace(request, recipe=method.absolute(request.recipe))
+        inputs = method.inputs(request.recipe)
+        weights = {**weights_of(inputs), **method.weights(request.recipe)}
+        plans, failed = plan_clips(selection.clips, inputs, weights, release.digests)
     plan = Plan(
         request=request,
         selection=selection,
         subjects=restrict(selection, request.subjects),
-        inputs=models,
+        weights=weights,
         clips={plan.clip.clip_id: plan for plan in plans},
-        folds=[],
         store=store,
         problems=problems,
         remarks=[str(problem) for problem in index.problems if problem not in selection.unusable],
     )
     if failed:
         drop(plan, failed)
-    else:
-        plan_folds(plan)
     return plan
-
-
-def plan_folds(plan: Plan) -> None:
-    """Name every fold of the plan and look up which are done."""
-    plan.folds = [plan.spec(task) for task in outer_tasks(plan)]
-    found = {spec.key: read_result(plan.cache, spec.key) for spec in plan.folds}
-    plan.finished = {key: result for key, result in found.items() if result is not None}
 
 
 def outer_tasks(plan: Plan) -> list[FoldTask]:
@@ -150,6 +171,7 @@ def outer_tasks(plan: Plan) -> list[FoldTask]:
                 subject=subject,
                 train_clips=tuple(clip.clip_id for clip in fold.train),
                 train_labels=tuple(selection.class_of(clip) for clip in fold.train),
+                train_subjects=tuple(clip.subject for clip in fold.train),
                 test_clips=tuple(clip.clip_id for clip in fold.test),
                 classes=len(selection.protocol.classes),
                 seed=plan.request.seed,
@@ -158,9 +180,10 @@ def outer_tasks(plan: Plan) -> list[FoldTask]:
     return tasks
 
 
-def drop(plan: Plan, failed: list[Prepared]) -> None:
-    """Go on without clips that cannot be used, if the user allows it; raises `DataError` otherwise."""
-    plan.problems += [f"{one.clip_id}: {one.error}" for one in failed]
+def drop(plan: Plan, failed: Sequence[Prepared]) -> None:
+    """Go on without clips that cannot be used, if the user allows it; raises `DataError` otherwise. The folds must be
+    named again."""
+    plan.problems = [*plan.problems, *(f"{one.clip_id}: {one.error}" for one in failed)]
     if not plan.request.allow_incomplete:
         raise unusable(plan.problems, len(plan.selection.clips))
     gone = {one.clip_id for one in failed}
@@ -170,7 +193,6 @@ def drop(plan: Plan, failed: list[Prepared]) -> None:
         raise unusable(plan.problems, plan.selection.expected_clips)
     plan.subjects = tuple(subject for subject in plan.subjects if subject in plan.selection.subjects)
     plan.clips = {name: clip for name, clip in plan.clips.items() if name not in gone}
-    plan_folds(plan)
 
 
 def unusable(problems: list[str], clips: int) -> DataError:
@@ -179,15 +201,5 @@ def unusable(problems: list[str], clips: int) -> DataError:
     return DataError(
         got=f"{len(problems)} of {clips} clips that cannot be used: {shown}",
         expected="every clip of the protocol",
-        fix="mend them and run the same command, or add --allow-incomplete to run without them",
+        fix="correct them and run the same command, or add --allow-incomplete to run without them",
     )
-
-
-def startless(recipe: Recipe) -> str:
-    """Why the stages that the recipe trains have no weights to start from, or empty text."""
-    if recipe.model.layer4_init == "pretrained" and recipe.preparation.frozen != "layer4":
-        from aman.backbone import has_layer4
-
-        if not has_layer4(recipe.preparation.trunk):
-            return f"--layer4-init pretrained with {recipe.preparation.trunk}, which holds no layer4"
-    return ""

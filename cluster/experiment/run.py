@@ -1,130 +1,277 @@
-"""A whole leave-one-subject-out benchmark: run what is missing of its plan."""
+"""The one loop that runs an experiment: prepare what is missing, train what is missing, repair what was lost."""
 
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from aman.errors import DataError
-from aman.recipe import Preparation
-from aman.training import FoldResult
-from cluster.experiment.plan import Plan, drop
-from cluster.experiment.score import Outcome, outcome_of, right_of
-from cluster.features.preparation import (
-    ClipPlan,
-    Report,
-    minutes,
-    prepare,
-)
-from cluster.folds.fleet import FoldSpec, train_folds
-from cluster.folds.queue import Order
+from aman.methods import OWN_MODULE
+from aman.training.base import FoldResult
+from cluster.experiment.grid import Experiment, Grid, note_finished
+from cluster.experiment.plan import Plan
+from cluster.experiment.score import right_of
+from cluster.features.keys import ClipPlan
+from cluster.features.loaded import Inputs
+from cluster.features.tasks import Report, minutes, prepare, prepare_here
+from cluster.folds.fleet import train_folds
+from cluster.folds.here import train_here
+from cluster.folds.keys import FoldSpec
+from cluster.folds.queue import Schedule
 from cluster.machines.session import Slots, capacity, ray_session
 from cluster.store.releases import in_bucket
 
 REPAIRS = 3
-"""How often features that turn out damaged are made anew before the run gives up."""
+"""How often inputs that turn out damaged are made again before the run gives up."""
+
+Say = Callable[[str], None]
+OnFinish = Callable[[FoldSpec, FoldResult], int]
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
-    """Do what the plan lacks and score it; a run that was stopped goes on where it was."""
-    plan.store.check_writable()
-    computed_clips, begun = 0, perf_counter()
-    already = len(plan.finished)
-    failed_folds: dict[str, str] = {}
-    todo = plan.folds_to_train()
-    if todo:
-        with ray_session(plan.request.workers) as slots:
+@dataclass(kw_only=True)
+class Done:
+    """What a run computed."""
+
+    clips: int = 0
+    folds: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    """Reason of each fold that could not be trained, by key."""
+
+
+class Executor(Protocol):
+    """Where an experiment is computed: on Ray, or in this process."""
+
+    def prepare(self, plan: Plan, clips: list[ClipPlan], say: Say) -> Report: ...
+    def train(
+        self,
+        specs: Sequence[FoldSpec],
+        clips: Mapping[Inputs, Sequence[ClipPlan]],
+        on_finish: OnFinish,
+        say: Say,
+        schedule: Schedule | None,
+    ) -> tuple[dict[str, str], list[str]]: ...
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """The Ray session, which is a cluster's or this machine's own."""
+
+    plan: Plan
+    slots: Slots
+
+    def prepare(self, plan: Plan, clips: list[ClipPlan], say: Say) -> Report:
+        """As Ray tasks. Where workers may not see this machine's disk, files are sent to them."""
+        send_files = not capacity().ours and not in_bucket(plan.request.root)
+        return prepare(clips, plan.inputs, plan.store.uri, send_files=send_files, say=say)
+
+    def train(
+        self,
+        specs: Sequence[FoldSpec],
+        clips: Mapping[Inputs, Sequence[ClipPlan]],
+        on_finish: OnFinish,
+        say: Say,
+        schedule: Schedule | None,
+    ) -> tuple[dict[str, str], list[str]]:
+        """On Ray Train workers: as many as the request and the session give."""
+        request = self.plan.request
+        with tempfile.TemporaryDirectory(prefix="aman-ray-", ignore_cleanup_errors=True) as scratch:
+            return train_folds(
+                specs,
+                clips,
+                self.plan.store.uri,
+                workers=min(self.slots.workers(request.workers, request.gpus_per_worker), len(specs)),
+                gpu_share=request.gpus_per_worker if self.slots.gpus else 0,
+                scratch=scratch,
+                on_finish=on_finish,
+                say=say,
+                schedule=schedule,
+            )
+
+
+@dataclass(frozen=True)
+class Here:
+    """This process, one thing after another."""
+
+    plan: Plan
+
+    def prepare(self, plan: Plan, clips: list[ClipPlan], say: Say) -> Report:
+        """One clip after another."""
+        return prepare_here(clips, plan.inputs, plan.store.uri, say=say)
+
+    def train(
+        self,
+        specs: Sequence[FoldSpec],
+        clips: Mapping[Inputs, Sequence[ClipPlan]],
+        on_finish: OnFinish,
+        say: Say,
+        schedule: Schedule | None,
+    ) -> tuple[dict[str, str], list[str]]:
+        """One fold after another."""
+        return train_here(specs, clips, self.plan.store.uri, on_finish=on_finish, say=say, schedule=schedule)
+
+
+@contextmanager
+def executor(experiment: Experiment) -> Iterator[Executor]:
+    """What computes the experiment."""
+    plan = experiment.first
+    if plan.request.here:
+        yield Here(plan)
+        return
+    with ray_session(plan.request.workers) as slots:
+        _send_own_code(experiment)
+        yield OnRay(plan, slots)
+
+
+def run(
+    experiment: Experiment,
+    say: Say,
+    *,
+    settled: Callable[[], bool] | None = None,
+    schedule: Callable[[Executor], Schedule] | None = None,
+) -> Done:
+    """Compute what the experiment lacks; a run that was stopped goes on where it was.
+
+    Starts nothing where nothing is to be computed: where no fold is missing, or, of a search, where it is `settled`.
+    `schedule` says which fold is trained next, and may leave folds out. Raises `DataError` where clips stay damaged
+    after `REPAIRS` attempts, and for clips that cannot be used unless the user allows to go on without them.
+    """
+    experiment.first.store.check_writable()
+    done = Done()
+    if not (settled() if settled else not experiment.todo()):
+        with executor(experiment) as where:
             for _ in range(REPAIRS):
-                clips = plan.clips_to_prepare()
-                if clips:
-                    report = prepare_missing(plan, clips, say)
-                    computed_clips += report.computed
-                    if report.failed:
-                        drop(plan, report.failed)
-                todo = plan.folds_to_train()
-                failed_folds, lost = _train(plan, todo, slots, say)
-                if lost:
-                    say(f"{len(lost)} prepared clips are gone or damaged: made anew")
-                elif len(plan.folds_to_train()) == len(failed_folds):
+                _prepare(experiment, where, done, say)
+                progress = Progress(experiment, say)
+                made = schedule(where) if schedule else None
+                done.failed, lost = where.train(experiment.todo(), experiment.clips(), progress.on_finish, say, made)
+                done.folds += progress.trained
+                for key, why in done.failed.items():
+                    say(f"fold failed: {progress.names[key]}: {why}")
+                if not lost:
                     break
+                say(f"{len(lost)} prepared clips are gone or damaged: they are made again")
             else:
                 raise DataError(
-                    got=f"features that were damaged {REPAIRS} times over",
+                    got=f"prepared clips that were damaged again after {REPAIRS} attempts",
                     expected="a store that keeps what it is given",
-                    fix="check the disk, or name another --store",
+                    fix="check the disk behind --store, or name another --store",
                 )
-    say(f"{len(plan.finished) - already} folds trained, {already} were done, {minutes(perf_counter() - begun)}")
-    return outcome_of(plan, computed_clips, len(plan.finished) - already, failed_folds)
+    for grid in experiment.grids:
+        note_finished(grid)
+    return done
 
 
-def prepare_all(plan: Plan, say: Callable[[str], None]) -> Report:
-    """Prepare every clip of the plan that the cache lacks and train nothing; clips that failed are in the report."""
-    plan.store.check_writable()
-    clips = plan.clips_without_features()
-    if not clips:
-        return Report()
-    with ray_session(plan.request.workers):
-        return prepare_missing(plan, clips, say)
+def prepare_all(experiment: Experiment, say: Say) -> tuple[Report, int]:
+    """Prepare every clip that the cache lacks and train nothing; what was done, and how many clips there are. Clips
+    that failed are in the report."""
+    experiment.first.store.check_writable()
+    total, clips = Report(), 0
+    plans = experiment.preparations()
+    lacking = [(plan, plan.clips_without_inputs()) for plan in plans]
+    clips = sum(len(plan.clips) for plan in plans)
+    if any(some for _, some in lacking):
+        with executor(experiment) as where:
+            for plan, some in lacking:
+                if some:
+                    report = where.prepare(plan, some, say)
+                    say(report.text)
+                    total.computed += report.computed
+                    total.made.update(report.made)
+                    total.failed += report.failed
+    return total, clips
 
 
-def prepare_missing(plan: Plan, clips: list[ClipPlan], say: Callable[[str], None]) -> Report:
-    """Prepare these clips of the plan. Needs a Ray session."""
-    ship = not capacity().ours and not in_bucket(plan.request.root)
-    report = prepare(clips, plan.request.recipe.preparation, plan.store.uri, ship=ship, say=say)
-    say(f"prepared {report.computed} clips: {report.magnified} images magnified, {report.passes} through the trunk")
-    return report
+def _prepare(experiment: Experiment, where: Executor, done: Done, say: Say) -> None:
+    """Prepare the clips that folds to train need."""
+    for plan in experiment.preparations():
+        clips = plan.clips_without_inputs()
+        if clips:
+            report = where.prepare(plan, clips, say)
+            say(report.text)
+            done.clips += report.computed
+            if report.failed:
+                experiment.drop(plan, report.failed)
 
 
-def _train(
-    plan: Plan, todo: list[FoldSpec], slots: Slots, say: Callable[[str], None]
-) -> tuple[dict[str, str], list[str]]:
-    """Train the folds with a line for each; reasons of failed folds by subject, and clips to prepare again."""
-    begun, trained = perf_counter(), 0
-    truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
+def _send_own_code(experiment: Experiment) -> None:
+    """Have Ray send the classes of users' own method files with every task: workers may not have the files."""
+    import ray.cloudpickle
 
-    def on_finish(spec: FoldSpec, result: FoldResult) -> int:
-        nonlocal trained
-        trained += 1
-        plan.finished[spec.key] = result
-        mine, right, total = right_of(result, truth), 0, 0
-        for done in plan.finished.values():
-            right += right_of(done, truth)
-            total += len(done.clips)
-        left = (perf_counter() - begun) / trained * (len(todo) - trained)
-        say(
-            f"fold {len(plan.finished)}/{len(plan.folds)} {spec.task.subject}: "
-            f"{mine}/{len(result.clips)} right, {result.seconds:.1f} s; "
-            f"pooled {100 * right / total:.1f} % of {total} clips, ETA {minutes(left)}"
-        )
-        return mine
-
-    clips = {plan.request.recipe.preparation: list(plan.clips.values())}
-    failed, lost = train_all(todo, clips, plan, slots, on_finish, say)
-    subjects = {spec.key: spec.task.subject for spec in todo}
-    for key, why in failed.items():
-        say(f"fold {subjects[key]} failed: {why}")
-    return {subjects[key]: why for key, why in failed.items()}, lost
+    recipes = [plan.request.recipe for grid in experiment.grids for plan in grid.plans.values()]
+    for name in {type(recipe).__module__ for recipe in recipes}:
+        if name.startswith(OWN_MODULE):
+            ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
 
-def train_all(
-    specs: Sequence[FoldSpec],
-    clips: Mapping[Preparation, Sequence[ClipPlan]],
-    plan: Plan,
-    slots: Slots,
-    on_finish: Callable[[FoldSpec, FoldResult], int],
-    say: Callable[[str], None],
-    order: Order | None = None,
-) -> tuple[dict[str, str], list[str]]:
-    """`train_folds` with as many workers as the plan's request and the session give, and Ray's own files put away."""
-    request = plan.request
-    with tempfile.TemporaryDirectory(prefix="aman-ray-", ignore_cleanup_errors=True) as scratch:
-        return train_folds(
-            specs,
-            clips,
-            plan.store.uri,
-            workers=min(slots.workers(request.workers, request.gpus_per_worker), len(specs)),
-            gpu_share=request.gpus_per_worker if slots.gpus else 0,
-            scratch=scratch,
-            on_finish=on_finish,
-            say=say,
-            order=order,
-        )
+class Progress:
+    """Keeps the results as they come, with a line for each.
+
+    A loso shows its pooled accuracy. In a search or a paper the line names the configuration; where a schedule may
+    leave folds out, the remaining-fold count is an upper bound.
+    """
+
+    def __init__(self, experiment: Experiment, say: Say) -> None:
+        self.experiment, self.say, self.begun = experiment, say, time.monotonic()
+        self.trained, self.cost = 0, 0.0
+        todo = experiment.todo()
+        self.whole = sum(spec.cost for spec in todo)
+        self.count, self.bound = len(todo), experiment.partial
+        self.owners: dict[str, list[Grid]] = {}
+        self.names: dict[str, str] = {}
+        for grid in experiment.grids:
+            for key in grid.specs():
+                self.owners.setdefault(key, []).append(grid)
+            for key, name in names_of(grid, many=len(experiment.grids) > 1).items():
+                self.names.setdefault(key, name)
+        self.truths = {id(grid): grid.first.truth for grid in experiment.grids}
+        self.alone = experiment.grids[0] if len(experiment.grids) == 1 and len(experiment.grids[0].plans) == 1 else None
+        self.right, self.clips, self.before = 0, 0, 0
+        if self.alone is not None:
+            for result in self.alone.results.values():
+                self.before += 1
+                self.right += right_of(result, self.truths[id(self.alone)])
+                self.clips += len(result.clips)
+
+    def on_finish(self, spec: FoldSpec, result: FoldResult) -> int:
+        """A fold is there: say so, and how many of its clips are right."""
+        self.trained, self.cost = self.trained + 1, self.cost + spec.cost
+        owners = self.owners[spec.key]
+        for grid in owners:
+            grid.take(spec.key, result)
+        right = right_of(result, self.truths[id(owners[0])])
+        self.right, self.clips = self.right + right, self.clips + len(result.clips)
+        left = minutes((time.monotonic() - self.begun) / self.cost * max(0.0, self.whole - self.cost))
+        said = f"{right}/{len(result.clips)} right, {result.seconds:.1f} s"
+        if self.alone is not None and self.alone.choice == "none":
+            number = f"{self.before + self.trained}/{self.before + self.count}"
+            pooled = f"pooled {100 * self.right / self.clips:.1f} % of {self.clips} clips"
+            self.say(f"fold {number} {spec.task.subject}: {said}; {pooled}, ETA {left}")
+        elif self.bound:
+            most = max(0, self.count - self.trained)
+            self.say(f"fold {self.trained} {self.names[spec.key]}: {said}; at most {most} left, ETA at most {left}")
+        else:
+            self.say(f"fold {self.trained}/{self.count} {self.names[spec.key]}: {said}, ETA {left}")
+        return right
+
+
+def names_of(grid: Grid, many: bool) -> dict[str, str]:
+    """What a line says of each fold, by key: `casme2-5 s0 k=9 n=11 without casme2/01`."""
+    about = f"{grid.first.selection.protocol.name} s{grid.request.seed}" if many else ""
+    names = {}
+    for name, plan in grid.plans.items():
+        for spec in plan.folds:
+            words = (about, "chosen" if grid.choice == "inner" else name, f"without {spec.task.subject}")
+            names[spec.key] = " ".join(word for word in words if word)
+    for (name, lane), specs in grid.inner.items():
+        for number, spec in enumerate(specs, start=1):
+            words = (about, name, f"for {lane}, inner fold {number}/{len(specs)}")
+            names[spec.key] = " ".join(word for word in words if word)
+    return names
+
+
+def failures_of(plan: Plan, done: Done) -> dict[str, str]:
+    """Reason of each failed fold of the plan, by left-out subject."""
+    return {spec.task.subject: done.failed[spec.key] for spec in plan.folds if spec.key in done.failed}

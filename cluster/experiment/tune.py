@@ -1,49 +1,59 @@
-"""A search on Ray Tune: a trial is a configuration, or a configuration and the left-out subject it is tried for."""
+"""A search on Ray Tune: a trial is a configuration, or a configuration and the left-out subject it is tried for.
+
+Proposals are Optuna's tree of Parzen estimators, a study for each lane, fed with what is known in that lane alone. A
+study that is fed with more than its own lane would let the left-out subject's labels, by which the other lanes choose,
+say what is tried for it. Proposals are made in rounds of a fixed size, and a study learns of a round when all of it is
+known: what it proposes depends neither on the number of workers nor on who finishes first, and a rerun that finds
+these results proposes the same configurations.
+"""
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+from ray.tune.search import Searcher
 
-from cluster.experiment.proposals import Proposals
+from cluster.experiment.grid import Grid
+from cluster.experiment.plan import Stopping, Study
+from cluster.folds.race_queue import SearchQueue
 from cluster.machines.session import HEAD
-
-if TYPE_CHECKING:
-    from cluster.experiment.grid import SearchPlan, Stopping
 
 WATCH_SECONDS = 0.3
 """How often a trial looks at its configuration."""
+ROUND = 4
+"""Proposals of a lane that are made before any of them is known. Another number proposes other configurations."""
 
 
-def run_trials(plan: "SearchPlan", stopping: "Stopping", workers: int, scratch: str, queue: Any) -> None:
+def run_trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:
     """Run Ray Tune over the configurations; each trial reports its folds as they finish, and holds nothing meanwhile.
 
     Where a scheduler or a study compares trials, a trial is of one lane, and is compared within it: the other lanes
     choose by the subject that is left out of this one.
     """
-    alone = plan.study is not None or stopping == "asha"
-    folds = max(1, len(plan.choosing()) // len(plan.plans) // (len(plan.lanes) if alone else 1))
+    alone = grid.study is not None or stopping == "asha"
+    folds = max(1, len(grid.choosing()) // len(grid.plans) // (len(grid.lanes) if alone else 1))
     space: dict[str, Any] = {}
     search: Any = None
-    if plan.study is not None:
-        search = Proposals(plan.study, plan.lanes)
-        samples = plan.study.proposals * len(plan.lanes)
+    if grid.study is not None:
+        search = Proposals(grid.study, grid.lanes)
+        samples = grid.study.proposals * len(grid.lanes)
     else:
         # `lane` is None where a trial is of all lanes. Of what is whole nothing is to be trained; a scheduler wants to
         # see it all the same.
-        known = plan.queue(racing=False)
-        names = [name for name in plan.plans if alone or known.standing(name).state != "complete"]
+        known = grid.queue(racing=False)
+        names = [name for name in grid.plans if alone or known.standing(name).state != "complete"]
         if not names:
             return
-        space = {"lane": tune.grid_search(list(plan.lanes) if alone else [None])}
+        space = {"lane": tune.grid_search(list(grid.lanes) if alone else [None])}
         space["configuration"] = tune.grid_search(names)
         samples = 1
     head = HEAD in ray.cluster_resources()  # where there is one, trials stay where no fold is trained
-    trial = tune.with_parameters(watch, queue=queue, plans=frozenset(plan.plans))
+    trial = tune.with_parameters(watch, queue=queue, plans=frozenset(grid.plans))
     tune.Tuner(
         tune.with_resources(trial, {HEAD: 0.01} if head else {"cpu": 0.01}),
         param_space=space,
@@ -59,7 +69,7 @@ def run_trials(plan: "SearchPlan", stopping: "Stopping", workers: int, scratch: 
         ),
     ).fit()
     if search is not None:
-        plan.proposed = search.proposed
+        grid.proposed = search.proposed
         ray.get(queue.end_proposals.remote())
 
 
@@ -124,3 +134,80 @@ class Lanes(FIFOScheduler):
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         self.by_lane[trial.config["lane"]].on_trial_remove(tune_controller, trial)
+
+
+class Proposals(Searcher):
+    """Ray Tune's search algorithm over all lanes: each trial is of one lane, and only its study hears of it."""
+
+    def __init__(self, study: Study, lanes: tuple[str, ...]) -> None:
+        super().__init__(metric="accuracy", mode="max")
+        import optuna
+        from ray.tune.search.optuna import OptunaSearch
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study, self.of_trial = study, dict[str, str]()
+        self.proposed: dict[str, list[str]] = {lane: [] for lane in lanes}
+        numbers = {
+            setting: optuna.distributions.CategoricalDistribution(range(len(values)))
+            for setting, values in study.choices.items()
+        }
+        self.studies = {
+            lane: OptunaSearch(dict(numbers), metric="accuracy", mode="max", seed=study.seed) for lane in lanes
+        }
+        # Ray's ConcurrencyLimiter would end a round where all that happen to run have ended: with fewer workers sooner.
+        self.rounds: dict[str, dict[str, tuple[Any, bool] | None]] = {lane: {} for lane in lanes}
+
+    def suggest(self, trial_id: str) -> Any:
+        """A configuration for the first lane that lacks one and waits for nothing."""
+        open_lanes = [lane for lane, names in self.proposed.items() if len(names) < self.study.proposals]
+        for lane in open_lanes:
+            if len(self.rounds[lane]) < ROUND:
+                self.rounds[lane][trial_id] = None
+                point: Any = self.studies[lane].suggest(trial_id)
+                values = tuple(some[point[setting]] for setting, some in self.study.choices.items())
+                self.of_trial[trial_id] = lane
+                self.proposed[lane].append(self.study.names[values])
+                return {"lane": lane, "configuration": self.proposed[lane][-1]}
+        return None if open_lanes else Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Nothing: a study learns what a trial comes to, not how it got there."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the trial's study, once the whole round is known."""
+        lane = self.of_trial[trial_id]
+        ended = self.rounds[lane]
+        ended[trial_id] = result, error
+        if len(ended) == ROUND and None not in ended.values():
+            self.rounds[lane] = {}
+            for one, what in ended.items():
+                assert what is not None
+                self.studies[lane].on_trial_complete(one, *what)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a rerun proposes the same from the same results."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing is ever saved."""
+
+
+def replay(grid: Grid, queue: SearchQueue) -> dict[str, list[str]] | None:
+    """What all studies propose, by lane, from what is known; None where something that they propose is not known."""
+    assert grid.study is not None
+    proposals, told = Proposals(grid.study, grid.lanes), list[tuple[str, float]]()
+    number = 0
+    while (point := proposals.suggest(str(number))) != Searcher.FINISHED:
+        if point is None:
+            for trial_id, accuracy in told:
+                proposals.on_trial_complete(trial_id, {"accuracy": accuracy})
+            told = []
+            continue
+        accuracy = 0.0
+        if point["configuration"] in grid.plans:
+            standing = queue.standing(point["configuration"], point["lane"])
+            if standing.state != "complete":
+                return None
+            accuracy = standing.least / standing.all_clips
+        told.append((str(number), accuracy))
+        number += 1
+    return proposals.proposed

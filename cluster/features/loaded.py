@@ -1,19 +1,22 @@
-"""The features that a worker of folds has at hand: loaded once, kept on its device, seen by each recipe as it wants."""
+"""The arrays that a worker has loaded: each once, kept on its device, seen by each recipe as it wants."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
-from aman.recipe import Preparation, Recipe
-from cluster.features.preparation import ClipPlan, load_features
+import numpy as np
+
+from aman.inputs.base import Input, View
+from aman.training.base import Recipe
+from cluster.features.keys import ClipPlan
 from cluster.store.results import Cache
 
-if TYPE_CHECKING:
-    import torch
+Inputs = tuple[Input, ...]
+"""What a recipe trains on: recipes with equal inputs share every cached object."""
 
 
 class LostClipsError(Exception):
-    """Features that were prepared are gone or damaged."""
+    """Inputs that were prepared are gone or damaged."""
 
     def __init__(self, clips: list[str]) -> None:
         super().__init__(clips)
@@ -22,75 +25,85 @@ class LostClipsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Supply:
-    """What folds of one preparation are trained on: clips, and what any of the folds sees of their grids."""
+    """What folds with these inputs are trained on: clips, and what any of the folds sees of them."""
 
     plans: tuple[ClipPlan, ...]
-    frames: tuple[int, ...]
-    factors: tuple[int, ...]
+    view: View | None
 
 
-def supplies_of(
-    recipes: Iterable[Recipe], plans: Mapping[Preparation, Sequence[ClipPlan]]
-) -> dict[Preparation, Supply]:
-    """A supply for each preparation of the recipes."""
-    from aman.tim import sample
-
-    seen: dict[Preparation, tuple[set[int], set[int]]] = {}
-    for preparation, model in {(recipe.preparation, recipe.model) for recipe in recipes}:
-        frames, factors = sample(preparation, model)
-        all_frames, all_factors = seen.setdefault(preparation, (set(), set()))
-        all_frames.update(frames)
-        all_factors.update(factors)
+def supplies_of(recipes: Iterable[Recipe], plans: Mapping[Inputs, Sequence[ClipPlan]]) -> dict[Inputs, Supply]:
+    """A supply for all recipes that share their inputs."""
+    views: dict[Inputs, set[View]] = {}
+    for recipe in set(recipes):
+        view = recipe.method.view(recipe)
+        views.setdefault(recipe.method.inputs(recipe), set()).update([view] if view else [])
     return {
-        preparation: Supply(
-            plans=tuple(without_files(plan) for plan in plans[preparation]),
-            frames=tuple(sorted(frames)),
-            factors=tuple(sorted(factors)),
+        inputs: Supply(
+            plans=tuple(for_training(plan, inputs) for plan in plans[inputs]),
+            view=View.union(sorted(seen, key=lambda view: (view.frames, view.factors))) if seen else None,
         )
-        for preparation, (frames, factors) in seen.items()
+        for inputs, seen in views.items()
     }
 
 
-class Shelf:
-    """The features that a worker has at hand, on its device: those of one preparation and one database at a time.
+def for_training(plan: ClipPlan, inputs: Inputs) -> ClipPlan:
+    """What a trainer gets of a clip: its id and keys. **No label**: what is fitted may not depend on the left-out
+    clips' labels, and those of the training clips are in the fold's task. No list of files, which it has no use for."""
+    keys = {one: plan.keys[one] for one in inputs}
+    return replace(plan, clip=replace(plan.clip, frames=(), label=""), keys=keys, digests=())
+
+
+class Loaded:
+    """The arrays that a worker has at hand, on its device: those of one supply and one database at a time.
 
     A clip is loaded when a fold first needs it. When a fold shares no clip with what is there, it is of another
     database, and what is there makes room.
     """
 
-    def __init__(self, supplies: Mapping[Preparation, Supply], cache: Cache, device: str) -> None:
+    def __init__(self, supplies: Mapping[Inputs, Supply], cache: Cache, device: str) -> None:
         self.supplies, self.cache, self.device = supplies, cache, device
-        self.preparation: Preparation | None = None
-        self.arrays: dict[str, torch.Tensor] = {}
+        self.inputs: Inputs | None = None
+        self.arrays: dict[str, tuple[Any, ...]] = {}
 
-    def features(self, recipe: Recipe, clips: Iterable[str]) -> "Sliced":
-        """`x_NKCHW` by clip id, of these clips at least, as the recipe sees it. Raises `LostClipsError`."""
+    def arrays_of(self, recipe: Recipe, clips: Sequence[str]) -> list[Any]:
+        """For each input of the recipe an array (M, ...) of these clips in their order, as the recipe sees it, on the
+        device. Raises `LostClipsError`."""
         import torch
 
-        from aman.tim import sample
+        inputs = recipe.method.inputs(recipe)
+        view, loaded = recipe.method.view(recipe), self.supplies[inputs].view
+        self.load(inputs, clips)
+        seen = [[one if view is None else view.of(one, loaded) for one in self.arrays[clip]] for clip in clips]
+        return [torch.stack([clip[at] for clip in seen]) for at in range(len(inputs))]
 
-        supply, wanted = self.supplies[recipe.preparation], set(clips)
-        if self.preparation != recipe.preparation or wanted.isdisjoint(self.arrays):
-            self.preparation, self.arrays = recipe.preparation, {}  # room for the others first
+    def load(self, inputs: Inputs, clips: Sequence[str]) -> None:
+        """Have these clips at hand. Raises `LostClipsError`."""
+        import torch
+
+        supply, wanted = self.supplies[inputs], set(clips)
+        if self.inputs != inputs or wanted.isdisjoint(self.arrays):
+            self.inputs, self.arrays = inputs, {}  # room for the others first
         missing = [plan for plan in supply.plans if plan.clip.clip_id in wanted - self.arrays.keys()]
-        arrays, lost = load_features(missing, recipe.preparation, supply.frames, supply.factors, self.cache)
+        arrays, lost = load_arrays(missing, inputs, supply.view, self.cache)
         if lost:
             raise LostClipsError(lost)
-        self.arrays |= {clip: torch.from_numpy(array).to(self.device) for clip, array in arrays.items()}
-        frames, factors = sample(recipe.preparation, recipe.model)
-        return Sliced(self.arrays, [supply.frames.index(j) for j in frames], [supply.factors.index(i) for i in factors])
+        for clip, values in arrays.items():
+            self.arrays[clip] = tuple(torch.from_numpy(value).to(self.device) for value in values)
 
 
-class Sliced:
-    """Arrays by clip id, of which only some frames and factors are seen."""
-
-    def __init__(self, arrays: "dict[str, torch.Tensor]", frames: list[int], factors: list[int]) -> None:
-        self.arrays, self.frames, self.factors = arrays, frames, factors
-
-    def __getitem__(self, clip: str) -> "torch.Tensor":
-        return self.arrays[clip][self.frames][:, self.factors]
-
-
-def without_files(plan: ClipPlan) -> ClipPlan:
-    """The plan without its list of files, which no trainer needs, and without the label, which none may see."""
-    return replace(plan, clip=replace(plan.clip, frames=(), label=""), digests=())
+def load_arrays(
+    plans: Sequence[ClipPlan], inputs: Inputs, view: View | None, cache: Cache
+) -> tuple[dict[str, tuple[Any, ...]], list[str]]:
+    """The inputs of every clip by clip id, as numpy arrays, and the clips of which an object is gone or damaged."""
+    arrays: dict[str, tuple[Any, ...]] = {}
+    lost = []
+    for plan in plans:
+        contents = [cache.read(one.name, plan.keys[one]) for one in inputs]
+        if None in contents:
+            lost.append(plan.clip.clip_id)
+            continue
+        values = (
+            one.unpack(content, view) for one, content in zip(inputs, contents, strict=True) if content is not None
+        )
+        arrays[plan.clip.clip_id] = tuple(np.require(value, requirements=("C", "W")) for value in values)
+    return arrays, lost

@@ -47,7 +47,7 @@ class FoldQueue:
                 if self.deaths[key] < DEATHS:
                     self.waiting.appendleft(key)
                 else:
-                    self.failed[key] = f"its workers died {DEATHS} times"
+                    self.fail(key, f"its workers died {DEATHS} times")
 
     def lease(self, worker: str) -> str | None:
         """The next fold; empty text to wait for one, None when there is nothing left to wait for."""
@@ -78,7 +78,12 @@ class FoldQueue:
         if self.attempts[key] < ATTEMPTS:
             self.waiting.appendleft(key)
         else:
-            self.failed[key] = why
+            self.fail(key, why)
+
+    def fail(self, key: str, why: str) -> None:
+        """The fold will not work out."""
+        self.leases.pop(key, None)
+        self.failed[key] = why
 
     def stop(self, error: UserError | None) -> None:
         """Nothing more can be done, on a full disk say; None where the reason is known elsewhere."""
@@ -98,14 +103,21 @@ class FoldQueue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """Who says which fold comes next."""
+class Schedule:
+    """Policy that decides which fold is trained next, where it is not the longest."""
 
-    queue: tuple[Any, ...]
-    """A `FoldQueue`'s class and what it is made of."""
+    kind: type[FoldQueue]
+    given: tuple[Any, ...]
+    """The queue's class and what it is made of: on Ray it is made in a process of its own."""
     beside: "Callable[[str, Any], None] | None" = None
-    """Runs beside the training with the folder for Ray's own files and the queue's Ray handle, and fills the queue;
+    """Fills the queue on Ray: runs beside the training with the folder for Ray's own files and the queue's Ray handle;
     when it returns, no more folds come."""
+    fill: "Callable[[Any], None] | None" = None
+    """Fills the queue in this process, all at once."""
+
+    def make(self) -> FoldQueue:
+        """The queue."""
+        return self.kind(*self.given)
 
 
 def work_through(queue: Any, me: str, train: "Callable[[str], None]") -> None:

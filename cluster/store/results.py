@@ -7,7 +7,6 @@ first, name second, so a name that can be read leads to whole bytes. A ref witho
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.store.base import Store
@@ -22,16 +21,6 @@ class Ref:
 
     digest: str
     size: int
-
-
-def content_key(made_of: Mapping[str, object]) -> str:
-    """sha256 of canonical JSON. Give it digests, settings and version numbers; never paths, times or host names."""
-    return hashlib.sha256(canonical(made_of).encode()).hexdigest()
-
-
-def canonical(made_of: Mapping[str, object]) -> str:
-    """JSON of which there is one for the same content."""
-    return json.dumps(made_of, sort_keys=True, separators=(",", ":"))
 
 
 class Cache:

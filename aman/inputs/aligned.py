@@ -1,0 +1,82 @@
+"""The aligned clip: the stage that reads files, and that every other input begins with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from aman import faces
+from aman.content import content_key
+from aman.databases.index import Clip
+from aman.frames import read_bytes, read_clip
+from aman.inputs.base import ClipFacts, Input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A clip and what gives the content of its files."""
+
+    clip: Clip
+    read: Callable[[Path], bytes] = read_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignedClip:
+    """A clip under one transform."""
+
+    face_THWC: npt.NDArray[np.uint8]
+    """RGB, 224x224, onset to offset."""
+    points_68: npt.NDArray[np.float64]
+    """Landmarks of the onset frame (x, y) in pixels of the face; of shape (0, 2) where nothing was aligned."""
+    onset: int
+    apex: int | None
+    """Numbers of frames as the release counts them; `face_THWC[0]` is the onset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aligned(Input):
+    """Frames onset to offset in one similarity transform a clip. Not cached: what is made of it is."""
+
+    name: ClassVar[str] = "aligned"
+    kept: ClassVar[bool] = False
+
+    align: Literal["landmarks", "none"] = "landmarks"
+    landmark_model: str = ""
+
+    def weights(self) -> dict[str, str]:
+        if self.align == "none":
+            return {"landmark_model": ""}
+        return {"landmark_model": faces.landmark_model_digest(faces.landmark_model_path(self.landmark_model))}
+
+    def parts(self, facts: ClipFacts) -> dict[str, object]:
+        """What makes an aligned clip, as content keys have it."""
+        model = facts.weights["landmark_model"]
+        return {
+            "frames": facts.digests,
+            "decode": VERSIONS["decode"],
+            "align": [self.align, faces.FACE_SIZE, faces.FOREHEAD, model, VERSIONS["align"]],
+        }
+
+    def key(self, source_key: str, facts: ClipFacts) -> str:
+        return content_key(self.parts(facts))
+
+    def make(self, source: Any) -> AlignedClip:
+        clip: Clip = source.clip
+        frames_THWC = read_clip(clip, source.read)
+        points = np.empty((0, 2))
+        if self.align == "landmarks":
+            model = faces.landmark_model_path(self.landmark_model)
+            points = faces.landmarks(frames_THWC[0], model, what=str(clip.frames[0]))
+            matrix = faces.similarity(points)
+            face_THWC = faces.align(frames_THWC, matrix)
+            points = points @ matrix[:, :2].T + matrix[:, 2]
+        else:
+            face_THWC = faces.fit(frames_THWC)
+        return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=clip.apex)
+
+
+VERSIONS = {"decode": 1, "align": 1}
+"""Raise a number when that stage's result changes."""

@@ -1,0 +1,35 @@
+"""The aligned clip at 20 frames."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from aman.content import content_key
+from aman.inputs.aligned import Aligned
+from aman.inputs.base import ClipFacts, Input
+from aman.tim import INTERPOLATED_FRAMES, interpolate
+
+VERSION = 1
+"""Raise it when the interpolation's result changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolated(Input):
+    """`face_LHWC`, float32 in [0, 255], 20 frames of 224x224 (`aman.tim`). Not cached: it is large and quickly made."""
+
+    name: ClassVar[str] = "interpolated"
+    kept: ClassVar[bool] = False
+
+    source: Aligned = field(default_factory=Aligned)
+
+    def parts(self, facts: ClipFacts) -> dict[str, object]:
+        """What makes an interpolated clip, as content keys have it."""
+        return {**self.source.parts(facts), "tim": [INTERPOLATED_FRAMES, VERSION]}
+
+    def key(self, source_key: str, facts: ClipFacts) -> str:
+        return content_key(self.parts(facts))
+
+    def make(self, source: Any) -> Any:
+        return interpolate(source.face_THWC)
+
+    def shape(self) -> tuple[int, ...]:
+        return INTERPOLATED_FRAMES, 224, 224, 3

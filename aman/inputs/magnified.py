@@ -1,0 +1,201 @@
+"""The grid of magnified images, and the trunk's features of them.
+
+Neither the frame count n nor the level ceiling k enters a key: the whole grid is cached once, and every (n, k) is a
+view of it. The keys are those of the first releases of this project, so that their stores stay warm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+from safetensors.numpy import load, save
+
+from aman.content import content_key
+from aman.inputs.base import ClipFacts, Input, View
+from aman.inputs.interpolated import Interpolated
+from aman.magnify import VERSIONS, is_learned, magnify
+from aman.tim import INTERPOLATED_FRAMES, sampled_frames
+
+FEATURE_DTYPE = "float16"
+"""Type of the cached features. It is in their key: fp32 features would be another experiment."""
+FEATURES_VERSION = 1
+"""Raise it when the frozen trunk's result changes."""
+ZSTD_LEVEL = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images(Input):
+    """`image_LKHWC` uint8: every prepared frame at factors 1 to `grid_factors`."""
+
+    name: ClassVar[str] = "images"
+    gpu: ClassVar[bool] = True
+    unit: ClassVar[str] = "images magnified"
+
+    source: Interpolated = field(default_factory=Interpolated)
+    magnifier: str = "learned"
+    grid_frames: int = INTERPOLATED_FRAMES
+    grid_factors: int = 11
+
+    @property
+    def grid(self) -> View:
+        """Absolute frames and factors that are prepared."""
+        return View(frames=sampled_frames(self.grid_frames), factors=tuple(range(1, self.grid_factors + 1)))
+
+    def weights(self) -> dict[str, str]:
+        if not is_learned(self.magnifier):
+            return {"magnifier": ""}
+        from aman.backbone import digest
+        from aman.magnify.weights import load_magnifier
+
+        network = load_magnifier(self.magnifier)
+        return {"magnifier": f"{digest(network)}-{network.padding}"}
+
+    def key(self, source_key: str, facts: ClipFacts) -> str:
+        # Weights count, not their path; a magnifier without weights keeps the key that it had before there were any.
+        learned = is_learned(self.magnifier)
+        name = "learned" if learned else self.magnifier
+        made_of = {
+            **self.source.parts(facts),
+            "magnifier": [name, VERSIONS[name], *([facts.weights["magnifier"]] if learned else [])],
+            "grid": [self.grid.frames, self.grid.factors],
+        }
+        return content_key(made_of)
+
+    def make(self, source: Any) -> npt.NDArray[np.uint8]:
+        return magnify(self.magnifier, source[0], source[list(self.grid.frames)], self.grid.factors)
+
+    def shape(self) -> tuple[int, ...]:
+        return 3, 224, 224
+
+    def pack(self, value: Any) -> bytes:
+        return pack_images(value)
+
+    def unpack(self, content: bytes, view: View | None = None) -> npt.NDArray[np.uint8]:
+        """`image_LKHWC`, or of a view `image_NKCHW`, as a network takes it; only what is seen is decoded."""
+        if view is None:
+            return unpack_images(content, range(self.grid_frames), range(self.grid_factors))
+        return unpack_images(content, *self.places(view)).transpose(0, 1, 4, 2, 3)
+
+    def places(self, view: View) -> tuple[list[int], list[int]]:
+        """Rows and columns of the grid that the view sees."""
+        grid = self.grid
+        return [grid.frames.index(j) for j in view.frames], [grid.factors.index(i) for i in view.factors]
+
+    def amount(self, value: Any) -> int:
+        return int(value.shape[0] * value.shape[1])
+
+    def sample(self) -> "tuple[Images, float]":
+        small = replace(self, grid_frames=1, grid_factors=min(3, self.grid_factors))
+        return small, self.grid_frames * self.grid_factors / small.grid_factors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Input):
+    """`feature_LKCHW` float16: what the frozen part of the trunk makes of the magnified images."""
+
+    name: ClassVar[str] = "features"
+    gpu: ClassVar[bool] = True
+    unit: ClassVar[str] = "through the trunk"
+
+    source: Images = field(default_factory=Images)
+    trunk: str = "fer2013"
+    frozen: Literal["layer1", "layer2", "layer3", "layer4"] = "layer3"
+
+    def weights(self) -> dict[str, str]:
+        from aman.backbone import trunk_digest
+
+        return {"trunk": trunk_digest(self.trunk)}
+
+    def key(self, source_key: str, facts: ClipFacts) -> str:
+        made_of = {
+            "images": source_key,
+            "trunk": facts.weights["trunk"],
+            "frozen": self.frozen,
+            "dtype": FEATURE_DTYPE,
+            "version": FEATURES_VERSION,
+        }
+        return content_key(made_of)
+
+    def make(self, source: Any) -> npt.NDArray[np.float16]:
+        from aman.backbone import features
+
+        return features(_frozen_trunk(self.trunk, self.frozen), source)
+
+    def shape(self) -> tuple[int, ...]:
+        import torch
+
+        with torch.inference_mode():
+            trunk = _frozen_trunk(self.trunk, self.frozen)
+            image = torch.zeros(1, 3, 224, 224, device=next(trunk.parameters()).device)
+            return tuple(trunk(image).shape[1:])
+
+    def pack(self, value: Any) -> bytes:
+        return pack_features(value)
+
+    def unpack(self, content: bytes, view: View | None = None) -> npt.NDArray[np.float16]:
+        """`feature_LKCHW`, or of a view `feature_NKCHW`."""
+        if view is None:
+            view = self.source.grid
+        return unpack_features(content, *self.source.places(view))
+
+    def amount(self, value: Any) -> int:
+        return int(value.shape[0] * value.shape[1])
+
+    def sample(self) -> "tuple[Features, float]":
+        small, times = self.source.sample()
+        return replace(self, source=small), times
+
+
+@lru_cache(maxsize=2)
+def _frozen_trunk(trunk: str, frozen: str) -> Any:
+    """The network on this process's device; loading it for each clip would take as long as running it."""
+    import torch
+
+    from aman.backbone import FrozenTrunk, load_trunk
+
+    return FrozenTrunk(load_trunk(trunk), frozen).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pack_features(feature_LKCHW: npt.NDArray[np.float16]) -> bytes:
+    """Features of one clip's grid, frame-major."""
+    return save({"feature_LKCHW": np.ascontiguousarray(feature_LKCHW)})
+
+
+def unpack_features(content: bytes, frames: Sequence[int], factors: Sequence[int]) -> npt.NDArray[np.float16]:
+    """`feature_NKCHW`: the rows and columns of the grid that `tim.sample` gives."""
+    feature_LKCHW = load(content)["feature_LKCHW"]
+    return np.ascontiguousarray(feature_LKCHW[list(frames)][:, list(factors)])
+
+
+def pack_images(image_LKHWC: npt.NDArray[np.uint8]) -> bytes:
+    """Magnified images, lossless: each as zstd of its difference (modulo 256) from the same frame's first factor."""
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    tensors = {"shape": np.array(image_LKHWC.shape, dtype=np.int64)}
+    for j, image_KHWC in enumerate(image_LKHWC):
+        for i, image in enumerate(image_KHWC):
+            chunk = image if i == 0 else image - image_KHWC[0]
+            tensors[f"{j}/{i}"] = np.frombuffer(compressor.compress(chunk.tobytes()), dtype=np.uint8)
+    return save(tensors)
+
+
+def unpack_images(content: bytes, frames: Sequence[int], factors: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """`image_NKHWC`: the rows and columns of the grid that `tim.sample` gives; only these are decoded."""
+    tensors = load(content)
+    shape = tuple(int(side) for side in tensors["shape"][2:])
+    images = np.empty((len(frames), len(factors), *shape), dtype=np.uint8)
+    for row, j in enumerate(frames):
+        first = _decompress(tensors[f"{j}/0"], shape)
+        for column, i in enumerate(factors):
+            images[row, column] = first if i == 0 else first + _decompress(tensors[f"{j}/{i}"], shape)
+    return images
+
+
+def _decompress(chunk: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    content, size = chunk.tobytes(), int(np.prod(shape))
+    if zstandard.frame_content_size(content) != size:
+        raise ValueError("a chunk whose declared size is not that of its image")
+    return np.frombuffer(zstandard.ZstdDecompressor().decompress(content), dtype=np.uint8).reshape(shape)

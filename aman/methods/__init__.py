@@ -1,0 +1,94 @@
+"""The methods: one file each, found by its name. A file of one's own is found by its path.
+
+A method's file holds one instance, `METHOD`; `docs/add_a_method.md` shows a whole one.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from aman.errors import UsageError
+from aman.training import (
+    Axis,
+    Classical,
+    FoldResult,
+    FoldTask,
+    Method,
+    Neural,
+    Published,
+    Recipe,
+    settings_of,
+    variant,
+    within,
+)
+
+__all__ = [
+    "Axis",
+    "Classical",
+    "FoldResult",
+    "FoldTask",
+    "Method",
+    "Neural",
+    "Published",
+    "Recipe",
+    "find",
+    "names",
+    "settings_of",
+    "variant",
+    "within",
+]
+
+OWN_MODULE = "aman_method_"
+"""Beginning of the name of a module that was made from a user's own file."""
+USUAL = "aman"
+"""The method where none is named."""
+
+
+def names() -> list[str]:
+    """The methods that are found by name (`lbp-top` is in lbp_top.py)."""
+    return sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+def find(name: str) -> Method:
+    """The method of `aman/methods/NAME.py`, or of the .py file at this path. Runs that file.
+
+    `UsageError` for a name that is unknown, and for a file that cannot be run or that holds no method.
+    """
+    own = name.endswith(".py")
+    if not own and name not in names():
+        raise UsageError(
+            got=f"--method {name}", expected=f"one of {', '.join(names())}, or a .py file", fix="choose one of these"
+        )
+    if own and not Path(name).is_file():
+        raise UsageError(got=f"--method {name}, which is no file", expected="a .py file", fix="check the path")
+    try:
+        module = _run(Path(name)) if own else importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    except UsageError as error:
+        raise UsageError(got=f"{error.got} in method {name}", expected=error.expected, fix=error.fix) from None
+    except Exception as error:
+        raise UsageError(
+            got=f"method {name}, which cannot be run ({type(error).__name__}: {error})",
+            expected="a Python file that makes a method",
+            fix="correct the file; docs/add_a_method.md shows a whole one",
+        ) from error
+    method = getattr(module, "METHOD", None)
+    if not isinstance(method, Method) or not hasattr(method, "Settings") or not getattr(method, "name", ""):
+        raise UsageError(
+            got=f"method {name}, which holds no method",
+            expected="METHOD = MyMethod(), whose class derives from Neural or Classical and has a name and Settings",
+            fix="add that line; docs/add_a_method.md shows a whole file",
+        )
+    return method
+
+
+def _run(path: Path) -> Any:
+    """The module of a file of one's own. Worker processes get its classes with their tasks, and need no file."""
+    name = f"{OWN_MODULE}{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module

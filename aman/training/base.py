@@ -1,0 +1,298 @@
+"""What a method is: its settings, what it trains on, what a fold of it takes and gives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+from aman.errors import UsageError
+from aman.inputs.base import Input, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a method: the base of each method's `Settings`, whose fields become options of the jobs. A field
+    may itself be a frozen dataclass of settings; no name is in two of them."""
+
+    method: ClassVar["Method"]
+    """The method whose settings these are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldTask:
+    """What a trainer is given of one fold. Labels are class numbers of the training clips only."""
+
+    subject: str
+    """The subject that is left out."""
+    train_clips: tuple[str, ...]
+    train_labels: tuple[int, ...]
+    test_clips: tuple[str, ...]
+    classes: int
+    seed: int
+    train_subjects: tuple[str, ...] = field(default=(), compare=False)
+    """Subject of each training clip, for a method that chooses inside the fold. It follows from the clips, and is in no
+    key."""
+
+    @property
+    def clips(self) -> tuple[str, ...]:
+        """All clips that the fold sees."""
+        return self.train_clips + self.test_clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldResult:
+    """Predictions of one fold, row by row in the order of `clips`."""
+
+    subject: str
+    clips: tuple[str, ...]
+    probabilities: list[list[float]]
+    """Softmax after the last epoch, clip by class."""
+    epoch_classes: list[list[int]]
+    """Predicted class after every epoch, epoch by clip: what the published scripts choose their best epoch from. One
+    row where a method has no epochs."""
+    losses: list[float]
+    """Mean training loss of every epoch; empty where there are none."""
+    weights_sha256: str
+    """Digest of what was fitted: equal digests, equal fits."""
+    seconds: float
+    """Time that the training took."""
+    device: str = ""
+    """What it ran on: `cpu`, or the name of the GPU. Empty where nobody wrote it down."""
+    extras: dict[str, list] = field(default_factory=dict)
+    """What else a method says of each clip, by name: rows in the order of `clips` (AMAN: `alpha` and `beta`)."""
+
+
+class Keeper(Protocol):
+    """Keeps what a fold would lose with its worker. A later state replaces the earlier one."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, tensors on the CPU; None where there is none."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state: tensors, numbers, text and collections of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A printed result under a protocol, in per cent."""
+
+    accuracy: float | None = None
+    f1: float | None = None
+    """Which F1 it is, a table seldom says; `uf1` where it does."""
+    uf1: float | None = None
+    uar: float | None = None
+    note: str = ""
+    """What a reader must know to compare with it: `leave-one-sample-out`, `best test epoch`, `protocol unconfirmed`."""
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What the last axis of an extra counts: `factor`, 1 to 9."""
+
+    label: str
+    at: tuple[int, ...]
+
+
+class Method:
+    """A method. One subclass and one instance, `METHOD`, in `aman/methods/NAME.py` or in a file of one's own.
+
+    Subclass `Neural` or `Classical`; `Settings` is a frozen dataclass that derives from `Recipe`.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raise it when training or prediction changes: finished folds are then no longer taken for done."""
+    Settings: ClassVar[type[Recipe]]
+    recipes: ClassVar[Mapping[str, Recipe]] = {}
+    """Named starting points of the settings beside `default`."""
+    published: ClassVar[Mapping[str, Published]] = {}
+    """What the method's paper prints, by protocol."""
+    title: ClassVar[str] = ""
+    """How tables name it."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "Settings" in cls.__dict__:
+            cls.Settings.method = cls()
+
+    def inputs(self, settings: Any) -> tuple[Input, ...]:
+        """What is cached of each clip for these settings: the arrays that a fold is given, in this order."""
+        raise TypeError(f"{self.name} names no input")
+
+    def view(self, settings: Any) -> View | None:
+        """The part of the (only) input that these settings see, where the input is a grid of frames and factors."""
+        del settings
+        return None
+
+    def check(self, settings: Any) -> None:
+        """Raise `UsageError` for settings that cannot be run; nothing is read but weights."""
+
+    def refusal(self, settings: Any) -> UsageError | None:
+        """Why these settings cannot be trained though each is in its range: weights that they start from lack, say. A
+        search leaves such a configuration out and names it."""
+        del settings
+        return None
+
+    def absolute(self, settings: Any) -> Any:
+        """The settings with their files as absolute paths, for workers that run in other folders."""
+        return settings
+
+    def cost(self, settings: Any, clips: int) -> float:
+        """How long a fold with so many training clips takes, to compare it with other folds of this method."""
+        raise TypeError(f"{self.name} has no cost")
+
+    def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]:
+        """Shape of each array that one clip has in a fold."""
+        return tuple(one.shape() for one in self.inputs(settings))
+
+    def starts_from(self, settings: Any) -> tuple[str, ...]:
+        """Names or files of the weights that training starts from, beside those that the inputs use."""
+        del settings
+        return ()
+
+    def weights(self, settings: Any) -> dict[str, str]:
+        """Digests of the weights of `starts_from`, by name."""
+        del settings
+        return {}
+
+    def key_parts(self, settings: Any, weights: Mapping[str, str]) -> dict[str, object]:
+        """What enters the key of a fold beside the fold itself and the keys of its clips' inputs."""
+        del weights
+        return {"method": self.name, "settings": settings_of(settings), "version": self.version}
+
+    def label(self, settings: Any) -> list[str]:
+        """The words that a title begins with."""
+        del settings
+        return [self.name]
+
+    def folder(self, settings: Any) -> list[str]:
+        """The words that the name of a run's folder has for the settings: those that differ from the default."""
+        usual = settings_of(self.Settings())
+        changed = {name: value for name, value in settings_of(settings).items() if value != usual[name]}
+        return [self.name, *(f"{name}{value}".replace("/", "_") for name, value in changed.items())]
+
+    def in_title(self) -> tuple[str, ...]:
+        """Settings that `label` says, or that change no score: a title repeats none of them."""
+        return ()
+
+    def describe(self, settings: Any) -> dict[str, Any]:
+        """All settings by their option's name, and what follows from them."""
+        return settings_of(settings)
+
+    def axes(self, settings: Any) -> dict[str, Axis]:
+        """The last axis of each extra that can be drawn."""
+        del settings
+        return {}
+
+    def train(
+        self, x_train: Sequence[Any], x_test: Sequence[Any], task: FoldTask, settings: Any, keeper: Keeper | None
+    ) -> FoldResult:
+        """Train and predict one fold: an array (M, ...) for each input, on the device they stay on."""
+        raise TypeError(f"{self.name} trains nothing")
+
+    def unit_seconds(self, settings: Any, classes: int) -> tuple[float, ...]:
+        """What a unit of `cost` takes on this machine, measured a few times just now."""
+        raise TypeError(f"{self.name} measures nothing")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self).__qualname__ == type(other).__qualname__ and self.name == getattr(other, "name", None)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class Neural(Method):
+    """A method that trains a network by epochs. `settings.training` has `epochs` and `batch`.
+
+    The network takes the inputs' arrays as a batch, one argument each, and gives `logits_BY`, or what `read` reads.
+    """
+
+    def build(self, settings: Any, classes: int, seed: int) -> Any:
+        """The network before its first step, from the seed alone; `torch.manual_seed(seed)` was called."""
+        raise TypeError(f"{self.name} builds no network")
+
+    def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
+        """`logits_BY` of what the network gives, and the extras (B, ...) by name."""
+        return output, {}
+
+    def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]:
+        """Optimiser and schedule, which is advanced after every step; None for a constant rate."""
+        raise TypeError(f"{self.name} has no optimiser")
+
+    def train(
+        self, x_train: Sequence[Any], x_test: Sequence[Any], task: FoldTask, settings: Any, keeper: Keeper | None
+    ) -> FoldResult:
+        from aman.training.neural import train_fold
+
+        return train_fold(self, x_train, x_test, task, settings, keeper)
+
+    def cost(self, settings: Any, clips: int) -> float:
+        return float(settings.training.epochs * clips)
+
+    def unit_seconds(self, settings: Any, classes: int) -> tuple[float, ...]:
+        from aman.training.neural import step_seconds
+
+        return step_seconds(self, settings, classes)
+
+
+class Classical(Method):
+    """A method that fits a scikit-learn estimator to vectors; scaling and choices are made inside each fold."""
+
+    def estimator(self, settings: Any, seed: int) -> Any:
+        """An unfitted classifier with `decision_function` or `predict_proba`; a pipeline where it scales."""
+        raise TypeError(f"{self.name} has no estimator")
+
+    def grid(self, settings: Any) -> dict[str, Sequence[Any]]:
+        """Parameters of the estimator that are chosen inside each fold by its training subjects; none by default."""
+        del settings
+        return {}
+
+    def train(
+        self, x_train: Sequence[Any], x_test: Sequence[Any], task: FoldTask, settings: Any, keeper: Keeper | None
+    ) -> FoldResult:
+        from aman.training.classical import fit_fold
+
+        return fit_fold(self, x_train, x_test, task, settings)
+
+    def cost(self, settings: Any, clips: int) -> float:
+        return float(clips)
+
+    def unit_seconds(self, settings: Any, classes: int) -> tuple[float, ...]:
+        from aman.training.classical import fit_seconds
+
+        return fit_seconds(self, settings, classes)
+
+
+def settings_of(recipe: Any) -> dict[str, Any]:
+    """Every setting by its option's name; no name is in two parts."""
+    flat: dict[str, Any] = {}
+    for one in fields(recipe):
+        value = getattr(recipe, one.name)
+        flat |= settings_of(value) if is_dataclass(value) else {one.name: value}
+    return flat
+
+
+def variant(recipe: Any, **changes: object) -> Any:
+    """The recipe with some settings changed, wherever they are: `variant(r, k=7, frozen="layer2", epochs=50)`."""
+    changed = _changed(recipe, changes)
+    if changes:
+        raise TypeError(f"no such setting: {', '.join(changes)}")
+    return changed
+
+
+def _changed(part: Any, changes: dict[str, object]) -> Any:
+    """`part` with the changes that are its own, which are taken out of `changes`."""
+    new: dict[str, object] = {}
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if is_dataclass(value):
+            new[one.name] = _changed(value, changes)
+        elif one.name in changes:
+            new[one.name] = changes.pop(one.name)
+    return replace(part, **new) if new else part
+
+
+def within(option: str, value: float, low: float, high: float) -> None:
+    """`UsageError` where a setting is outside its range."""
+    if not low <= value <= high:
+        raise UsageError(got=f"{option} {value}", expected=f"{low} to {high}", fix=f"choose {option} in that range")

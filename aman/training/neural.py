@@ -1,0 +1,204 @@
+"""One fold of a neural method: train on all subjects but one from cached arrays, predict the one that was left out.
+
+The labels of the left-out clips never come here: what is predicted and every weight cannot depend on them.
+"""
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aman.backbone import digest
+from aman.training.base import FoldResult, FoldTask, Keeper, Neural
+
+KEEP_SECONDS = 60.0
+"""A fold that trains longer is kept at the end of an epoch, this long after it was kept last."""
+TIMED_STEPS = 5
+"""Training steps that are timed for an estimate."""
+
+
+def build(method: Neural, settings: Any, classes: int, seed: int) -> nn.Module:
+    """The network of a fold before its first step, from the seed alone."""
+    torch.manual_seed(seed)
+    return method.build(settings, classes, seed)
+
+
+def fold_seed(seed: int, subject: str) -> int:
+    """A seed of its own for every fold, whatever worker trains it and whatever came before."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {subject}".encode()).digest()[:4], "big")
+
+
+def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int) -> tuple[Any, Any]:
+    """AdamW, and a cosine from `rate` to 0 over the steps.
+
+    torch's `CosineAnnealingLR` computes each rate from the one before, which differs in its last bits, and would
+    change the weights of every fold that was ever trained.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=weight_decay)
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
+
+
+def rmsprop_steps(model: nn.Module, rate: float, weight_decay: float, steps_an_epoch: int) -> tuple[Any, Any]:
+    """The AMAN authors' optimiser: RMSprop, a fifth of the rate after every 30 epochs."""
+    optimiser = torch.optim.RMSprop(model.parameters(), lr=rate, eps=1e-8, weight_decay=weight_decay)
+    return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, 30 * steps_an_epoch, gamma=0.2)
+
+
+def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
+    """Positions of the training clips, batch by batch, in a new order every epoch."""
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        yield from torch.randperm(count, generator=order).split(size)
+
+
+def train_fold(
+    method: Neural,
+    x_train: Sequence[torch.Tensor],
+    x_test: Sequence[torch.Tensor],
+    task: FoldTask,
+    settings: Any,
+    keeper: Keeper | None = None,
+) -> FoldResult:
+    """Train on `x_train` and predict `x_test`: for each input an array (M, ...) as it is cached, on its device.
+
+    With a keeper, a long fold goes on from the last epoch that was kept, and comes out the same.
+    Raises `FloatingPointError` when the loss is no number.
+    """
+    begun = kept_at = time.perf_counter()
+    seed = fold_seed(task.seed, task.subject)
+    device = x_train[0].device
+    model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    labels = torch.tensor(task.train_labels, device=device)
+    epochs, batch = settings.training.epochs, settings.training.batch
+    per_epoch = math.ceil(len(labels) / batch)
+    optimiser, schedule = method.optimiser(model, settings, per_epoch * epochs)
+    losses: list[float] = []
+    epoch_classes: list[list[int]] = []
+    total, done, before = 0.0, 0, 0.0
+    kept = keeper.load() if keeper else None
+    if kept is not None:
+        model.load_state_dict(kept["model"])
+        optimiser.load_state_dict(kept["optimiser"])
+        if schedule is not None:
+            schedule.load_state_dict(kept["schedule"])
+        _restore_random(kept.get("random"), device)
+        losses, epoch_classes, before = kept["losses"], kept["epoch_classes"], kept["seconds"]
+        done = len(losses) * per_epoch
+    order = batches(len(labels), batch, epochs, seed)
+    for step, chosen in enumerate(islice(order, done, None), start=done + 1):
+        model.train()
+        at = chosen.to(device)
+        loss = train_step(method, model, optimiser, [x[at] for x in x_train], labels[at])
+        if schedule is not None:
+            schedule.step()
+        total += loss * len(chosen)
+        if step % per_epoch == 0:
+            losses.append(total / len(labels))
+            total = 0.0
+            probabilities, extras = predict(method, model, x_test, batch)
+            epoch_classes.append(probabilities.argmax(1).tolist())
+            now = time.perf_counter()
+            if keeper and now - kept_at > KEEP_SECONDS and len(losses) < epochs:
+                keeper.save(
+                    {
+                        "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "schedule": {} if schedule is None else schedule.state_dict(),
+                        "random": _random(device),
+                        "losses": losses,
+                        "epoch_classes": epoch_classes,
+                        "seconds": before + now - begun,
+                    }
+                )
+                kept_at = time.perf_counter()
+    if not np.isfinite(losses).all() or not np.isfinite(probabilities).all():
+        raise FloatingPointError(f"the training loss of fold {task.subject} is no number: {losses[-1]}")
+    return FoldResult(
+        subject=task.subject,
+        clips=task.test_clips,
+        probabilities=probabilities.tolist(),
+        extras={name: values.tolist() for name, values in extras.items()},
+        epoch_classes=epoch_classes,
+        losses=losses,
+        weights_sha256=digest(model),
+        seconds=before + time.perf_counter() - begun,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    )
+
+
+def _random(device: torch.device) -> torch.Tensor:
+    """State of the generator that dropout on this device draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _restore_random(state: torch.Tensor | None, device: torch.device) -> None:
+    if state is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    elif state is not None:
+        torch.set_rng_state(state)
+
+
+def train_step(
+    method: Neural,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    x: Sequence[torch.Tensor],
+    labels_B: torch.Tensor,
+) -> float:
+    """One step of plain cross-entropy in fp32; the loss before it."""
+    optimiser.zero_grad(set_to_none=True)
+    logits_BY, _ = method.read(model(*(one.float() for one in x)))
+    loss = F.cross_entropy(logits_BY, labels_B)
+    loss.backward()
+    optimiser.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def predict(
+    method: Neural, model: nn.Module, x: Sequence[torch.Tensor], batch: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Probabilities (M,Y), float64 of float32 logits, and the extras by name, on the running statistics."""
+    model.eval()
+    parts = zip(*(one.split(batch) for one in x), strict=True)
+    outputs = [method.read(model(*(one.float() for one in part))) for part in parts]
+    probabilities = torch.cat([F.softmax(logits_BY.double(), dim=1) for logits_BY, _ in outputs])
+    extras = {name: torch.cat([extra[name] for _, extra in outputs]).cpu().numpy() for name in outputs[0][1]}
+    return probabilities.cpu().numpy(), extras
+
+
+def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ...]:
+    """Seconds of each of some training steps here, for a unit of the method's cost. Arrays are random."""
+    be_deterministic()
+    training = settings.training
+    batch = min(training.batch, 2)
+    x = [torch.rand(batch, *shape) for shape in method.shapes(settings)]
+    model = build(method, settings, classes, 0).train()
+    optimiser, _ = method.optimiser(model, settings, training.epochs)
+    labels = torch.arange(batch) % classes
+    train_step(method, model, optimiser, x, labels)
+    units = method.cost(settings, batch) / training.epochs
+    seconds = []
+    for _ in range(TIMED_STEPS):
+        begun = time.perf_counter()
+        train_step(method, model, optimiser, x, labels)
+        seconds.append((time.perf_counter() - begun) / units)
+    return tuple(seconds)
+
+
+def be_deterministic() -> None:
+    """One thread and deterministic kernels: a fold gives equal bits beside one neighbour or eight."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,71 @@
+"""Content keys of clips: what each clip's cached stages are called, known before anything is computed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from aman.databases.index import Clip
+from aman.errors import DataError
+from aman.frames import digests as file_digests
+from aman.inputs.base import ClipFacts, Input, keys_of
+from cluster.store.results import Cache
+
+Digests = Callable[[Sequence[Path]], Sequence[str]]
+"""What gives the sha256 of files."""
+
+HASHING_THREADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipPlan:
+    """One clip and the names of what is made of it."""
+
+    clip: Clip
+    keys: Mapping[Input, str]
+    """Key of every stage of the wanted inputs."""
+    digests: tuple[str, ...] = ()
+    """sha256 of each frame's file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What became of one clip."""
+
+    clip_id: str
+    made: Mapping[str, int]
+    """How much was made, by the units of the stages: `{"images magnified": 220}`."""
+    seconds: float = 0
+    error: DataError | None = None
+
+
+def plan_clip(
+    clip: Clip, inputs: Sequence[Input], weights: Mapping[str, str], digests: Digests = file_digests
+) -> ClipPlan:
+    """Content keys of one clip. Reads the bytes of its frames, keeps none."""
+    facts = ClipFacts(
+        digests=tuple(digests(clip.frames)), onset=clip.onset, apex=clip.apex, offset=clip.offset, weights=weights
+    )
+    return ClipPlan(clip=clip, keys=keys_of(inputs, facts), digests=facts.digests)
+
+
+def plan_clips(
+    clips: Sequence[Clip], inputs: Sequence[Input], weights: Mapping[str, str], digests: Digests = file_digests
+) -> tuple[list[ClipPlan], list[Prepared]]:
+    """Keys of all clips, and the clips whose files cannot be read."""
+
+    def attempt(clip: Clip) -> ClipPlan | Prepared:
+        try:
+            return plan_clip(clip, inputs, weights, digests)
+        except DataError as error:
+            return Prepared(clip_id=clip.clip_id, made={}, error=error)
+
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        results = list(pool.map(attempt, clips))
+    plans = [result for result in results if isinstance(result, ClipPlan)]
+    return plans, [result for result in results if isinstance(result, Prepared)]
+
+
+def missing(plans: Sequence[ClipPlan], inputs: Sequence[Input], cache: Cache) -> list[ClipPlan]:
+    """Clips of which the cache lacks an input: wanted minus present."""
+    return [plan for plan in plans if not all(cache.has(one.name, plan.keys[one]) for one in inputs)]
