@@ -16,7 +16,7 @@ from aman.augmentation import augment, generator_for
 from aman.errors import UsageError
 from aman.face_classifier import accuracy, as_input, autocast, confusion, copy_of, mean_recall, start_network
 from aman.pretraining import FaceSets, Pretraining, full_size_from, read_sets, size_of
-from aman.training import be_deterministic
+from aman.training.neural import be_deterministic
 
 CHECKPOINT_SECONDS = 60.0
 WARM_UP = 0.15

@@ -23,13 +23,13 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("git_commit", "command"), str),
     **dict.fromkeys(("clips", "folds", "seed"), int),
     **dict.fromkeys(("accuracy", "uf1"), (int, float)),
-    **dict.fromkeys(("interval", "classes", "confusion", "factors_seen"), list),
+    **dict.fromkeys(("interval", "classes", "confusion"), list),
     **dict.fromkeys(("chosen", "chance", "guessing_best_of", "settings", "digests", "weights"), dict),
 }
 """What scores.json must hold to be read, and of which type."""
 
 COLUMNS = {
-    PREDICTIONS: ("clip", "subject", "label", "prediction", "alpha", "beta"),
+    PREDICTIONS: ("clip", "subject", "label", "prediction"),
     EPOCHS: ("clip", "subject", "label", "prediction", "epoch"),
     FOLDS: ("subject", "seconds", "device", "key"),
 }
@@ -78,6 +78,18 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """Class names in their fixed order."""
         return tuple(self.values["classes"])
+
+    @property
+    def axes(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the method's extras count, by column of predictions.csv (`alpha`): label, plural and numbers. Runs of
+        the first releases say it in other words."""
+        if "axes" not in self.values and "factors_seen" in self.values:
+            frames = self.settings.get("frames_seen", [])
+            return {
+                "alpha": {"label": "factor", "plural": "levels", "at": self.values["factors_seen"]},
+                "beta": {"label": "interpolated frame", "plural": "frames", "at": frames},
+            }
+        return self.values.get("axes", {})
 
     def table(self, name: str = PREDICTIONS) -> pd.DataFrame:
         """One of the run's tables. `DataError` where it is not there or no table."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from aman.errors import DataError, UsageError
 from aman.protocols import Selection
-from aman.training import FoldResult, FoldTask
+from aman.training.base import FoldResult, FoldTask
 
 INNER_SPLITS = 5
 """Groups of the other subjects."""

@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from aman.databases import RELEASE_FILE
 from aman.errors import DataError
-from aman.faces import Points, landmarks, similarity
-from aman.recipe import FACE_SIZE
+from aman.faces import FACE_SIZE, Points, landmarks, similarity
 
 Float = npt.NDArray[np.float32]
 

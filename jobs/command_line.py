@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import tyro
 
+from aman import methods
 from aman.errors import UsageError, UserError
-from aman.recipe import RECIPES, Recipe, check
 
 if TYPE_CHECKING:
     from cluster.experiment.plan import Request
@@ -31,11 +31,14 @@ SYNTHETIC_ROOT = Path("runs/synthetic")
 class RecipeOptions:
     """Options of every job that prepares or trains with a recipe."""
 
+    method: str = methods.USUAL
+    """aman, or another method of aman/methods/ by its name, or a .py file of your own. The settings below are those of
+    the method that is named."""
     recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
-    """default, official, quick or small: where all settings below start. Empty: `default`, but for the synthetic
-    database `quick` (`small` where the paper's tables are wanted)."""
-    settings: Recipe = field(default_factory=Recipe)
-    """Every setting of the recipe."""
+    """Where all settings of the method start: `default`, or one of its others (aman: official, quick and small). Empty:
+    `default`, but for the synthetic database `quick` (`small` where the paper's tables are wanted), if there is one."""
+    settings: tyro.conf.Suppress[Any] = None
+    """Every setting of the method."""
     seed: int = 0
     """Seed of the training; preparation has none."""
     store: str = ""
@@ -47,6 +50,8 @@ class RecipeOptions:
     """Share of a GPU that a training worker takes: with 0.25 four of them train on one GPU."""
     allow_incomplete: bool = False
     """Go on without clips that cannot be used; every output then says incomplete."""
+    here: bool = False
+    """Do everything in this process, one clip and one fold after another, without Ray: for debugging."""
     plan: bool = False
     """Say what would be computed, what is cached and how long it should take; start nothing."""
 
@@ -66,8 +71,19 @@ class RecipeOptions:
             workers=self.workers,
             gpus_per_worker=self.gpus_per_worker,
             allow_incomplete=self.allow_incomplete,
+            here=self.here,
             **{"seed": self.seed, **more},
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedOptions(RecipeOptions):
+    """Options of every job that leaves runs behind."""
+
+    tracking_uri: str = ""
+    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
+    out: Path | None = None
+    """Folder of what the job leaves. Empty: one under runs/ named after the job and what it runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,27 +119,39 @@ def say(line: str) -> None:
 
 
 def parse(kind: type[Options], description: str | None, arguments: Sequence[str] | None = None) -> Options:
-    """Options of a job from the command line; with a recipe among them, its settings are the defaults shown."""
+    """Options of a job from the command line. Those of a method are the fields of its settings, and a recipe's values
+    are the defaults that are shown."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     default: Any = kind()
     if isinstance(default, RecipeOptions):
-        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        early.add_argument("--recipe", default="")
-        early.add_argument("--database", nargs="*", default=[])
-        known, _ = early.parse_known_args(given)
-        synthetic = set(known.database) <= {"synthetic"}
-        name = known.recipe or (kind.synthetic_recipe if synthetic else "default")  # type: ignore[attr-defined]
-        if name not in RECIPES:
-            raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(RECIPES)}", fix="choose one of these")
-        default = replace(default, recipe_name=name, settings=RECIPES[name])
+        kind, default = _with_settings(kind, default, given)
     options = tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
     if isinstance(options, RecipeOptions):
-        check(options.settings)
+        options.settings.method.check(options.settings)
         share = options.gpus_per_worker
         if not (0 < share <= 1 or share == int(share) > 0):
             got = f"--gpus-per-worker {share:g}"
             raise UsageError(got=got, expected="a share up to 1, or whole GPUs", fix="leave it out for one GPU each")
     return options
+
+
+def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, Any]:
+    """The options of the job with the settings of the method that is named among the arguments."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--method", default=default.method)
+    early.add_argument("--recipe", default="")
+    early.add_argument("--database", nargs="*", default=[])
+    known, _ = early.parse_known_args(given)
+    method = methods.find(known.method)
+    recipes = {"default": method.Settings(), **method.recipes}
+    synthetic = set(known.database) <= {"synthetic"}
+    usual = kind.synthetic_recipe if synthetic and kind.synthetic_recipe in recipes else "default"
+    name = known.recipe or usual
+    if name not in recipes:
+        raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(recipes)}", fix="choose one of these")
+    made = make_dataclass(kind.__name__, [("settings", method.Settings)], bases=(kind,), frozen=True, kw_only=True)
+    values = {one.name: getattr(default, one.name) for one in fields(default)}
+    return made, made(**{**values, "method": known.method, "recipe_name": name, "settings": recipes[name]})
 
 
 def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:

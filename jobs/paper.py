@@ -17,14 +17,14 @@ from time import perf_counter
 from typing import ClassVar, Literal, get_args
 
 from aman.errors import UsageError
-from jobs.command_line import DONE, SOME_FOLDS_FAILED, RecipeOptions, run_job, say
+from jobs.command_line import DONE, SOME_FOLDS_FAILED, TrackedOptions, run_job, say
 
 Part = Literal["table1", "table2", "table3", "figure3", "inner"]
 SPACES = {"table1": "level_ceiling", "figure3": "frame_count", "table3": "ablation", "inner": "level_ceiling"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TablesOptions(RecipeOptions):
+class TablesOptions(TrackedOptions):
     """Options of the jobs that fill tables of the paper."""
 
     database: tuple[str, ...] = ("synthetic",)
@@ -37,10 +37,6 @@ class TablesOptions(RecipeOptions):
     """Seeds from --seed on; the report shows their mean and spread."""
     usd_per_gpu_hour: float = 0
     """Price of a GPU-hour, for what --plan says of cost."""
-    tracking_uri: str = ""
-    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
-    out: Path | None = None
-    """Folder of the runs and the report. Empty: one under runs/ named after the job and the databases."""
 
     synthetic_recipe: ClassVar[str] = "small"
 
@@ -63,11 +59,14 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     begun = perf_counter()
     _refuse(options)
     import tune_spaces
-    from aman.recipe import settings_of, variant
+    from aman.methods import settings_of, variant
     from aman.runs import read_run
-    from cluster.experiment import paper_results as results
-    from cluster.experiment.paper import plan_paper, run_paper
-    from cluster.experiment.write import make_folder
+    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment.grid import plan_tables
+    from cluster.experiment.records import track_tables
+    from cluster.experiment.run import run
+    from cluster.experiment.texts import plan_text
+    from cluster.experiment.write import make_folder, table_runs
     from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
     from jobs.report import paper_report
@@ -84,23 +83,27 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     ceilings = [one.name for one in configurations if one.recipe in [variant(base, k=k) for k in wanted]]
     requests = [options.request_for(*names) for names in zip(options.database, roots, protocols, strict=True)]
     seeds = range(options.seed, options.seed + options.seeds)
-    paper = plan_paper(requests, configurations, ceilings, seeds)
-    say(results.plan_text(paper))
+    tables, experiment = plan_tables(requests, configurations, ceilings, seeds)
+    say(plan_text(experiment))
     if options.plan:
-        say(results.estimate_text(paper, options.usd_per_gpu_hour))
-        say("nothing was started")
+        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour))
         return DONE
 
     out = options.out or Path("runs") / job / "-".join([*options.database, options.recipe_name, f"s{options.seed}"])
     make_folder(out)
-    trained, failed = run_paper(paper, say)
-    runs = results.score_all(paper, job, options.recipe_name, out, failed)
-    results.write(runs, perf_counter() - begun)
-    report = paper_report([read_run(run.folder) for run in runs], out / "report", settings_of(base))
-    results.track(runs, options.tracking_uri, options.recipe_name, out, say)
-    say(f"done in {perf_counter() - begun:.0f} s: {trained} folds trained")
+    done = run(experiment, say)
+    runs = table_runs(tables, done, out, job=job, recipe=options.recipe_name)
+    drawn = set[str]()
+    for one in runs:  # figures are drawn of a database's base configuration with the first seed
+        protocol, is_base = one.plan.selection.protocol.name, any(one.plan is each.plan for each in tables)
+        one.write(figures=is_base and protocol not in drawn)
+        one.write_scores(perf_counter() - begun)
+        drawn |= {protocol} if is_base else set()
+    report = paper_report([read_run(one.folder) for one in runs], out / "report", settings_of(base))
+    track_tables(runs, options.tracking_uri, out, say)
+    say(f"done in {perf_counter() - begun:.0f} s: {done.folds} folds trained")
     say(f"Next: open {report[0]}; {next_command(options.tracking_uri)}")
-    return SOME_FOLDS_FAILED if failed else DONE
+    return SOME_FOLDS_FAILED if done.failed else DONE
 
 
 def _refuse(options: TablesOptions) -> None:

@@ -1,10 +1,10 @@
-"""Prepare a database alone: align, interpolate, magnify and cache every clip of a protocol; no fold is trained.
+"""Prepare a database alone: make and cache every input of a method for every clip of a protocol; no fold is trained.
 
 Laptop: `python jobs/prepare.py --database casme2 --root /data/CASMEII`.
 
 Cluster: `ray job submit -- python jobs/prepare.py --database casme2 --root /data/CASMEII --store s3://bucket/cache`.
 
-Time: `--plan` estimates it. Run again to go on: what is cached is not computed again, and jobs/loso.py with the same
+Time: `--plan` estimates it. Run again to go on: what is cached is not computed again, and jobs/loso.py with these
 settings finds it done.
 """
 
@@ -25,37 +25,38 @@ class Options(BenchmarkOptions):
 
 
 def main(options: Options) -> int:
-    """Plan, prepare what is missing, tell."""
+    """Plan, prepare what is missing, report."""
     begun = perf_counter()
     from aman.tables import write_json
-    from cluster.experiment import write as results
-    from cluster.experiment.plan import make_plan
+    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment.grid import plan_experiment
     from cluster.experiment.run import prepare_all
+    from cluster.experiment.texts import plan_text
     from jobs.synthesize import ensure_database
 
     if not ensure_database(options.database, options.root, options.plan):
         return DONE
-    plan = make_plan(options.request())
-    say(results.plan_text(plan))
-    wanted = plan.clips_without_features()
+    experiment = plan_experiment(options.request())
+    plan = experiment.first
+    say(plan_text(experiment, train=False))
     if options.plan:
-        say(f"{len(wanted)} clips would be prepared; nothing was started")
+        say(estimate_text(experiment, train=False))
         return DONE
-    report = prepare_all(plan, say)
+    report, clips = prepare_all(experiment, say)
     if options.json:
         result = {
             "protocol": plan.selection.protocol.name,
             "fingerprint": plan.selection.fingerprint,
-            "clips": len(plan.clips),
+            "clips": clips,
             "computed_clips": report.computed,
-            "images": report.magnified,
+            "made": dict(report.made),
             "failed": {one.clip_id: str(one.error) for one in report.failed},
             "seconds": round(perf_counter() - begun, 2),
         }
         write_json(options.json, result)
-    say(f"done in {perf_counter() - begun:.0f} s: {report.computed} of {len(plan.clips)} clips computed")
+    say(f"done in {perf_counter() - begun:.0f} s: {report.computed} of {clips} clips computed")
     if report.failed:
-        say(f"Next: mend the {len(report.failed)} clips that are named above and run the same command")
+        say(f"Next: correct the {len(report.failed)} clips that are named above and run the same command")
         return DataError.code
     say(f"Next: python jobs/loso.py --database {options.database} with the same settings")
     return DONE

@@ -94,7 +94,7 @@ def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: 
     """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id, None where the
     tracker fails."""
     from aman.figures import confusion_figure
-    from cluster.store.results import content_key
+    from aman.content import content_key
     from cluster.tracking.pending import log_or_keep
     from cluster.tracking.record import RunRecord
 

@@ -103,7 +103,7 @@ def written(options: Options, folder: Path) -> Iterator[str]:
     from aman.faces import landmark_model_path
     from aman.lookalike import write_faces, write_lookalike
     from aman.synthesis import write_database
-    from aman.training import be_deterministic
+    from aman.training.neural import be_deterministic
 
     if options.full_size:
         write_lookalike(folder, layout=options.layout, seed=options.seed)

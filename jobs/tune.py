@@ -22,11 +22,11 @@ from time import perf_counter
 from typing import Literal
 
 from aman.errors import UsageError
-from jobs.command_line import DONE, SOME_FOLDS_FAILED, BenchmarkOptions, run_job, say
+from jobs.command_line import DONE, SOME_FOLDS_FAILED, BenchmarkOptions, TrackedOptions, run_job, say
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(BenchmarkOptions):
+class Options(TrackedOptions, BenchmarkOptions):
     """Options of tune."""
 
     space: str = "level_ceiling"
@@ -41,22 +41,21 @@ class Options(BenchmarkOptions):
     stopping: Literal["none", "race", "asha"] = "none"
     """`race` stops what can no longer be chosen, which changes nothing; `asha` stops what looks worse, which may, and
     depends on which folds finish first."""
-    tracking_uri: str = ""
-    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
-    out: Path | None = None
-    """Folder of the tables. Empty: one under runs/tune named after the search."""
     json: Path | None = None
     """File for the result as JSON."""
 
 
 def main(options: Options) -> int:
-    """Plan, run, choose, tell."""
+    """Plan, run, choose, report."""
     begun = perf_counter()
     import tune_spaces
     from aman.tables import write_json
-    from cluster.experiment import search_results as results
-    from cluster.experiment.grid import Study, plan_search, run_search, tune_trials
-    from cluster.experiment.write import About, make_folder, write_scores
+    from cluster.experiment import texts, write
+    from cluster.experiment.choose import run_search, search_tables
+    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment.grid import plan_experiment
+    from cluster.experiment.plan import Study
+    from cluster.experiment.records import track_search
     from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
     from jobs.synthesize import ensure_database
@@ -74,35 +73,33 @@ def main(options: Options) -> int:
     if not ensure_database(options.database, options.root, options.plan):
         return DONE
     most = options.samples if options.search == "random" else 0
-    plan = plan_search(options.request(), configurations, options.selection, at_most=most, study=study)
-    say(results.plan_text(plan))
+    experiment = plan_experiment(
+        options.request(), configurations, options.selection, options.stopping, at_most=most, study=study
+    )
+    (grid,) = experiment.grids
+    say(texts.plan_text(experiment))
     if options.plan:
-        say("nothing was started")
+        say(estimate_text(experiment))
         return DONE
-    name = f"{plan.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
+    name = f"{grid.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
     out = options.out or Path("runs/tune") / name
     for folder in [out, *([options.json.absolute().parent] if options.json else [])]:
-        make_folder(folder)
-    found = run_search(plan, options.stopping, tune_trials, say)
-    said = results.verdict(plan, found)
-    files = results.write(plan, found, said, out)
-    run_id = results.track(plan, found, said, files, options.tracking_uri, name, say, options.recipe_name)
-    printed = space.paper.get(plan.first.selection.protocol.name, {})
-    say(results.final_text(plan, found, said, printed))
+        write.make_folder(folder)
+    found = run_search(experiment, options.stopping, say)
+    tables = search_tables(grid, found)
+    shown = texts.search_title(grid, found, options.recipe_name)
+    run = write.chosen_run(grid, found, out, job="tune", name=shown, recipe=options.recipe_name)
+    files = run.write(more=tables) if run else write.write_tables(out, tables)
+    run_id = track_search(grid, found, run, files, options.tracking_uri, name, say)
+    printed = space.paper.get(grid.first.selection.protocol.name, {})
+    say(texts.search_text(grid, found, printed))
     seconds = perf_counter() - begun
-    if said.outcome is not None:
-        about = About(
-            job="tune",
-            name=results.title(plan, found, options.recipe_name),
-            recipe=options.recipe_name,
-            selection=plan.selection,
-            stamp=said.stamp,
-            chosen={lane: name for lane, name in found.chosen.items() if lane},
-        )
-        write_scores(said.plan, said.outcome, out, about, seconds, run_id, None)
-    result = results.result_of(plan, found, said, seconds)
+    if run:
+        stamp = (run.about.stamp,) if run.about.stamp else ()
+        say(texts.final_text(run.plan, run.outcome, stamp))
+        run.write_scores(seconds, run_id)
     for path in [out / "search.json", *([options.json] if options.json else [])]:
-        write_json(path, result)
+        write_json(path, write.search_values(grid, found, run, seconds))
     say(f"done in {seconds:.0f} s: {found.trained} folds trained")
     say(f"Next: {next_command(options.tracking_uri)}; tables are in {out}")
     return SOME_FOLDS_FAILED if found.failed else DONE

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from itertools import product
 from math import prod
@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from aman import methods
 from aman.errors import UsageError
-from aman.recipe import INTERPOLATED_FRAMES, Model, Preparation, Recipe, Training, check, settings_of, variant
-from aman.tim import grid_frames, sampled_frames
+from aman.methods import Recipe, settings_of, variant
 
 Value = str | int | float | bool
 
@@ -43,6 +43,8 @@ class Space:
     """Values by setting of the recipe (`k`, `n`, `frozen`, `rate`, ...). The last setting turns fastest."""
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Accuracy in % that the paper prints, by protocol and name of the configuration."""
+    method: str = methods.USUAL
+    """The method whose settings vary."""
 
     def __post_init__(self) -> None:
         if not self.choices:
@@ -57,7 +59,7 @@ class Space:
                     fix=f'write "{setting}": (value, value, ...)',
                 )
             for value in values:
-                _check_value(setting, value)
+                _check_value(self.method, setting, value)
 
     @property
     def points(self) -> int:
@@ -72,20 +74,26 @@ class Space:
         in how layer4 starts, which says nothing where layer4 is frozen, is left out. Raises `UsageError` for points
         that cannot be run.
         """
+        if base.method != methods.find(self.method):
+            raise UsageError(
+                got=f"a space over settings of {self.method} with --method {base.method.name}",
+                expected="a space of the method that is searched",
+                fix=f"--method {self.method}, or another --space",
+            )
         found: dict[Recipe, Configuration] = {}
         for one in self._points(base):
-            found.setdefault(_seen(one.recipe, base), one)
-        grid = common_grid(base.preparation, [one.recipe.model for one in found.values()])
+            found.setdefault(base.method.effective(one.recipe, base), one)
+        grid = base.method.shared(base, [one.recipe for one in found.values()])
         configurations = [replace(one, recipe=variant(one.recipe, **grid)) for one in found.values()]
         for one in configurations:
-            check(one.recipe)
+            base.method.check(one.recipe)
         return configurations
 
     def names(self, base: Recipe) -> dict[tuple[Value, ...], str]:
         """Name of the configuration of every point, by its values; points that are the same have that of the first."""
         first: dict[Recipe, str] = {}
         return {
-            tuple(one.choices.values()): first.setdefault(_seen(one.recipe, base), one.name)
+            tuple(one.choices.values()): first.setdefault(base.method.effective(one.recipe, base), one.name)
             for one in self._points(base)
         }
 
@@ -113,7 +121,7 @@ def together(spaces: Iterable[Space], base: Recipe) -> list[Configuration]:
     spaces = list(spaces)
     settings = list(dict.fromkeys(setting for space in spaces for setting in space.choices))
     recipes = [base, *(one.recipe for space in spaces for one in space.configurations(base))]
-    grid = common_grid(base.preparation, [recipe.model for recipe in recipes])
+    grid = base.method.shared(base, recipes)
     found = []
     for recipe in dict.fromkeys(variant(recipe, **grid) for recipe in recipes):
         choices = {setting: settings_of(recipe)[setting] for setting in settings}
@@ -159,38 +167,23 @@ def find(name: str) -> Space:
     return space
 
 
-def common_grid(preparation: Preparation, models: Iterable[Model]) -> dict[str, int]:
-    """`grid_frames` and `grid_factors` that serve all these models: those of `preparation` where they are enough."""
-    models = list(models)
-    wanted = {frame for model in models for frame in sampled_frames(model.n, model.sampling)}
-    factors = max(model.k + (model.amp_convention == "paper") for model in models)
-    frames = preparation.grid_frames
-    if not wanted <= set(grid_frames(preparation)):
-        sizes = range(frames + 1, INTERPOLATED_FRAMES + 1)
-        frames = next((size for size in sizes if wanted <= set(sampled_frames(size))), INTERPOLATED_FRAMES)
-    return {"grid_frames": frames, "grid_factors": max(preparation.grid_factors, factors)}
-
-
-def _seen(recipe: Recipe, base: Recipe) -> Recipe:
-    """The recipe without what says nothing in it."""
-    if recipe.preparation.frozen != "layer4":
-        return recipe
-    return variant(recipe, layer4_init=base.model.layer4_init, bn=base.model.bn)
-
-
 @cache
-def _settings() -> dict[str, object]:
-    """Settings that a space may vary, with their types. The grid follows from them."""
-    hints: dict[str, object] = {}
-    for part in (Preparation, Model, Training):
-        types = get_type_hints(part)
-        hints |= {one.name: types[one.name] for one in fields(part) if not one.name.startswith("grid_")}
-    return hints
+def _settings(method: str) -> dict[str, object]:
+    """Settings of the method that a space may vary, with their types."""
+    return _types(methods.find(method).Settings)
 
 
-def _check_value(setting: str, value: Value) -> None:
+def _types(part: type) -> dict[str, object]:
+    hints, found = get_type_hints(part), dict[str, object]()
+    for one in fields(part):
+        kind = hints[one.name]
+        found |= _types(kind) if isinstance(kind, type) and is_dataclass(kind) else {one.name: kind}
+    return found
+
+
+def _check_value(method: str, setting: str, value: Value) -> None:
     """Refuse a setting or a value that no recipe has."""
-    settings = _settings()
+    settings = {name: kind for name, kind in _settings(method).items() if not name.startswith("grid_")}
     if setting not in settings:
         raise UsageError(
             got=f"choices of {setting}", expected=f"one of {', '.join(settings)}", fix="name a setting of the recipe"
@@ -208,7 +201,8 @@ def _check_value(setting: str, value: Value) -> None:
         expected = f"a value of type {getattr(kind, '__name__', kind)}"
         raise UsageError(got=f"{setting}={value!r}", expected=expected, fix="give it without quotes")
     # Each value is tried where everything else serves it; what fits together is seen in `configurations`.
-    check(variant(Recipe(), **{setting: value}))
+    found = methods.find(method)
+    found.check(variant(found.Settings(), **{setting: value}))
 
 
 def _text(value: Value) -> str:

@@ -1,9 +1,9 @@
 """Motion magnifiers: every sampled frame against the onset, at every factor.
 
 A factor is the total gain: 1 leaves the frame as it is, 5 shows five times the displacement from the onset. A
-magnifier is a function `(onset_HWC, frames_LHWC, factors) -> image_LKHWC` in float; a new one is a module, a row
-of `MAGNIFIERS` and a name in `aman.recipe.MAGNIFIER_NAMES`. Entry (frame j, factor i) depends on neither the other
-frames nor the other factors. What is no name in `MAGNIFIERS` is a file of weights for the learned one.
+magnifier is a function `(onset_HWC, frames_LHWC, factors) -> image_LKHWC` in float; a new one is a module and a row
+of `MAGNIFIERS`. Entry (frame j, factor i) depends on neither the other frames nor the other factors. What is no name in
+`MAGNIFIERS` is a file of weights for the learned one.
 """
 
 from collections.abc import Callable, Sequence

@@ -5,16 +5,13 @@ enters the cached features is in `Preparation`, what enters a fold is in `Model`
 key is the digest of exactly what made its object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from aman.errors import UsageError
-from aman.inputs.aligned import Aligned
 from aman.inputs.base import Input, View
-from aman.inputs.interpolated import Interpolated
-from aman.inputs.magnified import Features, Images
 from aman.methods import Axis, Neural, Recipe, settings_of, within
 from aman.tim import INTERPOLATED_FRAMES, sampled_frames
 
@@ -120,15 +117,18 @@ attentions and the classifier in seconds) and `small` (the paper's k, n and grid
 network, and the whole trunk is frozen)."""
 
 
-class Aman(Neural):
+class Aman(Neural, settings=Settings):
     """The method."""
 
     name = "aman"
     title = "AMAN"
-    Settings = Settings
     recipes = RECIPES
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
+        from aman.inputs.aligned import Aligned
+        from aman.inputs.interpolated import Interpolated
+        from aman.inputs.magnified import Features, Images
+
         of = settings.preparation
         aligned = Aligned(align=of.align, landmark_model=of.landmark_model)
         images = Images(
@@ -184,6 +184,15 @@ class Aman(Neural):
             "version": self.version,
         }
 
+    def effective(self, settings: Settings, base: Settings) -> Settings:
+        if settings.preparation.frozen != "layer4":
+            return settings
+        model = replace(settings.model, layer4_init=base.model.layer4_init, bn=base.model.bn)
+        return replace(settings, model=model)
+
+    def shared(self, base: Settings, settings: Sequence[Settings]) -> dict[str, Any]:
+        return common_grid(base.preparation, [one.model for one in settings])
+
     def cost(self, settings: Settings, clips: int) -> float:
         """Images that are trained on, times epochs."""
         return float(settings.training.epochs * clips * settings.model.n * settings.model.k)
@@ -211,8 +220,8 @@ class Aman(Neural):
     def axes(self, settings: Settings) -> dict[str, Axis]:
         view = self.view(settings)
         return {
-            "alpha": Axis(label="factor", at=view.factors),
-            "beta": Axis(label="interpolated frame", at=view.frames),
+            "alpha": Axis(label="factor", plural="levels", at=view.factors),
+            "beta": Axis(label="interpolated frame", plural="frames", at=view.frames),
         }
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
@@ -263,6 +272,18 @@ def sample(preparation: Preparation, model: Model) -> View:
             fix=f"choose a smaller --k, or --grid-factors {wanted_factors[-1]}",
         )
     return View(frames=wanted_frames, factors=wanted_factors)
+
+
+def common_grid(preparation: Preparation, models: Iterable[Model]) -> dict[str, int]:
+    """`grid_frames` and `grid_factors` that serve all these models: those of `preparation` where they are enough."""
+    models = list(models)
+    wanted = {frame for model in models for frame in sampled_frames(model.n, model.sampling)}
+    factors = max(factors_seen(model)[-1] for model in models)
+    frames = preparation.grid_frames
+    if not wanted <= set(sampled_frames(frames)):
+        sizes = range(frames + 1, INTERPOLATED_FRAMES + 1)
+        frames = next((size for size in sizes if wanted <= set(sampled_frames(size))), INTERPOLATED_FRAMES)
+    return {"grid_frames": frames, "grid_factors": max(preparation.grid_factors, factors)}
 
 
 def check(settings: Settings) -> None:

@@ -173,6 +173,8 @@ def _base(configurations: Sequence[Configuration], wanted: Mapping[str, Any] | N
 
 def _settings(run: Run) -> dict[str, Any]:
     settings = {name: value for name, value in run.settings.items() if name not in WITHOUT_EFFECT}
+    method = run.values.get("method", "aman")  # runs of the first releases have no other
+    settings |= {"method": method} if method != "aman" else {}
     return settings | {f"digest of {name}": digest for name, digest in run.values["digests"].items()}
 
 

@@ -36,23 +36,22 @@ def confusion(column: Column, base: Configuration) -> Table:
 
 
 def attention(column: Column, base: Configuration) -> list[Table]:
-    """Mean attention over levels and over frames, by class and by subject of the left-out clips. `DataError` where a
+    """Mean attention along each axis of the method, by class and by subject of the left-out clips. `DataError` where a
     run's table cannot be read."""
     clips = pd.concat([run.table() for run in base.runs])
-    try:
-        alpha_CNK = np.array([json.loads(text) for text in clips["alpha"]], dtype=float)
-        beta_CN = np.array([json.loads(text) for text in clips["beta"]], dtype=float)
-        by_level = _shares(alpha_CNK).mean(axis=1)
-        by_frame = _shares(beta_CN)
-    except (ValueError, TypeError, IndexError) as error:
-        got = f"attention in {base.runs[0].folder} that cannot be read ({error})"
-        raise DataError(got=got, expected="numbers for each level and frame", fix="run the job again") from None
-    levels = [f"\N{MULTIPLICATION SIGN}{factor}" for factor in base.runs[0].values["factors_seen"]]
-    frames = [str(frame) for frame in base.runs[0].settings.get("frames_seen", range(by_frame.shape[1]))]
-    return [
-        _heat(f"attention-levels-{slug(column.title)}", f"{column.title}, levels", levels, by_level, clips, base),
-        _heat(f"attention-frames-{slug(column.title)}", f"{column.title}, frames", frames, by_frame, clips, base),
-    ]
+    tables = []
+    for name, axis in base.runs[0].axes.items():
+        try:
+            weights = np.array([json.loads(text) for text in clips[name]], dtype=float)
+            share_CX = _shares(weights).reshape(len(weights), -1, weights.shape[-1]).mean(axis=1)
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            got = f"attention in {base.runs[0].folder} that cannot be read ({error})"
+            raise DataError(got=got, expected=f"numbers for each {axis['label']}", fix="run the job again") from None
+        sign = "\N{MULTIPLICATION SIGN}" if axis["label"] == "factor" else ""
+        heads = [f"{sign}{one}" for one in axis["at"] or range(share_CX.shape[1])]
+        file, title = f"attention-{axis['plural']}-{slug(column.title)}", f"{column.title}, {axis['plural']}"
+        tables.append(_heat(file, title, heads, share_CX, clips, base))
+    return tables
 
 
 def slug(title: str) -> str:

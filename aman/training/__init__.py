@@ -10,10 +10,8 @@ from aman.training.base import (
     Neural,
     Published,
     Recipe,
-    settings_of,
-    variant,
-    within,
 )
+from aman.training.settings import settings_of, variant, within
 
 __all__ = [
     "Axis",

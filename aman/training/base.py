@@ -1,11 +1,12 @@
 """What a method is: its settings, what it trains on, what a fold of it takes and gives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from aman.errors import UsageError
 from aman.inputs.base import Input, View
+from aman.training.settings import settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +88,21 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """What the last axis of an extra counts: `factor`, 1 to 9."""
+    """What the last axis of an extra counts."""
 
     label: str
+    """One of them: `factor`."""
+    plural: str
+    """Many of them, for names of files and tables: `levels`."""
     at: tuple[int, ...]
+    """Their numbers: 1 to 9."""
 
 
 class Method:
     """A method. One subclass and one instance, `METHOD`, in `aman/methods/NAME.py` or in a file of one's own.
 
-    Subclass `Neural` or `Classical`; `Settings` is a frozen dataclass that derives from `Recipe`.
+    Subclass `Neural` or `Classical` as `class MyMethod(Neural, settings=Settings)`, where `Settings` is a frozen
+    dataclass that derives from `Recipe`.
     """
 
     name: ClassVar[str]
@@ -110,10 +116,11 @@ class Method:
     title: ClassVar[str] = ""
     """How tables name it."""
 
-    def __init_subclass__(cls, **more: Any) -> None:
+    def __init_subclass__(cls, settings: type[Recipe] | None = None, **more: Any) -> None:
         super().__init_subclass__(**more)
-        if "Settings" in cls.__dict__:
-            cls.Settings.method = cls()
+        if settings is not None:
+            cls.Settings = settings
+            settings.method = cls()
 
     def inputs(self, settings: Any) -> tuple[Input, ...]:
         """What is cached of each clip for these settings: the arrays that a fold is given, in this order."""
@@ -136,6 +143,16 @@ class Method:
     def absolute(self, settings: Any) -> Any:
         """The settings with their files as absolute paths, for workers that run in other folders."""
         return settings
+
+    def effective(self, settings: Any, base: Any) -> Any:
+        """The settings with those that have no effect set as in `base`: equal ones are one point of a space."""
+        del base
+        return settings
+
+    def shared(self, base: Any, settings: Sequence[Any]) -> dict[str, Any]:
+        """Changes by setting with which all these settings are served by one preparation; none by default."""
+        del base, settings
+        return {}
 
     def cost(self, settings: Any, clips: int) -> float:
         """How long a fold with so many training clips takes, to compare it with other folds of this method."""
@@ -261,38 +278,3 @@ class Classical(Method):
         from aman.training.classical import fit_seconds
 
         return fit_seconds(self, settings, classes)
-
-
-def settings_of(recipe: Any) -> dict[str, Any]:
-    """Every setting by its option's name; no name is in two parts."""
-    flat: dict[str, Any] = {}
-    for one in fields(recipe):
-        value = getattr(recipe, one.name)
-        flat |= settings_of(value) if is_dataclass(value) else {one.name: value}
-    return flat
-
-
-def variant(recipe: Any, **changes: object) -> Any:
-    """The recipe with some settings changed, wherever they are: `variant(r, k=7, frozen="layer2", epochs=50)`."""
-    changed = _changed(recipe, changes)
-    if changes:
-        raise TypeError(f"no such setting: {', '.join(changes)}")
-    return changed
-
-
-def _changed(part: Any, changes: dict[str, object]) -> Any:
-    """`part` with the changes that are its own, which are taken out of `changes`."""
-    new: dict[str, object] = {}
-    for one in fields(part):
-        value = getattr(part, one.name)
-        if is_dataclass(value):
-            new[one.name] = _changed(value, changes)
-        elif one.name in changes:
-            new[one.name] = changes.pop(one.name)
-    return replace(part, **new) if new else part
-
-
-def within(option: str, value: float, low: float, high: float) -> None:
-    """`UsageError` where a setting is outside its range."""
-    if not low <= value <= high:
-        raise UsageError(got=f"{option} {value}", expected=f"{low} to {high}", fix=f"choose {option} in that range")

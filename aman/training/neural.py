@@ -77,7 +77,7 @@ def train_fold(
     begun = kept_at = time.perf_counter()
     seed = fold_seed(task.seed, task.subject)
     device = x_train[0].device
-    model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)
     labels = torch.tensor(task.train_labels, device=device)
     epochs, batch = settings.training.epochs, settings.training.batch
     per_epoch = math.ceil(len(labels) / batch)

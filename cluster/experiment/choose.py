@@ -5,17 +5,19 @@ all workers lease, and reports as they finish (`cluster.experiment.tune`).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+import pandas as pd
 
 from aman.errors import UsageError
 from aman.racing import Standing
 from cluster.experiment.grid import Experiment, Grid
-from cluster.experiment.plan import Stopping
+from cluster.experiment.plan import TUNED, Plan, Stopping
 from cluster.experiment.run import Executor, OnRay, run
 from cluster.folds.queue import Schedule
-from cluster.folds.race_queue import SearchQueue
+from cluster.folds.race_queue import NOBODY, SearchQueue
 from cluster.machines.session import set_environment
 
 
@@ -35,16 +37,15 @@ class SearchOutcome:
     """Reason by key."""
 
 
-def run_search(grid: Grid, stopping: Stopping, say: Callable[[str], None]) -> SearchOutcome:
+def run_search(experiment: Experiment, stopping: Stopping, say: Callable[[str], None]) -> SearchOutcome:
     """Prepare and train what the search lacks; a search that was stopped goes on where it was."""
+    (grid,) = experiment.grids
     if grid.request.here and (stopping == "asha" or grid.study is not None):
         raise UsageError(
             got=f"--here with {'--search optuna' if grid.study else '--stopping asha'}, which run on Ray Tune",
             expected="a grid or random search that is run out or raced",
             fix="leave out --here",
         )
-    partial_run = stopping != "none" or grid.study is not None or grid.choice == "inner"
-    experiment = Experiment(grids=[grid], partial=partial_run)
     done = run(experiment, say, settled=lambda: settled(grid, stopping), schedule=partial(_schedule, grid, stopping))
     queue = queue_at_the_end(grid, stopping, done.failed)
     candidates = {name for names in grid.proposed.values() for name in names} if grid.study else grid.plans.keys()
@@ -106,3 +107,69 @@ def _trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: A
     from cluster.experiment.tune import run_trials
 
     run_trials(grid, stopping, workers, scratch, queue)
+
+
+def chosen_plan(grid: Grid, found: SearchOutcome) -> Plan | None:
+    """The folds of what was chosen: of all left-out subjects, each with the configuration chosen without it, or of the
+    one configuration that was chosen by them. None where nothing could be chosen."""
+    if not found.chosen:
+        return None
+    if grid.choice == "literature":
+        plan = grid.plans[found.chosen[NOBODY]]
+    else:
+        folds = []
+        for spec in grid.first.folds:
+            name = found.chosen.get(spec.task.subject)
+            folds += [one for one in grid.plans[name].folds if one.task.subject == spec.task.subject] if name else []
+        finished = {spec.key: grid.results[spec.key] for spec in folds if spec.key in grid.results}
+        base = replace(grid.first.request, recipe=grid.request.recipe)  # what is chosen differs by subject
+        plan = replace(grid.first, request=base, folds=folds, finished=finished)
+    return plan if plan.finished else None
+
+
+def configurations_table(grid: Grid, found: SearchOutcome) -> pd.DataFrame:
+    """A row a configuration, in the order of the grid; an accuracy only where every fold of it is there. Of a search by
+    proposals those that were proposed, over the subjects that they were proposed for."""
+    rows: list[dict[str, Any]] = []
+    for one in grid.configurations:
+        if one.name in grid.left_out:
+            why = grid.left_out[one.name]
+            rows.append({"configuration": one.name, **one.choices, "state": "cannot be run", "why": why})
+        if one.name not in found.standings:
+            continue
+        standing = found.standings[one.name]
+        whole = standing.state == "complete"
+        rows.append(
+            {
+                "configuration": one.name,
+                **one.choices,
+                "state": standing.state,
+                "why": "",
+                "folds": standing.folds,
+                "of_folds": standing.all_folds,
+                "right": standing.least,
+                "at_most_right": standing.most,
+                "clips": standing.all_clips,
+                "accuracy": standing.least / standing.all_clips if whole else None,
+                "at_most": standing.most / standing.all_clips,
+                "chosen_for": sum(name == one.name for name in found.chosen.values()),
+                "proposed_for": sum(one.name in names for names in grid.proposed.values()) if grid.study else None,
+                "selection": grid.choice,
+                "stamp": TUNED if grid.choice == "literature" else "accuracy over inner folds",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def search_tables(grid: Grid, found: SearchOutcome) -> dict[str, pd.DataFrame]:
+    """configurations.csv, chosen.csv, and proposals.csv where there were any."""
+    chosen = [{"subject": lane or "all", "configuration": name} for lane, name in found.chosen.items()]
+    tables = {"configurations.csv": configurations_table(grid, found), "chosen.csv": pd.DataFrame(chosen)}
+    if grid.study is not None:
+        proposals = [
+            {"subject": lane or "all", "proposal": number, "configuration": name}
+            for lane, names in grid.proposed.items()
+            for number, name in enumerate(names, start=1)
+        ]
+        tables["proposals.csv"] = pd.DataFrame(proposals)
+    return tables

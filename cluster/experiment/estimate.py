@@ -1,53 +1,29 @@
-"""How long the work that remains should take, from short measurements on this machine."""
+"""How long the rest of an experiment should take: one estimate for `--plan` of every job, from what was measured."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Any
 
-from aman.recipe import Preparation, Recipe
-from aman.training import FoldResult, FoldTask
-
-if TYPE_CHECKING:
-    from cluster.features.preparation import ClipPlan
-    from cluster.folds.fleet import FoldSpec
+from aman.inputs.aligned import Source
+from aman.inputs.base import Input, chain
+from aman.training.base import FoldResult
+from cluster.experiment.grid import Experiment
+from cluster.features.keys import ClipPlan
+from cluster.features.tasks import minutes
+from cluster.folds.keys import FoldSpec
+from cluster.store.releases import clip_reader
 
 SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
-STEPS = 5
-"""Training steps that are timed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """Seconds of one core."""
-
-    clip: float
-    """One clip through the whole preparation."""
-    step: float
-    """One training step of one clip."""
-
-    def total(self, clips: int, folds: Sequence[FoldTask], recipe: Recipe, slots: int) -> float:
-        """Seconds on the clock with `slots` workers."""
-        training = recipe.training
-        prepared = ceil(clips / slots) * self.clip
-        # A prediction costs about a third of a step: it goes forward only.
-        costs = [training.epochs * self.step * (len(f.train_labels) + len(f.test_clips) / 3) for f in folds]
-        trained = max(sum(costs) / slots, max(costs, default=0.0))
-        return prepared + trained + (SESSION_SECONDS if clips or folds else 0.0)
-
-
-def measure(clips: "Sequence[ClipPlan]", recipe: Recipe, classes: int) -> Estimate:
-    """Time one frame of the first clip and one step of one batch; a few seconds. Nothing is stored."""
-    clip = _clip_seconds(clips[0], recipe.preparation) if clips else 0.0
-    return Estimate(clip=clip, step=median(_steps(recipe, classes)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Seconds that one unit of `FoldSpec.cost` takes, an image that is trained on in one epoch, at best and worst."""
+    """Seconds that a unit of a method's cost takes, at best and worst."""
 
     low: float
     high: float
@@ -57,65 +33,100 @@ class Speed:
     """Where the numbers are from, in words."""
 
 
-def speed(finished: "Iterable[tuple[FoldSpec, FoldResult]]", recipe: Recipe, classes: int) -> Speed:
-    """What the finished folds took, those of a GPU where there are any; without one, what five steps take here now."""
-    rates: dict[str, list[float]] = {}
-    for spec, result in finished:
-        if result.device:
+def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0) -> str:
+    """Time of what is left, as a range; nothing is started or stored. Without `train`, of the preparation alone."""
+    todo = experiment.todo() if train else []
+    lacking = [(plan, plan.clips_without_inputs()) for plan in experiment.preparations()] if todo or not train else []
+    lacking = [(plan, clips) for plan, clips in lacking if clips]
+    if not todo and not lacking:
+        return (
+            "estimate: nothing to compute, some seconds to pool and score" if train else "estimate: nothing to prepare"
+        )
+    request = experiment.first.request
+    slots = 1 if request.here else request.workers or os.cpu_count() or 1
+    lines, low, high, on_gpu = [], 0.0, 0.0, False
+    for plan, clips in lacking:
+        each = clip_seconds(clips[0], plan.inputs)
+        whole = ceil(len(clips) / slots) * each
+        low, high = low + whole, high + whole
+        named = f" of {plan.selection.protocol.name}" if len(lacking) > 1 else ""
+        lines.append(
+            f"preparation{named}: about {len(clips) * each / 3600:.2f} core-hours for {len(clips)} clips,"
+            f" {each:.1f} s each, measured now"
+        )
+    for method, specs in _by_method(todo).items():
+        speed = _speed(experiment, specs)
+        costs = [spec.cost for spec in specs]
+        best, worst = (sum(costs) * each for each in (speed.low, speed.high))
+        on_gpu = on_gpu or speed.device != "cpu"
+        what = "core" if speed.device == "cpu" else "GPU"
+        most = "at most " if experiment.partial else ""
+        lines.append(
+            f"training of {method}: {most}{best / 3600:.2f} to {worst / 3600:.2f} {what}-hours for {most}{len(specs)}"
+            f" folds, from {speed.source}"
+        )
+        low, high = low + max(best / slots, max(costs) * speed.low), high + max(worst / slots, max(costs) * speed.high)
+        if usd_per_gpu_hour and what == "GPU":
+            usd = (hours / 3600 * usd_per_gpu_hour for hours in (best, worst))
+            lines.append("cost of it: " + " to ".join(f"{one:.2f}" for one in usd) + " USD")
+    if usd_per_gpu_hour and todo and not on_gpu:
+        lines.append("no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours")
+    start = 0.0 if request.here else SESSION_SECONDS
+    workers = f"{slots} CPU worker{'s' * (slots > 1)}" if not on_gpu else f"{slots} workers"
+    lines.append(
+        f"estimate: {minutes(low + start)} to {minutes(high + start)} (minutes:seconds) with {workers};"
+        " nothing was started"
+    )
+    return "\n".join(lines)
+
+
+def clip_seconds(clip: ClipPlan, inputs: Sequence[Input]) -> float:
+    """Seconds of one core that the whole preparation of a clip takes, from a cheap variant of it. Its second run
+    counts: the first one loads the models."""
+    from aman.training.neural import be_deterministic
+
+    be_deterministic()
+    seconds = 0.0
+    for _ in range(2):
+        seconds = sum(_chain_seconds(clip, last) for last in inputs)
+    return seconds
+
+
+def _chain_seconds(clip: ClipPlan, last: Input) -> float:
+    small, times = last.sample()
+    value: Any = Source(clip=clip.clip, read=clip_reader(clip.clip.frames, clip.digests, None))
+    seconds = 0.0
+    for stage, cheap in zip(chain(last), chain(small), strict=True):
+        begun = perf_counter()
+        value = cheap.make(value)
+        seconds += (perf_counter() - begun) * (times if cheap != stage else 1)
+    return seconds
+
+
+def _by_method(todo: Sequence[FoldSpec]) -> dict[str, list[FoldSpec]]:
+    found: dict[str, list[FoldSpec]] = {}
+    for spec in todo:
+        found.setdefault(spec.recipe.method.name, []).append(spec)
+    return found
+
+
+def _speed(experiment: Experiment, specs: Sequence[FoldSpec]) -> Speed:
+    """What finished folds of the method took, those of a GPU where there are any; without one, what a few steps of the
+    longest fold take here now."""
+    method, rates = specs[0].recipe.method, dict[str, list[float]]()
+    for spec, result in _finished(experiment):
+        if result.device and spec.recipe.method == method:
             rates.setdefault(result.device, []).append(result.seconds / spec.cost)
     for device, found in sorted(rates.items(), key=lambda pair: (pair[0] == "cpu", pair[0])):
         source = f"{len(found)} folds that were trained on {device}"
         return Speed(low=min(found), high=max(found), device=device, source=source)
-    images = recipe.model.n * recipe.model.k
-    each = [seconds / images for seconds in _steps(recipe, classes)]
-    return Speed(
-        low=min(each), high=max(each), device="cpu", source="five training steps on this machine's CPU, just now"
-    )
+    longest = max(specs, key=lambda spec: spec.cost)
+    each = method.unit_seconds(longest.recipe, longest.task.classes)
+    source = f"{len(each)} training steps on this machine's CPU, just now"
+    return Speed(low=min(each), high=max(median(each), max(each)), device="cpu", source=source)
 
 
-def _clip_seconds(clip: "ClipPlan", preparation: Preparation) -> float:
-    from aman.backbone import FrozenTrunk, features, load_trunk
-    from aman.training import be_deterministic
-    from cluster.features.preparation import interpolated_face, magnified_images
-
-    be_deterministic()
-    one = replace(preparation, grid_frames=1, grid_factors=1)
-    three = replace(preparation, grid_frames=1, grid_factors=3)
-    trunk = FrozenTrunk(load_trunk(preparation.trunk), preparation.frozen)
-    magnified_images(interpolated_face(clip, one), one)  # loads the models
-    begun = perf_counter()
-    face_LHWC = interpolated_face(clip, one)
-    fixed = perf_counter() - begun
-    begun = perf_counter()
-    images = magnified_images(face_LHWC, three)
-    if preparation.frozen != "none":
-        features(trunk, images)
-    each = (perf_counter() - begun) / 3
-    return fixed + each * preparation.grid_frames * preparation.grid_factors
-
-
-def _steps(recipe: Recipe, classes: int) -> tuple[float, ...]:
-    """Seconds a clip of each of some training steps."""
-    import torch
-
-    from aman.backbone import FrozenTrunk, load_trunk
-    from aman.training import be_deterministic, build, optimiser_for, train_step
-
-    be_deterministic()
-    batch, frozen = min(recipe.training.batch, 2), recipe.preparation.frozen
-    image = torch.zeros(1, 3, 224, 224)
-    shape = (3, 224, 224)
-    if frozen != "none":
-        with torch.inference_mode():
-            shape = tuple(FrozenTrunk(load_trunk(recipe.preparation.trunk), frozen)(image).shape[1:])
-    x = torch.rand(batch, recipe.model.n, recipe.model.k, *shape)
-    model = build(recipe, classes, 0).train()
-    optimiser, _ = optimiser_for(model, recipe.training, steps=recipe.training.epochs)
-    labels = torch.zeros(batch, dtype=torch.long)
-    train_step(model, optimiser, x, labels)
-    seconds = []
-    for _ in range(STEPS):
-        begun = perf_counter()
-        train_step(model, optimiser, x, labels)
-        seconds.append((perf_counter() - begun) / batch)
-    return tuple(seconds)
+def _finished(experiment: Experiment) -> list[tuple[FoldSpec, FoldResult]]:
+    specs = {key: spec for grid in experiment.grids for key, spec in grid.specs().items()}
+    done = {key: result for grid in experiment.grids for key, result in grid.results.items()}
+    return [(specs[key], result) for key, result in done.items() if key in specs]

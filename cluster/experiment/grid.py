@@ -4,15 +4,16 @@ An experiment is one grid or several, of other databases and seeds. What is fini
 that the same command goes on where it stopped, and experiments that overlap train no fold twice.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from aman.errors import UsageError
 from aman.selection import inner_tasks
-from aman.training.base import FoldResult, FoldTask
-from cluster.experiment.plan import Choice, Configuration, Plan, Request, Study, drop, make_plan, outer_tasks
+from aman.training.base import FoldResult, FoldTask, Recipe
+from cluster.experiment.plan import Choice, Configuration, Plan, Request, Stopping, Study, drop, make_plan, outer_tasks
 from cluster.experiment.score import right_of
 from cluster.features.keys import ClipPlan, Prepared
 from cluster.features.loaded import Inputs
@@ -182,6 +183,30 @@ def plan_grid(
         raise refused or UsageError(got="no configuration", expected="one or more", fix="name a space with points")
     grid.configurations = tuple(taken)
     return grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class _One:
+    """The only configuration of a benchmark."""
+
+    recipe: Recipe
+    name: str = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan_experiment(
+    request: Request,
+    configurations: Sequence[Configuration] = (),
+    choice: Choice = "none",
+    stopping: Stopping = "none",
+    *,
+    at_most: int = 0,
+    study: Study | None = None,
+) -> Experiment:
+    """One grid: a search, or without configurations a single benchmark. See `plan_grid`."""
+    grid = plan_grid(request, configurations or [_One(recipe=request.recipe)], choice, at_most=at_most, study=study)
+    look_up([grid])
+    return Experiment(grids=[grid], partial=stopping != "none" or study is not None or choice == "inner")
 
 
 def with_seed(grid: Grid, seed: int) -> Grid:

@@ -22,6 +22,8 @@ from cluster.store.results import Cache
 Choice = Literal["none", "inner", "literature"]
 """What chooses among the configurations: nothing, inner folds over the other subjects, or the left-out subjects
 themselves, which is tuning on the test."""
+TUNED = "tuned on test"
+"""What is said wherever a number was chosen by the subjects that it is of."""
 Stopping = Literal["none", "race", "asha"]
 
 

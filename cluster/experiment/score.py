@@ -1,4 +1,4 @@
-"""What a benchmark came to: predictions of all folds pooled by clip id, and their scores."""
+"""What came of a benchmark: predictions of all folds pooled by clip id, and their scores."""
 
 import json
 from collections.abc import Mapping
@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from aman.content import content_key
 from aman.errors import FoldsFailedError
-from aman.recipe import Recipe, settings_of
 from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
-from aman.tim import sampled_frames
-from aman.training import FoldResult
+from aman.training.base import FoldResult
 from cluster.experiment.plan import Plan
-from cluster.store.results import content_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +19,12 @@ class Outcome:
     """What a run came to."""
 
     scores: Scores
-    literature: float
+    best_test_epoch: float
+    """Accuracy of the best epoch of each fold on its own left-out clips, as published scripts report it: it peeks."""
+    epochs: int
+    """Epochs after which predictions were made; 1 where a method has none, and nothing can be peeked at."""
     guessing: float
-    """Chance level of `literature`: guessing that shows its best of as many epochs."""
+    """Chance level of `best_test_epoch`: guessing that shows its best of as many epochs."""
     predictions: pd.DataFrame
     incomplete: str
     computed_clips: int
@@ -44,15 +45,17 @@ def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dic
             fix="where the loss is no number, a smaller --rate; else report it with this line",
         )
     predictions = pool(plan)
-    truth = {clip.clip_id: plan.selection.class_of(clip) for clip in plan.selection.clips}
+    truth = plan.truth
     by_epoch = [
         np.array(result.epoch_classes) == np.array([truth[clip] for clip in result.clips])
         for result in plan.finished.values()
     ]
+    epochs = max(len(result.epoch_classes) for result in plan.finished.values())
     return Outcome(
         scores=score(predictions, plan.selection.protocol.classes),
-        literature=best_test_epoch_accuracy(by_epoch),
-        guessing=guessing_best_of(labels_by_fold(predictions), plan.request.recipe.training.epochs),
+        best_test_epoch=best_test_epoch_accuracy(by_epoch),
+        epochs=epochs,
+        guessing=guessing_best_of(labels_by_fold(predictions), epochs),
         predictions=predictions,
         incomplete=plan.incomplete(),
         computed_clips=computed_clips,
@@ -66,7 +69,7 @@ def pool(plan: Plan) -> pd.DataFrame:
     """Predictions of all finished folds, a row a clip, joined with the labels by clip id."""
     classes = plan.selection.protocol.classes
     clips = {clip.clip_id: clip for clip in plan.selection.clips}
-    rows = []
+    rows: list[dict[str, object]] = []
     for result in plan.finished.values():
         for position, clip_id in enumerate(result.clips):
             clip, probabilities = clips[clip_id], result.probabilities[position]
@@ -77,8 +80,7 @@ def pool(plan: Plan) -> pd.DataFrame:
                     "label": classes[plan.selection.class_of(clip)],
                     "prediction": classes[int(np.argmax(probabilities))],
                     **{f"p_{name}": value for name, value in zip(classes, probabilities, strict=True)},
-                    "alpha": json.dumps(result.alpha[position]),
-                    "beta": json.dumps(result.beta[position]),
+                    **{name: json.dumps(values[position]) for name, values in result.extras.items()},
                 }
             )
     return pd.DataFrame(rows).sort_values("clip", ignore_index=True)
@@ -101,13 +103,8 @@ def pool_epochs(plan: Plan) -> pd.DataFrame:
 def mean_losses(plan: Plan) -> list[float]:
     """Training loss of every epoch, mean over the folds that had so many: those of a search may differ."""
     losses = [result.losses for result in plan.finished.values()]
-    longest = max(map(len, losses))
+    longest = max(map(len, losses), default=0)
     return [float(np.mean([one[epoch] for one in losses if epoch < len(one)])) for epoch in range(longest)]
-
-
-def describe(recipe: Recipe) -> dict[str, object]:
-    """All settings of a recipe by their option's name, with the frames and factors that are seen."""
-    return {**settings_of(recipe), "frames_seen": sampled_frames(recipe.model.n, recipe.model.sampling)}
 
 
 def right_of(result: FoldResult, truth: Mapping[str, int]) -> int:

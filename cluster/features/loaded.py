@@ -73,7 +73,11 @@ class Loaded:
         inputs = recipe.method.inputs(recipe)
         view, loaded = recipe.method.view(recipe), self.supplies[inputs].view
         self.load(inputs, clips)
-        seen = [[one if view is None else view.of(one, loaded) for one in self.arrays[clip]] for clip in clips]
+
+        def see(array: Any) -> Any:
+            return array if view is None or loaded is None else view.of(array, loaded)
+
+        seen = [[see(one) for one in self.arrays[clip]] for clip in clips]
         return [torch.stack([clip[at] for clip in seen]) for at in range(len(inputs))]
 
     def load(self, inputs: Inputs, clips: Sequence[str]) -> None:

@@ -1,0 +1,162 @@
+"""Runs as MLflow gets them: a benchmark, a search with its configurations, the paper's tables."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from aman.content import content_key
+from aman.runs import FOLDS
+from cluster.experiment.choose import SearchOutcome
+from cluster.experiment.grid import Grid
+from cluster.experiment.plan import TUNED, Plan
+from cluster.experiment.score import mean_losses, outcome_of
+from cluster.experiment.texts import best_of, title
+from cluster.experiment.write import CHECKPOINT_RULE, About, Run
+from cluster.tracking.pending import log_or_keep
+from cluster.tracking.provenance import tags as provenance
+from cluster.tracking.record import RunRecord
+
+HONEST = "honest"
+"""Tag of a run whose numbers need no remark; the others have what has to be said wherever they are shown."""
+LOGGED = 200
+"""Configurations of a search that get a run in MLflow of their own: the best ones. The table has all."""
+
+Say = Callable[[str], None]
+
+
+def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -> RunRecord:
+    """What MLflow gets of a benchmark."""
+    plan, outcome, about = run.plan, run.outcome, run.about
+    scores, selection = outcome.scores, plan.selection
+    finished = [(spec.task.subject, plan.finished[spec.key]) for spec in plan.folds if spec.key in plan.finished]
+    losses = mean_losses(plan)
+    peek = {
+        "literature/accuracy": outcome.best_test_epoch,
+        "chance/guessing_best_of_epochs": outcome.guessing,
+    }
+    return RunRecord(
+        experiment=f"aman/{selection.protocol.database}",
+        name=name or about.name,
+        key=outcome.key,
+        parameters=parameters_of(plan, about.recipe),
+        scores={
+            "pooled/accuracy": scores.accuracy,
+            "pooled/uf1": scores.uf1,
+            "pooled/uar": scores.uar,
+            "pooled/weighted_f1": scores.weighted_f1,
+            "pooled/accuracy_low": scores.interval[0],
+            "pooled/accuracy_high": scores.interval[1],
+            "folds/mean_accuracy": scores.mean_fold_accuracy,
+            "folds/mean_f1": scores.mean_fold_f1,
+            "chance/majority": scores.chance_majority,
+            "chance/class_priors": scores.chance_prior,
+            **(peek if outcome.epochs > 1 else {}),
+            "time/training_seconds": sum(result.seconds for _, result in finished),
+        },
+        curves={"train/loss": losses} if losses else {},
+        tags={
+            **tags_of(plan),
+            "incomplete": outcome.incomplete or "no",
+            "weights_sha256": content_key({subject: result.weights_sha256 for subject, result in finished}),
+            "job": about.job,
+            "selection": about.selection,
+            "stamp": about.stamp or HONEST,
+            **tags,
+        },
+        artifacts=list(files),
+        tables=[path for path in files if path.name == FOLDS],
+        dataset=selection.protocol.database,
+        dataset_digest=selection.fingerprint,
+        dataset_columns={
+            **dict.fromkeys(("clip", "subject", "label"), "string"),
+            **dict.fromkeys(("onset", "apex", "offset"), "long"),
+        },
+        dataset_profile={
+            "num_rows": len(selection.clips),
+            "protocol": selection.protocol.name,
+            "folds": len(selection.subjects),
+            "classes": selection.counts(),
+        },
+    )
+
+
+def parameters_of(plan: Plan, recipe_name: str) -> dict[str, object]:
+    """The method, every setting, and the recipe that they began with."""
+    recipe = plan.request.recipe
+    start = {"recipe": recipe_name} if recipe_name else {}
+    return {**start, "method": recipe.method.name, "seed": plan.request.seed, **recipe.method.describe(recipe)}
+
+
+def tags_of(plan: Plan) -> dict[str, str]:
+    """What says which runs may be compared, and how to repeat one; of a configuration with scores or without."""
+    return {
+        "protocol": plan.selection.protocol.name,
+        "fingerprint": plan.selection.fingerprint,
+        "checkpoint_rule": CHECKPOINT_RULE,
+        **{f"{name}_sha256": digest for name, digest in plan.weights.items() if digest},
+        **provenance(),
+    }
+
+
+def track_run(run: Run, files: Sequence[Path], uri: str, say: Say) -> str | None:
+    """The run in MLflow; its id, or None where the server did not answer, which costs no result."""
+    record = record_of(run, files, name=f"{run.about.job} {run.about.name}")
+    return log_or_keep(uri, record, [], run.folder, say)
+
+
+def track_search(
+    grid: Grid, found: SearchOutcome, run: Run | None, files: Sequence[Path], uri: str, name: str, say: Say
+) -> str | None:
+    """A parent run for the search and one under it for every configuration; the parent's id, None without a server."""
+    if run is None:
+        return None
+    parent = record_of(run, files, name=f"tune {name}")
+    # What was searched and chosen, not how far a stopped configuration had come: that differs from run to run.
+    searched = {name: sorted(spec.key for spec in one.folds) for name, one in grid.plans.items()}
+    key = content_key({"searched": searched, "selection": grid.choice, "chosen": parent.key})
+    parent = replace(parent, key=key, parameters={"space": name})
+    best = best_of(found.standings, LOGGED)
+    if len(best) < len(found.standings):
+        say(f"MLflow gets the best {LOGGED} of {len(found.standings)} configurations; configurations.csv has all")
+    children = [_child(grid, found, one, parent, run.about.recipe) for one in best]
+    return log_or_keep(uri, parent, children, run.folder, say)
+
+
+def _child(grid: Grid, found: SearchOutcome, name: str, parent: RunRecord, recipe_name: str) -> RunRecord:
+    """A configuration's run: its scores where they are of every left-out subject, else what it can be at most."""
+    plan, standing = grid.plans[name], found.standings[name]
+    shown = title(plan.request, recipe_name)
+    tags = {"job": parent.tags["job"], "selection": grid.choice, "configuration": name, "state": standing.state}
+    if grid.choice == "literature" and standing.state == "complete":
+        about = About(job="tune", name=shown, recipe=recipe_name, selection=grid.choice, stamp=TUNED)
+        run = Run(plan=plan, outcome=outcome_of(plan, 0, 0, {}), folder=Path(), about=about)
+        return record_of(run, [], **tags)
+    bounds = {
+        "bound/at_least": standing.least / standing.all_clips,
+        "bound/at_most": standing.most / standing.all_clips,
+    }
+    return replace(
+        parent,
+        name=shown,
+        key=content_key({"configuration": name, "of": parent.key}),
+        parameters=parameters_of(plan, recipe_name),
+        scores=bounds,
+        curves={},
+        tags={**tags_of(plan), "stamp": parent.tags["stamp"], **tags},
+        artifacts=[],
+        tables=[],
+    )
+
+
+def track_tables(runs: Sequence[Run], uri: str, out: Path, say: Say) -> None:
+    """In the experiment of every database a parent run, and under it one for each configuration and seed; what the
+    server does not take is written to the database's folder in `out`."""
+    by_protocol: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        files = sorted(path for path in run.folder.iterdir() if path.is_file())
+        by_protocol.setdefault(run.plan.selection.protocol.name, []).append(record_of(run, files, stamp=HONEST))
+    about = runs[0].about
+    for protocol, children in by_protocol.items():
+        key = content_key({about.job: sorted(child.key for child in children)})
+        parent = replace(children[0], name=f"{about.job} {protocol} {about.recipe}", key=key)
+        log_or_keep(uri, parent, children, out / protocol, say)

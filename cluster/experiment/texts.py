@@ -1,0 +1,150 @@
+"""Lines for people: names of runs, what an experiment consists of, and the tables at the end."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from aman.racing import Standing
+from aman.tables import score_table
+from cluster.experiment.choose import SearchOutcome
+from cluster.experiment.grid import Experiment, Grid
+from cluster.experiment.plan import TUNED, Plan, Request
+from cluster.experiment.score import Outcome
+from cluster.folds.race_queue import NOBODY
+
+SHOWN = 30
+"""Configurations that are printed: the best ones. The table has all."""
+
+
+def title(request: Request, recipe_name: str) -> str:
+    """Name of a configuration that says what differs: `k=9 n=11 layer3 official s0`, or, with a setting that is not
+    the recipe's, `k=9 n=11 layer3 rate=0.003 official s0`."""
+    recipe = request.recipe
+    method = recipe.method
+    usual = method.describe({"default": method.Settings(), **method.recipes}.get(recipe_name, recipe))
+    parts = method.label(recipe)
+    for setting, value in method.describe(recipe).items():
+        if setting not in method.in_title() and value != usual[setting]:
+            parts.append(f"{setting}={Path(value).stem if isinstance(value, str) else value}")
+    return " ".join([*parts, *([recipe_name] if recipe_name else []), f"s{request.seed}"])
+
+
+def run_name(plan: Plan, recipe_name: str) -> str:
+    """Name of a run's folder, with all that makes another one: `synthetic-k4-n2-layer3-phase-fer2013-quick-s0`."""
+    recipe = plan.request.recipe
+    parts = [plan.selection.protocol.name, *recipe.method.folder(recipe), recipe_name, f"s{plan.request.seed}"]
+    return "-".join(parts)
+
+
+def plan_text(experiment: Experiment, *, train: bool = True) -> str:
+    """What an experiment consists of and what of it is there."""
+    lines: list[str] = []
+    named = set[str]()
+    for grid in experiment.grids:
+        protocol = grid.first.selection.protocol.name
+        lines += _database_lines(grid) if protocol not in named else []
+        lines += _folds_lines(grid) if train else []
+        named.add(protocol)
+    specs = {key for grid in experiment.grids for key in grid.specs()}
+    done = {key for grid in experiment.grids for key in grid.results}
+    needed = not train or bool(experiment.todo())
+    plans = experiment.preparations()
+    clips = sum(len(plan.clips) for plan in plans)
+    lacking = sum(len(plan.clips_without_inputs()) for plan in plans) if needed else 0
+    inputs = ", ".join(dict.fromkeys(one.name for plan in plans for one in plan.inputs))
+    lines.append(f"clips: {clips - lacking} need no preparation, {lacking} to prepare ({inputs})")
+    if len(experiment.grids) > 1:
+        finished = len(specs & done)
+        lines.append(f"in all: {len(specs)} trainings, {finished} done ({_share(finished, len(specs))})")
+    return "\n".join(lines)
+
+
+def _database_lines(grid: Grid) -> list[str]:
+    plan = grid.first
+    selection = plan.selection
+    counts = ", ".join(f"{name} {count}" for name, count in selection.counts().items())
+    lines = [
+        f"{selection.protocol.name}: {len(selection.clips)} clips ({counts}), {len(selection.subjects)} subjects,"
+        f" fingerprint {selection.fingerprint[:12]}"
+    ]
+    if selection.incomplete:
+        lines.append(f"incomplete: {selection.shortfall}")
+    if selection.excluded:
+        lines.append(f"excluded by the protocol: {len(selection.excluded)} clips (jobs/check_database.py names them)")
+    lines += [f"not used: {problem}" for problem in plan.problems]
+    return [*lines, *(f"remark: {remark}" for remark in plan.remarks)]
+
+
+def _folds_lines(grid: Grid) -> list[str]:
+    keys = {spec.key for _, _, spec in grid.choosing()}
+    done = len(keys & grid.results.keys())
+    if grid.choice == "none":
+        return [f"folds: {done} done, {len(keys) - done} to train"]
+    count = f"{len(keys)} folds"
+    if grid.study is not None:
+        most = grid.study.proposals * len(keys) // len(grid.plans)
+        count = f"{grid.study.proposals} proposals"
+        count += " for each left-out subject" if grid.choice == "inner" else ""
+        count += f", at most {min(most, len(keys))} folds of {len(keys)}"
+    by = "inner folds over the other subjects" if grid.choice == "inner" else f"left-out subjects ({TUNED})"
+    lines = [f"seed {grid.request.seed}: {len(grid.plans)} configurations, chosen by {by}: {count}, {done} done"]
+    for why, many in Counter(grid.left_out.values()).items():
+        lines.append(f"left out: {many} configurations: {why}")
+    if grid.choice == "inner":
+        lines.append(f"then {len(grid.first.subjects)} folds of the left-out subjects with what was chosen")
+    return lines
+
+
+def final_text(plan: Plan, outcome: Outcome, notes: tuple[str, ...] = ()) -> str:
+    """The table of a benchmark."""
+    said = [*notes, *([f"incomplete: {outcome.incomplete}"] if outcome.incomplete else [])]
+    said += [f"fold {subject} failed: {why}" for subject, why in outcome.failed_folds.items()]
+    peek = outcome.epochs > 1
+    return score_table(
+        outcome.scores,
+        plan.selection.protocol.name,
+        outcome.best_test_epoch if peek else None,
+        said,
+        {outcome.epochs: outcome.guessing} if peek else {},
+    )
+
+
+def search_text(grid: Grid, found: SearchOutcome, paper: Mapping[str, float]) -> str:
+    """The configurations of a search and what was chosen; `paper` has the accuracies in % that it prints, by
+    configuration."""
+    stamp = TUNED if grid.choice == "literature" else ""
+    of = "left-out subjects" if grid.choice == "literature" else "inner folds"
+    shown = best_of(found.standings, SHOWN)
+    width = max(len(name) for name in shown)
+    lines = [f"configurations, accuracy over {of}{f' ({stamp})' if stamp else ''}"]
+    beside = {name: f"   paper {value:.2f} %" for name, value in paper.items() if stamp}
+    if grid.study is not None:
+        lines[0] += f"; {len(found.standings)} of {len(grid.plans)} were proposed"
+    lines += [f"  {name:{width}}  {one.text}{beside.get(name, '')}" for name, one in shown.items()]
+    if len(shown) < len(found.standings):
+        lines.append(f"  the best {len(shown)} of {len(found.standings)}; configurations.csv has all")
+    if grid.choice == "inner":
+        counts = Counter(found.chosen.values())
+        lines.append("chosen, each without the subject that it was chosen for:")
+        lines += [f"  {name:{width}}  for {count} subjects" for name, count in counts.most_common()]
+    elif NOBODY in found.chosen:
+        lines.append(f"best: {found.chosen[NOBODY]} ({stamp})")
+    return "\n".join([*lines, *(f"a fold failed: {why}" for why in found.failed.values())])
+
+
+def search_title(grid: Grid, found: SearchOutcome, recipe_name: str) -> str:
+    """What the run of the chosen is called: the configuration, or that they differ from subject to subject."""
+    if grid.choice == "literature":
+        return title(grid.plans[found.chosen[NOBODY]].request, recipe_name)
+    return f"chosen by inner folds {recipe_name} s{grid.first.request.seed}"
+
+
+def best_of(standings: Mapping[str, Standing], count: int) -> dict[str, Standing]:
+    """So many configurations, those with the most that they are or can be, in the order of the grid."""
+    ranked = sorted(standings.values(), key=lambda one: (one.state != "complete", -one.most / one.all_clips))
+    best = {one.configuration for one in ranked[:count]}
+    return {name: one for name, one in standings.items() if name in best}
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "100 %"
