@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aman.databases.folders import relative
 from aman.databases.index import Clip, Index, Problem, unusable
+from aman.databases.reading.folders import relative
 from aman.errors import DataError
 from aman.protocols import Edition, Protocol, Selection, select
 

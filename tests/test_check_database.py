@@ -245,7 +245,7 @@ def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from aman.databases import READERS
-    from aman.databases.sheet import read_sheet
+    from aman.databases.reading.sheet import read_sheet
 
     monkeypatch.setattr(check_database, "say", lambda line: None)
     rng = random.Random(20)

@@ -21,13 +21,13 @@ from small import (
 )
 
 from aman.databases import READERS, Index, reader_for
-from aman.databases.action_units import action_units
-from aman.databases.annotated import read_release, subject_number
 from aman.databases.casme2 import CASME2
-from aman.databases.folders import Frames, numbered_frames
 from aman.databases.megc2019 import official_clip, official_list
+from aman.databases.reading.action_units import action_units
+from aman.databases.reading.annotated import read_release, subject_number
+from aman.databases.reading.folders import Frames, numbered_frames
+from aman.databases.reading.sheet import number, read_sheet
 from aman.databases.samm import SAMM
-from aman.databases.sheet import number, read_sheet
 from aman.databases.smic import FRAME as SMIC_FRAME
 from aman.databases.table import FRAME as TABLE_FRAME
 from aman.errors import DataError, UsageError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aman.databases import READERS, Index
-from aman.databases.action_units import action_units
+from aman.databases.reading.action_units import action_units
 from aman.lookalike import frames_folder, write_sheet
 from aman.protocols import PROTOCOLS, fingerprint, select
 from aman.releases import whole_release

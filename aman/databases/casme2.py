@@ -7,8 +7,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from aman.databases.annotated import Release, read_release
 from aman.databases.index import Index
+from aman.databases.reading.annotated import Release, read_release
 
 
 def usual_name(name: str) -> str:

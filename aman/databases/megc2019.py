@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from aman.databases.casme2 import read_casme2, usual_name
-from aman.databases.folders import find_files
 from aman.databases.index import Index
+from aman.databases.reading.folders import find_files
 from aman.databases.samm import read_samm
 from aman.databases.smic import read_smic
 from aman.errors import DataError

@@ -7,8 +7,8 @@ one subject.
 import re
 from pathlib import Path
 
-from aman.databases.annotated import Release, read_release
 from aman.databases.index import Index
+from aman.databases.reading.annotated import Release, read_release
 
 SAMM = Release(
     database="samm",

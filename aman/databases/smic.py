@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from aman.databases.folders import (
+from aman.databases.index import Clip, Index, Problem, unusable
+from aman.databases.reading.folders import (
     Frames,
     cropped,
     entries,
@@ -20,7 +21,6 @@ from aman.databases.folders import (
     unreadable,
     walk,
 )
-from aman.databases.index import Clip, Index, Problem, unusable
 from aman.errors import DataError
 
 SUBJECT = re.compile(r"^s0*(\d{1,3})$", re.IGNORECASE | re.ASCII)

@@ -7,9 +7,9 @@
 import re
 from pathlib import Path
 
-from aman.databases.folders import numbered_frames
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.sheet import number, read_sheet
+from aman.databases.reading.folders import numbered_frames
+from aman.databases.reading.sheet import number, read_sheet
 from aman.errors import DataError
 
 COLUMNS = ("clip", "subject", "label", "frames")

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path, PosixPath
 from typing import Any, TypeVar
 
-from aman.databases.folders import existing_folder
 from aman.databases.index import Index
+from aman.databases.reading.folders import existing_folder
 from aman.errors import DataError, UserError
 from aman.frames import digests as file_digests
 from aman.frames import read_bytes

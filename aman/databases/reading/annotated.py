@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aman.databases.action_units import action_units
-from aman.databases.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.sheet import Row, number, read_sheet
+from aman.databases.reading.action_units import action_units
+from aman.databases.reading.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
+from aman.databases.reading.sheet import Row, number, read_sheet
 from aman.errors import DataError
 
 ACTION_UNITS = "Action Units"
