@@ -7,11 +7,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import tyro
 
+from aman.databases import databases, find, names
 from aman.errors import UsageError, UserError
 from aman.recipe import RECIPES, Recipe, check
 
@@ -23,8 +23,12 @@ Options = TypeVar("Options")
 DONE, SOME_FOLDS_FAILED, INTERRUPTED = 0, 3, 130
 """Exit codes beside those of `UserError`: 2 usage, 4 data."""
 
-SYNTHETIC_ROOT = Path("runs/synthetic")
-"""Where the synthetic database is, and is made when a job finds none there."""
+DATABASE_HELP = f"One of {names()}, or a .py file of your own that defines DATABASE (docs/add_a_database.md)."
+ROOT_HELP = "Folder of the release, or s3://bucket/folder. " + " ".join(
+    f"{one.name}: made in {one.default_root} where no folder is named."
+    for one in databases().values()
+    if one.default_root
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +78,8 @@ class RecipeOptions:
 class BenchmarkOptions(RecipeOptions):
     """Options of every job that works on a database."""
 
-    database: str = "synthetic"
-    """synthetic, casme2, samm, smic, megc2019 or csv."""
-    root: str = ""
-    """Folder of the release, or s3://bucket/folder (csv: the table). Synthetic: made in runs/synthetic if missing."""
+    database: Annotated[str, tyro.conf.arg(help=DATABASE_HELP)] = "synthetic"
+    root: Annotated[str, tyro.conf.arg(help=ROOT_HELP)] = ""
     protocol: str = ""
     """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
 
@@ -87,14 +89,16 @@ class BenchmarkOptions(RecipeOptions):
 
 
 def root_of(database: str, root: str) -> str:
-    """Where a database lies: the folder or bucket that was named, and for the synthetic one its default."""
-    if not root and database != "synthetic":
+    """Where a database is: the folder or bucket that the user named, or the folder in which jobs make the database."""
+    default = find(database).default_root
+    if not root and not default:
+        made = " or ".join(one.name for one in databases().values() if one.default_root)
         raise UsageError(
             got=f"--database {database} without --root",
-            expected="the folder of the unpacked release",
-            fix="add --root DIR, or --database synthetic to go without a release",
+            expected=f"where the database is: {find(database).about}",
+            fix=f"add --root DIR, or --database {made} to go without a release",
         )
-    return root or str(SYNTHETIC_ROOT)
+    return root or default
 
 
 def say(line: str) -> None:
@@ -111,8 +115,8 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
         early.add_argument("--recipe", default="")
         early.add_argument("--database", nargs="*", default=[])
         known, _ = early.parse_known_args(given)
-        synthetic = set(known.database) <= {"synthetic"}
-        name = known.recipe or (kind.synthetic_recipe if synthetic else "default")  # type: ignore[attr-defined]
+        made_by_code = all(find(name).default_root for name in known.database)  # the default of every job is made so
+        name = known.recipe or (kind.synthetic_recipe if made_by_code else "default")  # type: ignore[attr-defined]
         if name not in RECIPES:
             raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(RECIPES)}", fix="choose one of these")
         default = replace(default, recipe_name=name, settings=RECIPES[name])

@@ -13,9 +13,10 @@ import pandas as pd
 
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
+from aman.protocols import published_accuracy
 from aman.recipe import INTERPOLATED_FRAMES, RECIPES
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
-from aman.tables import PAPER_ACCURACY, score_table, score_values, write_csv, write_json
+from aman.tables import score_table, score_values, write_csv, write_json
 from aman.tim import factors_seen, grid_factors, grid_frames, sampled_frames
 from cluster.experiment.estimate import measure
 from cluster.experiment.plan import Plan, Request
@@ -296,7 +297,7 @@ def write_scores(
         **score_values(outcome.scores),
         "literature": {"best_test_epoch_accuracy": outcome.literature},
         "guessing_best_of": {"epochs": plan.request.recipe.training.epochs, "accuracy": outcome.guessing},
-        "paper_accuracy_percent": PAPER_ACCURACY.get(protocol.name),
+        "paper_accuracy_percent": published_accuracy(protocol.name),
         "settings": describe(plan.request.recipe),
         "seed": plan.request.seed,
         "factors_seen": factors_seen(plan.request.recipe.model),

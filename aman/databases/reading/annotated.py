@@ -129,6 +129,14 @@ def subject_number(cell: str) -> int | None:
     return number(re.sub(r"^sub", "", cell.strip(), flags=re.IGNORECASE))
 
 
+def last_number(subject: str) -> int:
+    """The number at the end of a subject's name in a table of another group, 6 of `sub06`; `ValueError` without one."""
+    found = re.search(r"(\d{1,3})$", subject, re.ASCII)
+    if not found:
+        raise ValueError("no subject")
+    return int(found.group(1))
+
+
 def all_names(rows: list[Row]) -> list[tuple[int, str]]:
     """Subjects and clips that any row names, whatever else is wrong with it."""
     numbers = [(subject_number(cells["Subject"]), cells["Filename"]) for _, cells in rows]
