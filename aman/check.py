@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aman.databases.folders import relative
 from aman.databases.index import Clip, Index, Problem, unusable
+from aman.databases.reading.folders import relative
+from aman.databases.reading.npz import damage
 from aman.errors import DataError
 from aman.protocols import Edition, Protocol, Selection, select
 
@@ -100,14 +101,22 @@ def check_images(index: Index, folder: Path, read: Callable[[Path], bytes]) -> I
     """The index without clips that have an unreadable image or frames of several sizes, each with its problem.
 
     Every frame is decoded, from the content that `read` gives of its path. Files are named as they lie below `folder`.
+    Where clips have arrays in place of frames, every array is read once, and damaged files cost all of their clips.
     """
     good: list[Clip] = []
     problems = list(index.problems)
+    tables = dict.fromkeys(replace(clip.arrays, row=0) for clip in index if clip.arrays)
+    damaged = {table: what for table in tables if (what := damage(table, read))}
+    for what in damaged.values():
+        lost = "none of the clips of its table can be used"
+        fix = "save the arrays again, with the clips of the table in its order"
+        problems.append(Problem(file=str(folder), row=None, what=what, fix=fix, consequence=lost))
     with ThreadPoolExecutor(READING_THREADS) as pool:
         found_by_clip = pool.map(lambda clip: bad_images(clip, folder, read), index.clips)
         for clip, found in zip(index.clips, found_by_clip, strict=True):
             problems += found
-            good += [] if found else [clip]
+            usable = not found and not (clip.arrays and replace(clip.arrays, row=0) in damaged)
+            good += [clip] if usable else []
     return replace(index, clips=tuple(good), problems=tuple(problems))
 
 

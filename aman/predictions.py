@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from aman.errors import DataError, UsageError
-from aman.protocols import PROTOCOLS, Protocol, Selection, fingerprint, nearest_edition, with_classes
+from aman.protocols import Protocol, Selection, fingerprint, nearest_edition, protocols, with_classes
 
 COLUMNS = ("clip", "subject", "label", "prediction")
 
@@ -124,7 +124,7 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
     for number, row in rows:
         where = f"{path.name}, row {number}"
         clip, subject = (_with_prefix(where, column, row[column], protocol) for column in ("clip", "subject"))
-        if clip.partition("/")[0] != subject.partition("/")[0] and len(protocol.labels) > 1:
+        if clip.partition("/")[0] != subject.partition("/")[0] and len(protocol.labels) != 1:
             raise _wrong(where, f"clip {clip!r} of subject {subject!r}", "both of one database", "correct the row")
         of = re.fullmatch(r"(?:sub|s)?0*([0-9]+)", clip.split("/")[1]) if clip.count("/") > 1 else None
         whose = re.search(r"([0-9]+)$", subject)
@@ -222,15 +222,16 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _with_prefix(where: str, column: str, value: str, protocol: Protocol) -> str:
     """The id with the database in front, as `casme2/06`."""
     prefix, _, rest = value.partition("/")
-    if len(protocol.labels) > 1:
-        if prefix not in protocol.labels or not rest:
-            expected = f"one of {', '.join(f'{name}/' for name in protocol.labels)} in front"
+    if len(protocol.labels) != 1:  # clips of several databases
+        if (protocol.labels and prefix not in protocol.labels) or not rest:
+            names = ", ".join(f"{name}/" for name in protocol.labels)
+            expected = f"one of {names} in front" if names else "the name of the database in front, as casme2/"
             raise _wrong(
                 where, f"{column} {_shown(value)}", expected, "ids of different databases are the same numbers"
             )
         return value
-    others = {name for other in PROTOCOLS.values() for name in other.labels} - {protocol.database}
-    if prefix in others and rest and protocol.database != "csv":
+    others = {name for other in protocols().values() for name in other.labels} - {protocol.database}
+    if prefix in others and rest and not protocol.own_names:
         fix = "name the protocol that the predictions were made under"
         raise _wrong(where, f"{column} {_shown(value)}", f"one of {protocol.database}", fix)
     return value if prefix == protocol.database and rest else f"{protocol.database}/{value}"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from aman.errors import DataError, UsageError
 
 if TYPE_CHECKING:  # it imports OpenCV
-    from aman.databases.fer2013 import Faces
+    from aman.fer2013 import Faces
 
 STARTS = ("random", "imagenet")
 SMALLEST = 32
@@ -139,7 +139,7 @@ def read_sets(settings: Pretraining) -> FaceSets:
 
     Raises `UsageError` without a path, and `DataError` for what `read_faces` refuses or where a split is empty.
     """
-    from aman.databases.fer2013 import CLASSES, EXPRESSIONS, SPLITS, distribution, majority, read_faces
+    from aman.fer2013 import CLASSES, EXPRESSIONS, SPLITS, distribution, majority, read_faces
 
     if settings.faces is None:
         raise UsageError(got="no --faces", expected="FER2013 on disk", fix="add --faces PATH, its csv for instance")

@@ -5,151 +5,42 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from aman.databases import databases, find
+from aman.databases.base import Edition, Protocol, Published, same
 from aman.databases.index import Clip, Index, Problem
 from aman.errors import DataError, UsageError
 
 
-@dataclass(frozen=True, kw_only=True)
-class Edition:
-    """The exact size of a protocol on one edition of the annotations."""
-
-    name: str
-    counts: Mapping[str, int]
-    """Clips of each class."""
-    folds: int
-    marks: Mapping[str, str] = field(default_factory=dict)
-    """Labels of clips by which this edition is told from the others."""
-
-    @property
-    def clips(self) -> int:
-        """Clips in all."""
-        return sum(self.counts.values())
+def protocols() -> dict[str, Protocol]:
+    """The protocols of every database that comes with the project, by name."""
+    return {protocol.name: protocol for database in databases().values() for protocol in database.protocols}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """A rule that turns an index into the clips of a benchmark."""
-
-    name: str
-    database: str
-    classes: tuple[str, ...]
-    """Class names in their fixed order: number c is `classes[c]`, in every score and table. Empty: the data's."""
-    labels: Mapping[str, Mapping[str, str]]
-    """For each database: label of the sheet to class. Clips with other labels are excluded."""
-    excluded: Mapping[str, str] = field(default_factory=dict)
-    """Clip id to the reason why it does not count, whatever its label."""
-    editions: tuple[Edition, ...] = ()
-    """Published sizes, several where sheets differ. Empty: the release itself declares its clips, or nobody does."""
-    rule: str
-
-    def class_of(self, database: str, label: str) -> str | None:
-        """Class of a clip of `database` with this label of the sheet, or None where it does not count."""
-        return self.labels.get(database, {}).get(label)
+def protocol_named(name: str, database: str = "") -> Protocol:
+    """The protocol of this name: of the database where one is named (a file's own, too), else of any that comes with
+    the project. `UsageError` for a name that is unknown."""
+    if database:
+        return protocol_for(database, name)
+    if name not in protocols():
+        raise UsageError(
+            got=f"protocol {name!r}", expected=f"one of {', '.join(protocols())}", fix="choose one of these"
+        )
+    return protocols()[name]
 
 
-_FIVE = ("happiness", "disgust", "repression", "surprise", "others")
-_THREE = ("negative", "positive", "surprise")
-_SAMM = ("anger", "other", "happiness", "surprise", "contempt")
-_RELABELLED = ("casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03")
-"""Sadness in CASME II's sheet of 2014, surprise in that of 2019."""
-_IN_2014, _IN_2019 = dict.fromkeys(_RELABELLED, "sadness"), dict.fromkeys(_RELABELLED, "surprise")
-_NO_LIST = "not in the official list"
+def published() -> dict[str, dict[str, Published]]:
+    """What papers print: by method, then by protocol. Each number is kept once, in the file of its database."""
+    found: dict[str, dict[str, Published]] = {}
+    for name, protocol in protocols().items():
+        for method, numbers in protocol.published.items():
+            found.setdefault(method, {})[name] = numbers
+    return found
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
-
-
-def _counts(classes: tuple[str, ...], *counts: int) -> dict[str, int]:
-    return dict(zip(classes, counts, strict=True))
-
-
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            name="synthetic",
-            database="synthetic",
-            classes=_FIVE,
-            labels={"synthetic": _same(*_FIVE)},
-            rule="every clip of the synthetic database",
-        ),
-        Protocol(
-            name="casme2-5",
-            database="casme2",
-            classes=_FIVE,
-            labels={"casme2": _same(*_FIVE)},
-            editions=(
-                Edition(name="sheet of 2014", counts=_counts(_FIVE, 32, 63, 27, 25, 99), folds=26, marks=_IN_2014),
-                Edition(name="sheet of 2019", counts=_counts(_FIVE, 32, 63, 27, 28, 99), folds=26, marks=_IN_2019),
-            ),
-            rule="labels with more than ten clips",
-        ),
-        Protocol(
-            name="casme2-4",
-            database="casme2",
-            classes=_FIVE[:4],
-            labels={"casme2": _same(*_FIVE[:4])},
-            editions=(
-                Edition(name="sheet of 2014", counts=_counts(_FIVE[:4], 32, 63, 27, 25), folds=24, marks=_IN_2014),
-                # Three clips more, all of subject 24, who has others that count: no fold more.
-                Edition(name="sheet of 2019", counts=_counts(_FIVE[:4], 32, 63, 27, 28), folds=24, marks=_IN_2019),
-            ),
-            rule="casme2-5 without others",
-        ),
-        Protocol(
-            name="samm-5",
-            database="samm",
-            classes=_SAMM,
-            labels={"samm": _same(*_SAMM)},
-            editions=(Edition(name="second edition", counts=_counts(_SAMM, 57, 26, 26, 15, 12), folds=27),),
-            rule="labels with more than ten clips",
-        ),
-        Protocol(
-            name="smic-hs-3",
-            database="smic",
-            classes=_THREE,
-            labels={"smic": _same(*_THREE)},
-            editions=(Edition(name="HS", counts=_counts(_THREE, 70, 51, 43), folds=16),),
-            rule="every clip of the high-speed camera, by folder",
-        ),
-        Protocol(
-            name="megc2019",
-            database="megc2019",
-            classes=_THREE,
-            labels={
-                "casme2": {
-                    "repression": "negative",
-                    "disgust": "negative",
-                    "happiness": "positive",
-                    "surprise": "surprise",
-                },
-                "samm": {
-                    **dict.fromkeys(("anger", "contempt", "disgust", "fear", "sadness"), "negative"),
-                    "happiness": "positive",
-                    "surprise": "surprise",
-                },
-                "smic": _same(*_THREE),
-            },
-            excluded={
-                "casme2/sub04/EP12_01f": f"{_NO_LIST}; it has no apex",
-                "casme2/sub05/EP09_05f": _NO_LIST,
-                **dict.fromkeys(_RELABELLED, f"{_NO_LIST}, which was made from the sheet of 2014, where it is sadness"),
-            },
-            editions=(Edition(name="official list", counts=_counts(_THREE, 250, 109, 83), folds=68),),
-            rule="CASME II, SAMM and SMIC-HS in three classes, the clips of the official list",
-        ),
-        Protocol(name="csv", database="csv", classes=(), labels={}, rule="every row of your own table, every label"),
-    )
-}
-DEFAULT_PROTOCOL = {
-    "synthetic": "synthetic",
-    "casme2": "casme2-5",
-    "samm": "samm-5",
-    "smic": "smic-hs-3",
-    "megc2019": "megc2019",
-    "csv": "csv",
-}
+def published_accuracy(protocol: str, method: str = "AMAN") -> float | None:
+    """Accuracy in per cent that a paper prints for a method under a protocol, or None."""
+    numbers = published().get(method, {}).get(protocol)
+    return numbers.accuracy if numbers else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,14 +131,24 @@ def fingerprint(clips: Iterable[tuple[str, str]]) -> str:
 
 
 def protocol_for(database: str, name: str = "") -> Protocol:
-    """The protocol called `name`, or the database's default."""
-    known = [protocol.name for protocol in PROTOCOLS.values() if protocol.database == database]
-    chosen = name or DEFAULT_PROTOCOL[database]
-    if chosen not in known:
-        raise UsageError(
-            got=f"--protocol {chosen}", expected=f"one of {', '.join(known)} for {database}", fix="choose one of these"
-        )
-    return PROTOCOLS[chosen]
+    """The protocol called `name`, or the database's default. A database of arrays takes the protocols of every
+    database, and its labels may then be the protocol's classes, too. `UsageError` for a name that is unknown."""
+    found = find(database)
+    known = {protocol.name: protocol for protocol in found.protocols}
+    if not name:
+        return found.default_protocol
+    if name in known:
+        return known[name]
+    if found.any_protocol and name in protocols():
+        protocol = protocols()[name]
+        classes = same(*protocol.classes)
+        return replace(protocol, labels={one: {**classes, **labels} for one, labels in protocol.labels.items()})
+    choices = [*known, *(protocols() if found.any_protocol else ())]
+    raise UsageError(
+        got=f"--protocol {name}",
+        expected=f"one of {', '.join(dict.fromkeys(choices))} for {database}",
+        fix="choose one of these",
+    )
 
 
 def nearest_edition(
@@ -269,7 +170,7 @@ def with_classes(protocol: Protocol, labels: Iterable[str]) -> Protocol:
     if protocol.classes:
         return protocol
     classes = tuple(sorted(set(labels)))
-    return replace(protocol, classes=classes, labels={protocol.database: _same(*classes)})
+    return replace(protocol, classes=classes, labels=dict.fromkeys(protocol.labels, same(*classes)))
 
 
 def select(index: Index, protocol: Protocol) -> Selection:
@@ -326,7 +227,7 @@ def restrict(selection: Selection, subjects: tuple[str, ...]) -> tuple[str, ...]
     for name in subjects:
         matches = [full for full in selection.subjects if name in (full, full.partition("/")[2])]
         if len(matches) != 1:
-            short = "megc2019" not in selection.protocol.database
+            short = len({clip.database for clip in selection.clips}) == 1
             raise UsageError(
                 got=f"--subjects {name}",
                 expected=f"one of {', '.join(s.partition('/')[2] if short else s for s in selection.subjects)}",
@@ -334,3 +235,22 @@ def restrict(selection: Selection, subjects: tuple[str, ...]) -> tuple[str, ...]
             )
         chosen.append(matches[0])
     return tuple(dict.fromkeys(chosen)) or selection.subjects
+
+
+__all__ = [
+    "Edition",
+    "Fold",
+    "Protocol",
+    "Published",
+    "Selection",
+    "fingerprint",
+    "nearest_edition",
+    "protocol_for",
+    "protocol_named",
+    "protocols",
+    "published",
+    "published_accuracy",
+    "restrict",
+    "select",
+    "with_classes",
+]

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aman.databases import casme2, samm, smic
+from aman.databases.base import Database
+
 Cell = str | int | None
 
 
@@ -52,10 +55,17 @@ SAMM_HEADER = (
     *("Action Units", "Estimated Emotion", "Objective Classes", "Notes"),
 )
 SAMM_WILD = ("R14A or 17A or 24A", "4A/B", "A/L12", "soft focus")
+
+
+def _counted(database: Database) -> dict[str, int]:
+    """Clips of every label that counts, by the first edition of the database's own protocol."""
+    return dict(database.default_protocol.editions[0].counts)
+
+
 RELEASES = {
     "casme2": Release(
         subjects=tuple(f"{number:02d}" for number in range(1, 27)),
-        counts=dict(zip((*FIVE, "sadness", "fear"), (99, 63, 32, 27, 25, 7, 2), strict=True)),
+        counts={**_counted(casme2.DATABASE), "sadness": 7, "fear": 2},
         frames=(24, 141, 17136),
         looks={label: label for label in FIVE},
         folders=("CASME2_RAW_selected", "CASME2_RAW_selected"),
@@ -64,7 +74,12 @@ RELEASES = {
     ),
     "samm": Release(
         subjects=tuple(f"{number:03d}" for number in range(6, 38) if number not in (8, 27, 29)),
-        counts=dict(zip((*SAMM_FIVE, "Disgust", "Fear", "Sadness"), (26, 57, 26, 15, 12, 9, 8, 6), strict=True)),
+        counts={
+            **{label.capitalize(): clips for label, clips in _counted(samm.DATABASE).items()},
+            "Disgust": 9,
+            "Fear": 8,
+            "Sadness": 6,
+        },
         frames=(30, 101, 11814),
         looks=dict(zip(SAMM_FIVE, ("repression", "others", "happiness", "surprise", "disgust"), strict=True)),
         folders=("SAMM", "SAMM"),
@@ -73,7 +88,7 @@ RELEASES = {
     ),
     "smic": Release(
         subjects=("1", "2", "3", "4", "5", "6", "8", "9", "11", "12", "13", "14", "15", "18", "19", "20"),
-        counts={"negative": 70, "positive": 51, "surprise": 43},
+        counts=_counted(smic.DATABASE),
         frames=(16, 58, 5576),
         looks={"negative": "disgust", "positive": "happiness", "surprise": "surprise"},
         folders=("SMIC_all_cropped", "HS"),

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aman.databases import RELEASE_FILE
+from aman.databases.synthetic import RELEASE_FILE
 from aman.errors import DataError
 from aman.faces import FACE_SIZE, Points, landmarks, similarity
 

@@ -1,4 +1,4 @@
-"""Tables of results as text, and the numbers that the paper prints."""
+"""Tables of results as text, and whether a number that a paper prints can be a share of so many clips."""
 
 import json
 import os
@@ -13,22 +13,8 @@ from typing import Any
 import pandas as pd
 
 from aman.errors import UsageError
-from aman.protocols import PROTOCOLS
+from aman.protocols import protocols, published_accuracy
 from aman.scoring import Comparison, Scores
-
-PAPER_ACCURACY: dict[str, float] = {"casme2-5": 75.40, "samm-5": 68.85, "smic-hs-3": 79.87}
-"""AMAN's accuracy in per cent (Table 2). Two of them are no whole number of clips of their protocol (`reachable`)."""
-
-PAPER_TABLE_2: dict[str, dict[str, tuple[float, float | None]]] = {
-    "LBP-SIP": {"casme2-5": (66.40, None), "smic-hs-3": (62.80, None)},
-    "DSSN": {"casme2-5": (70.78, 72.97), "samm-5": (57.35, 46.44), "smic-hs-3": (63.41, 64.62)},
-    "TSCNN-I": {"casme2-5": (74.05, 73.27), "samm-5": (63.53, 60.65), "smic-hs-3": (72.74, 72.36)},
-    "LGCconD": {"casme2-5": (62.14, 60.00), "samm-5": (35.29, 23.00), "smic-hs-3": (63.41, 62.00)},
-    "RNMA": {"casme2-5": (65.90, 53.90), "samm-5": (48.50, 40.20), "smic-hs-3": (49.40, 49.60)},
-    "GEME": {"casme2-5": (75.20, 73.54), "samm-5": (55.88, 45.38), "smic-hs-3": (64.63, 61.58)},
-    "AMAN": {"casme2-5": (75.40, 71.25), "samm-5": (68.85, 66.82), "smic-hs-3": (79.87, 77.08)},
-}
-"""Table 2 of the paper: accuracy and F1 in per cent by method and protocol. Which F1 it is, the paper does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +59,10 @@ def score_table(
         rows.append(
             (f"guessing, best of {epochs}", f"{percent(accuracy)}  chance level of a best test epoch (upper bound)")
         )
-    if protocol in PAPER_ACCURACY:
-        printed = f"{PAPER_ACCURACY[protocol]:.2f}"
-        whole = scores.clips in {edition.clips for edition in PROTOCOLS[protocol].editions}
+    published = published_accuracy(protocol)
+    if published is not None:
+        printed = f"{published:.2f}"
+        whole = scores.clips in {edition.clips for edition in protocols()[protocol].editions}
         rows.append(("paper (Table 2)", printed_text(printed, scores.clips) if whole else printed))
     rows += [("note", note) for note in notes]
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import seaweed
 
-from aman.databases import RELEASE_FILE
+from aman.databases.synthetic import RELEASE_FILE
 from aman.errors import DataError
 from aman.recipe import RECIPES, variant
 from bench import hosts

@@ -23,7 +23,7 @@ from cluster.features.preparation import load_features
 from cluster.folds.fleet import pack_result, run_fold
 from cluster.machines.session import ray_session
 from cluster.store.names import FOLDS
-from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say
+from jobs.command_line import DONE, root_of, run_job, say
 from jobs.synthesize import ensure_database
 
 CONFIGURATIONS = (
@@ -71,7 +71,9 @@ def accuracies(recipe: Recipe, options: Options) -> Iterator[float]:
     """Pooled accuracy of a configuration for each seed."""
     features: dict[str, torch.Tensor] = {}
     for seed in range(options.seeds):
-        request = Request(database="synthetic", root=SYNTHETIC_ROOT, recipe=recipe, store=options.store, seed=seed)
+        request = Request(
+            database="synthetic", root=root_of("synthetic", ""), recipe=recipe, store=options.store, seed=seed
+        )
         plan = make_plan(request)
         if plan.folds_to_train():
             prepare_all(plan, lambda line: None)

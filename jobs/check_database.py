@@ -9,10 +9,12 @@ about a minute for the images of a whole release on two cores, from a bucket as 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from aman.errors import DataError
-from jobs.command_line import DONE, root_of, run_job, say
+from jobs.command_line import DATABASE_HELP, DONE, ROOT_HELP, root_of, run_job, say
 
 if TYPE_CHECKING:
     from aman.check import Check
@@ -22,14 +24,12 @@ if TYPE_CHECKING:
 class Options:
     """Options of check_database."""
 
-    database: str = "casme2"
-    """casme2, samm, smic, megc2019, csv or synthetic."""
-    root: str = ""
-    """Folder of the release as it was unpacked, or s3://bucket/folder (csv: the table)."""
+    database: Annotated[str, tyro.conf.arg(help=DATABASE_HELP)] = "casme2"
+    root: Annotated[str, tyro.conf.arg(help=ROOT_HELP)] = ""
     protocol: str = ""
     """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
     images: bool = True
-    """Decode every frame too."""
+    """Decode every frame too, and read every array."""
     json: Path | None = None
     """File for the result as JSON."""
 
@@ -37,17 +37,16 @@ class Options:
 def main(options: Options) -> int:
     """Read, compare, tell."""
     from aman.check import check, check_images
-    from aman.databases import reader_for
-    from aman.databases.megc2019 import official_list
+    from aman.databases import find
     from aman.protocols import protocol_for
     from aman.tables import write_json
     from cluster.store.releases import open_release
 
-    read, root = reader_for(options.database), root_of(options.database, options.root)
+    database, root = find(options.database), root_of(options.database, options.root)
     protocol = protocol_for(options.database, options.protocol)
     with open_release(root) as release:
-        index = release.index(read)
-        listed = release.look(official_list) if options.database == "megc2019" else None
+        index = release.index(database.index)
+        listed = release.look(database.official_list) if database.official_list else None
         if options.images:
             say(f"{len(index.clips)} clips indexed; decoding {sum(len(clip.frames) for clip in index)} images")
             index = check_images(index, release.folder, release.read)

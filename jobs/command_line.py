@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 import tyro
 
 from aman import methods
+from aman.databases import databases, find, names
 from aman.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -23,8 +24,12 @@ Options = TypeVar("Options")
 DONE, SOME_FOLDS_FAILED, INTERRUPTED = 0, 3, 130
 """Exit codes beside those of `UserError`: 2 usage, 4 data."""
 
-SYNTHETIC_ROOT = Path("runs/synthetic")
-"""Where the synthetic database is, and is made when a job finds none there."""
+DATABASE_HELP = f"One of {names()}, or a .py file of your own that defines DATABASE (docs/add_a_database.md)."
+ROOT_HELP = "Folder of the release, or s3://bucket/folder. " + " ".join(
+    f"{one.name}: made in {one.default_root} where no folder is named."
+    for one in databases().values()
+    if one.default_root
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +95,8 @@ class TrackedOptions(RecipeOptions):
 class BenchmarkOptions(RecipeOptions):
     """Options of every job that works on a database."""
 
-    database: str = "synthetic"
-    """synthetic, casme2, samm, smic, megc2019 or csv."""
-    root: str = ""
-    """Folder of the release, or s3://bucket/folder (csv: the table). Synthetic: made in runs/synthetic if missing."""
+    database: Annotated[str, tyro.conf.arg(help=DATABASE_HELP)] = "synthetic"
+    root: Annotated[str, tyro.conf.arg(help=ROOT_HELP)] = ""
     protocol: str = ""
     """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
 
@@ -103,14 +106,16 @@ class BenchmarkOptions(RecipeOptions):
 
 
 def root_of(database: str, root: str) -> str:
-    """Where a database lies: the folder or bucket that was named, and for the synthetic one its default."""
-    if not root and database != "synthetic":
+    """Where a database is: the folder or bucket that the user named, or the folder in which jobs make the database."""
+    default = find(database).default_root
+    if not root and not default:
+        made = " or ".join(one.name for one in databases().values() if one.default_root)
         raise UsageError(
             got=f"--database {database} without --root",
-            expected="the folder of the unpacked release",
-            fix="add --root DIR, or --database synthetic to go without a release",
+            expected=f"where the database is: {find(database).about}",
+            fix=f"add --root DIR, or --database {made} to go without a release",
         )
-    return root or str(SYNTHETIC_ROOT)
+    return root or default
 
 
 def say(line: str) -> None:
@@ -144,8 +149,8 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
     known, _ = early.parse_known_args(given)
     method = methods.find(known.method)
     recipes = {"default": method.Settings(), **method.recipes}
-    synthetic = set(known.database) <= {"synthetic"}
-    usual = kind.synthetic_recipe if synthetic and kind.synthetic_recipe in recipes else "default"
+    made_by_code = all(find(name).default_root for name in known.database)  # the default of every job is made so
+    usual = kind.synthetic_recipe if made_by_code and kind.synthetic_recipe in recipes else "default"
     name = known.recipe or usual
     if name not in recipes:
         raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(recipes)}", fix="choose one of these")

@@ -14,10 +14,12 @@ what is finished is not computed again. The paper has 75.40 % on CASME II, 68.85
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
+
+import tyro
 
 from aman.errors import UsageError
-from jobs.command_line import DONE, SOME_FOLDS_FAILED, TrackedOptions, run_job, say
+from jobs.command_line import DATABASE_HELP, DONE, SOME_FOLDS_FAILED, TrackedOptions, run_job, say
 
 Part = Literal["table1", "table2", "table3", "figure3", "inner"]
 SPACES = {"table1": "level_ceiling", "figure3": "frame_count", "table3": "ablation", "inner": "level_ceiling"}
@@ -27,10 +29,9 @@ SPACES = {"table1": "level_ceiling", "figure3": "frame_count", "table3": "ablati
 class TablesOptions(TrackedOptions):
     """Options of the jobs that fill tables of the paper."""
 
-    database: tuple[str, ...] = ("synthetic",)
-    """One or more of synthetic, casme2, samm, smic, megc2019 and csv."""
+    database: Annotated[tuple[str, ...], tyro.conf.arg(help=f"One or more: {DATABASE_HELP}")] = ("synthetic",)
     root: tuple[str, ...] = ()
-    """The folders of their releases, in the same order, or s3://bucket/folder. Synthetic alone needs none."""
+    """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none."""
     protocol: tuple[str, ...] = ()
     """Their protocols, in the same order (jobs/protocols.py lists them). Empty: each database's own."""
     seeds: int = 1

@@ -6,15 +6,16 @@ release and for what guessing gets there when every fold shows its best epoch.
 Time: some seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from aman.databases import find, reader_for
 from aman.errors import UsageError
-from aman.protocols import PROTOCOLS, Edition, Protocol
-from jobs.command_line import DONE, run_job, say
+from aman.protocols import Edition, Protocol, protocol_named, protocols
+from jobs.command_line import DATABASE_HELP, DONE, run_job, say
 
 if TYPE_CHECKING:
     from aman.protocols import Selection
@@ -26,6 +27,7 @@ class Options:
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = ()
     """Protocols to show (casme2-5 megc2019 ...). Empty: every one."""
+    database: Annotated[str, tyro.conf.arg(help=f"Whose protocols. {DATABASE_HELP} Empty: every database.")] = ""
     root: str = ""
     """Folder of the release, or s3://bucket/folder, with one NAME: its fingerprint, and what guessing gets on it."""
     json: Path | None = None
@@ -36,32 +38,25 @@ def main(options: Options) -> int:
     """Show them one after the other."""
     from aman.tables import write_json
 
-    protocols = [protocol_named(name) for name in options.names] or list(PROTOCOLS.values())
-    if options.root and len(protocols) != 1:
-        raise UsageError(got=f"--root for {len(protocols)} protocols", expected="one NAME with it", fix="name one")
-    shown = [_show(protocol) for protocol in protocols]
+    every = find(options.database).protocols if options.database else protocols().values()
+    chosen = [protocol_named(name, options.database) for name in options.names] or list(every)
+    if options.root and len(chosen) != 1:
+        raise UsageError(got=f"--root for {len(chosen)} protocols", expected="one NAME with it", fix="name one")
+    shown = [_show(protocol) for protocol in chosen]
     if options.root:
-        shown[0]["release"] = _show_release(release(protocols[0], options.root))
+        shown[0]["release"] = _show_release(release(chosen[0], options.root, options.database))
     if options.json:
         write_json(options.json, {"protocols": shown})
     return DONE
 
 
-def protocol_named(name: str) -> Protocol:
-    """The protocol of that name, whatever its database."""
-    if name not in PROTOCOLS:
-        raise UsageError(got=f"protocol {name!r}", expected=f"one of {', '.join(PROTOCOLS)}", fix="choose one of these")
-    return PROTOCOLS[name]
-
-
-def release(protocol: Protocol, root: str) -> "Selection":
-    """The clips of the release at `root` that count under the protocol."""
-    from aman.databases import reader_for
+def release(protocol: Protocol, root: str, database: str = "") -> "Selection":
+    """The clips at `root` that count under the protocol, read as its own database or as another one that it serves."""
     from aman.protocols import select
     from cluster.store.releases import open_release
 
     with open_release(root) as found:
-        return select(found.index(reader_for(protocol.database)), protocol)
+        return select(found.index(reader_for(database or protocol.database)), protocol)
 
 
 def _show(protocol: Protocol) -> dict[str, Any]:
@@ -71,6 +66,8 @@ def _show(protocol: Protocol) -> dict[str, Any]:
         say("  no published size")
     for clip, why in protocol.excluded.items():
         say(f"  leaves out {clip}: {why}")
+    for method, numbers in protocol.published.items():
+        say(f"  published, in %: {method}: {numbers} ({numbers.source})")
     return {
         "name": protocol.name,
         "database": protocol.database,
@@ -78,12 +75,13 @@ def _show(protocol: Protocol) -> dict[str, Any]:
         "classes": list(protocol.classes),
         "editions": editions,
         "excluded": dict(protocol.excluded),
+        "published": {method: asdict(numbers) for method, numbers in protocol.published.items()},
     }
 
 
 def _show_edition(protocol: Protocol, edition: Edition) -> dict[str, Any]:
     from aman.scoring import chances
-    from aman.tables import PAPER_ACCURACY, percent, printed_text, reachable
+    from aman.tables import percent, printed_text, reachable
 
     majority, prior = chances(edition.counts)
     counts = ", ".join(f"{name} {count}" for name, count in edition.counts.items())
@@ -97,8 +95,9 @@ def _show_edition(protocol: Protocol, edition: Edition) -> dict[str, Any]:
         "chance": {"majority": majority, "prior": prior},
         "paper": None,
     }
-    if protocol.name in PAPER_ACCURACY:
-        printed = f"{PAPER_ACCURACY[protocol.name]:.2f}"
+    ours = protocol.published.get("AMAN")
+    if ours and ours.accuracy is not None:
+        printed = f"{ours.accuracy:.2f}"
         say(f"    paper, in %: {printed_text(printed, edition.clips)}")
         shown["paper"] = {"accuracy_percent": float(printed), "clips_right": reachable(printed, edition.clips).count}
     return shown

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from aman.errors import DataError, UsageError
-from jobs.command_line import DONE, run_job, say
-from jobs.protocols import protocol_named, release
+from aman.protocols import protocol_named, protocols
+from jobs.command_line import DATABASE_HELP, DONE, run_job, say
+from jobs.protocols import release
 
 if TYPE_CHECKING:
     from aman.predictions import Predictions, ReleaseCheck
@@ -32,14 +33,17 @@ UNKNOWN = "and the protocol has no published size to check them by"
 """Said instead of complete or incomplete."""
 
 
+PROTOCOL_HELP = f"One of {', '.join(protocols())}, or one of --database FILE.py: jobs/protocols.py shows them."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Options of score."""
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = tyro.MISSING
     """CSV of predictions: clip, subject, label, prediction, and epoch where there are several."""
-    protocol: str = tyro.MISSING
-    """casme2-5, casme2-4, samm-5, smic-hs-3, megc2019, synthetic or csv: jobs/protocols.py shows them."""
+    protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_HELP)] = tyro.MISSING
+    database: Annotated[str, tyro.conf.arg(help=f"{DATABASE_HELP} Empty: the protocol's own.")] = ""
     against: Path | None = None
     """Another such table of the same clips, to compare with."""
     root: str = ""
@@ -92,7 +96,7 @@ def main(options: Options) -> int:
 
 def _refuse(options: Options) -> None:
     """Wrong options, before anything is read."""
-    protocol_named(options.protocol)
+    protocol_named(options.protocol, options.database)
     if options.fingerprint and not re.fullmatch("[0-9a-fA-F]{8,64}", options.fingerprint):
         expected = "8 to 64 hexadecimal digits"
         raise UsageError(
@@ -112,8 +116,8 @@ def _score(options: Options) -> Result:
     from aman.predictions import check_release, read_predictions
     from aman.scoring import best_test_epoch_accuracy, compare, guessing_best_of, labels_by_fold, right_by_epoch, score
 
-    protocol = protocol_named(options.protocol)
-    selection = release(protocol, options.root) if options.root else None
+    protocol = protocol_named(options.protocol, options.database)
+    selection = release(protocol, options.root, options.database) if options.root else None
     given = read_predictions(options.file, selection.protocol if selection else protocol)
     if not given.fingerprint.startswith(options.fingerprint.lower()):
         raise DataError(

@@ -12,17 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
+from aman.databases import find
 from aman.errors import DataError, UsageError
-from jobs.command_line import DONE, SYNTHETIC_ROOT, run_job, say
+from jobs.command_line import DONE, run_job, say
+
+Layout = Literal["synthetic", "casme2", "samm", "smic"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Options of synthesize."""
 
-    layout: Literal["synthetic", "casme2", "samm", "smic"] = "synthetic"
+    layout: Layout = "synthetic"
     """The release to look like; synthetic is CASME II's layout with a known answer."""
     out: Path | None = None
     """Folder to write; must be absent or empty. Empty: runs/LAYOUT."""
@@ -44,11 +47,11 @@ def main(options: Options) -> int:
     import shutil
     import tempfile
 
-    from aman.databases import RELEASE_FILE
+    from aman.databases.synthetic import RELEASE_FILE
     from aman.releases import RELEASES
 
     check(options)
-    place = options.out or SYNTHETIC_ROOT.with_name(options.layout)
+    place = options.out or Path("runs", options.layout)
     out = place.absolute()
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(got=f"--out {out}, which is not empty", expected="a new folder", fix="name another --out")
@@ -84,6 +87,12 @@ def check(options: Options) -> None:
     from aman.faces import landmark_model_path
     from aman.releases import RELEASES
 
+    if options.layout not in get_args(Layout):
+        raise UsageError(
+            got=f"database {options.layout} with a default_root, and no folder there",
+            expected=f"a database that can be made: {', '.join(get_args(Layout))}",
+            fix="name the folder of the database as --root",
+        )
     usual = Options(layout=options.layout, out=options.out, full_size=options.full_size, seed=options.seed)
     if options.full_size and (options != usual or options.layout not in RELEASES):
         got = "--full-size with --layout synthetic, --subjects, --clips-per-subject or --landmark-model"
@@ -102,6 +111,7 @@ def written(options: Options, folder: Path) -> Iterator[str]:
     """Write into the folder what the options ask for; yields a line a subject."""
     from aman.faces import landmark_model_path
     from aman.lookalike import write_faces, write_lookalike
+    from aman.releases import RELEASES
     from aman.synthesis import write_database
     from aman.training.neural import be_deterministic
 
@@ -109,20 +119,22 @@ def written(options: Options, folder: Path) -> Iterator[str]:
         write_lookalike(folder, layout=options.layout, seed=options.seed)
         return
     be_deterministic()
-    write = write_database if options.layout == "synthetic" else partial(write_faces, layout=options.layout)
+    write = partial(write_faces, layout=options.layout) if options.layout in RELEASES else write_database
     subjects, clips, model = options.subjects, options.clips_per_subject, landmark_model_path(options.landmark_model)
     yield from write(folder, subjects=subjects, clips_per_subject=clips, seed=options.seed, model=model)
 
 
 def ensure_database(database: str, root: str, plan: bool) -> bool:
-    """Make the synthetic database in its default place where it is wanted and missing; False if that is all a plan
-    can say. A folder that the user named is never made: there the name is wrong."""
-    if database != "synthetic" or root or SYNTHETIC_ROOT.is_dir():
+    """Make a database that is made by code in its default place where it is wanted and missing; False if that is all a
+    plan can say. A folder that the user named is never made: there the name is wrong."""
+    found = find(database)
+    place = found.default_root
+    if root or not place or Path(place).is_dir():
         return True
     if plan:
-        say(f"{SYNTHETIC_ROOT} would be made first (jobs/synthesize.py); nothing is cached, nothing was started")
+        say(f"{place} would be made first (jobs/synthesize.py); nothing is cached, nothing was started")
         return False
-    main(Options())
+    main(Options(layout=cast(Layout, found.name), out=Path(place)))
     return True
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aman.databases import RELEASE_FILE, Clip
+from aman.databases import Clip
+from aman.databases.synthetic import RELEASE_FILE
 
 EMOTIONS = ("happiness", "surprise", "disgust", "repression", "others")
 HEIGHT, WIDTH = 40, 48

@@ -19,8 +19,8 @@ OPTIONS = {
     rate recipe root sampling seed store subjects tracking-uri trunk weight-decay workers""",
     "synthesize": "clips-per-subject full-size landmark-model layout out seed subjects",
     "check_database": "database images json protocol root",
-    "score": "against epochs fingerprint json printed protocol root",
-    "protocols": "json root",
+    "score": "against database epochs fingerprint json printed protocol root",
+    "protocols": "database json root",
     "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames json k landmark-model layer4-init magnifier n optimiser plan protocol rate
     recipe root sampling seed store trunk weight-decay workers""",

@@ -46,12 +46,12 @@ def test_a_whole_release_is_complete_and_its_images_are_read(
 
 
 def test_the_official_list_is_compared_clip_by_clip(whole_releases: Path, tmp_path: Path) -> None:
-    from aman.databases import READERS
-    from aman.protocols import PROTOCOLS, select
+    from aman.databases import find
+    from aman.protocols import protocols, select
 
     for name in ("casme2", "samm", "smic"):
         (tmp_path / name).symlink_to(whole_releases / name)
-    selection = select(READERS["megc2019"](tmp_path), PROTOCOLS["megc2019"])
+    selection = select(find("megc2019").read(tmp_path), protocols()["megc2019"])
     rows: list[list[str]] = [[*c.clip_id.split("/"), str(selection.class_of(c))] for c in selection.clips]
     with (tmp_path / "combined_3class_gt.csv").open("w") as file:
         csv.writer(file).writerows(rows)
@@ -244,8 +244,8 @@ def damage(tree: Tree, rng: random.Random) -> None:
 def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aman.databases import READERS
-    from aman.databases.sheet import read_sheet
+    from aman.databases import find
+    from aman.databases.reading.sheet import read_sheet
 
     monkeypatch.setattr(check_database, "say", lambda line: None)
     rng = random.Random(20)
@@ -259,7 +259,7 @@ def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(
         tree.write(root)
         try:
             checked(root, database, tmp_path / "x.json")
-            index = READERS[database](root)
+            index = find(database).read(root)
         except UserError as error:
             assert error.got and error.expected and error.fix
             refused += 1

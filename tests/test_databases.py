@@ -8,7 +8,9 @@ import cv2
 import pytest
 from small import COLUMNS, EMOTIONS, Row, sheet_rows, small_database, write_sheet
 
-from aman.databases import READERS, RELEASE_FILE, Problem, read_casme2, read_synthetic
+from aman.databases import Problem, find
+from aman.databases.casme2 import read_casme2
+from aman.databases.synthetic import RELEASE_FILE, read_synthetic
 from aman.errors import DataError
 
 CLIP = "casme2/sub01/EP01_01"
@@ -272,7 +274,7 @@ def test_a_synthetic_release_without_its_declaration_is_refused(root: Path, cont
 
 def test_every_reader_names_its_clips_after_its_database(root: Path) -> None:
     for name in ("casme2", "synthetic"):
-        index = READERS[name](root)
+        index = find(name).read(root)
         assert index.database == name
         assert all(clip.clip_id.startswith(f"{name}/sub") for clip in index)
         assert {clip.subject for clip in index} == {f"{name}/01", f"{name}/02"}

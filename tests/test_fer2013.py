@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aman.databases.fer2013 import (
+from aman.errors import DataError
+from aman.fer2013 import (
     CLASSES,
     EXPRESSIONS,
     SPLITS,
@@ -23,7 +24,6 @@ from aman.databases.fer2013 import (
     majority,
     read_faces,
 )
-from aman.errors import DataError
 
 # In the order of folders too: by split, class number (sad before neutral) and name.
 KEYS = [("Training", 0), ("Training", 3), ("Training", 3), ("PublicTest", 1), ("PrivateTest", 4), ("PrivateTest", 6)]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from small import clip_of, small_database, write_image
 
-from aman.databases import read_casme2
+from aman.databases.casme2 import read_casme2
 from aman.errors import DataError
 from aman.frames import decode, digests, read_clip
 

@@ -16,10 +16,10 @@ import torch
 from aman import face_training
 from aman.augmentation import augment, generator_for
 from aman.backbone import digest, has_layer4, load_trunk
-from aman.databases.fer2013 import CLASSES, VOTES
 from aman.errors import DataError, UsageError
 from aman.face_classifier import as_input, confusion, start_network, write_weights
 from aman.face_training import class_weights, pretrain, rate_at
+from aman.fer2013 import CLASSES, VOTES
 from aman.pretraining import Pretraining, check, read_sets, size_of
 from cluster.training.checkpoint import read_progress
 from cluster.training.data_parallel import alone, read_checkpoint, train

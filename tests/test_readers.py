@@ -20,14 +20,14 @@ from small import (
     write_sheet,
 )
 
-from aman.databases import READERS, Index, reader_for
-from aman.databases.action_units import action_units
-from aman.databases.annotated import read_release, subject_number
+from aman.databases import Index, find, reader_for
 from aman.databases.casme2 import CASME2
-from aman.databases.folders import Frames, numbered_frames
 from aman.databases.megc2019 import official_clip, official_list
+from aman.databases.reading.action_units import action_units
+from aman.databases.reading.annotated import read_release, subject_number
+from aman.databases.reading.folders import Frames, numbered_frames
+from aman.databases.reading.sheet import number, read_sheet
 from aman.databases.samm import SAMM
-from aman.databases.sheet import number, read_sheet
 from aman.databases.smic import FRAME as SMIC_FRAME
 from aman.databases.table import FRAME as TABLE_FRAME
 from aman.errors import DataError, UsageError
@@ -57,7 +57,7 @@ def only(index: Index, clips: int) -> str:
 
 @pytest.mark.parametrize("preamble", [0, 1, 13, 30])
 def test_the_header_is_found_by_its_content(tmp_path: Path, preamble: int) -> None:
-    (clip,) = READERS["samm"](small_samm(tmp_path, samm_row(), preamble=preamble))
+    (clip,) = find("samm").read(small_samm(tmp_path, samm_row(), preamble=preamble))
     assert (clip.clip_id, clip.subject, clip.label) == ("samm/006/006_1_2", "samm/006", "anger")
     assert [path.stem for path in clip.frames] == ["006_00099", "006_0100"] + [
         f"006_{frame:0{4 + frame % 2}d}" for frame in range(101, 105)
@@ -66,61 +66,61 @@ def test_the_header_is_found_by_its_content(tmp_path: Path, preamble: int) -> No
 
 
 def test_an_apex_outside_the_clip_is_named_by_its_row_and_the_clip_is_used(tmp_path: Path) -> None:
-    index = READERS["samm"](small_samm(tmp_path, samm_row(apex=900), samm_row("007", "007_1_1")))
+    index = find("samm").read(small_samm(tmp_path, samm_row(apex=900), samm_row("007", "007_1_1")))
     assert only(index, 2).startswith("apex 900 is no frame from onset 99 to offset 104 | none")
     assert index.problems[0].row == 15
     assert [clip.apex for clip in index] == [None, 101]
 
 
 def test_a_duration_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    assert "duration 9, and 6 frames" in only(READERS["samm"](small_samm(tmp_path, samm_row(duration=9))), 1)
+    assert "duration 9, and 6 frames" in only(find("samm").read(small_samm(tmp_path, samm_row(duration=9))), 1)
 
 
 def test_a_row_that_names_no_clip_is_named(tmp_path: Path) -> None:
-    said = only(READERS["samm"](small_samm(tmp_path, samm_row(), samm_row("sixth", "006_1_3"))), 1)
+    said = only(find("samm").read(small_samm(tmp_path, samm_row(), samm_row("sixth", "006_1_3"))), 1)
     assert "'sixth'" in said and "the row is not used" in said
-    said = only(READERS["samm"](small_samm(tmp_path / "b", samm_row(), samm_row("006", "../../etc"))), 1)
+    said = only(find("samm").read(small_samm(tmp_path / "b", samm_row(), samm_row("006", "../../etc"))), 1)
     assert "'../../etc'" in said
 
 
 def test_a_clip_listed_twice_is_used_once_or_if_the_rows_differ_not_at_all(tmp_path: Path) -> None:
     same = small_samm(tmp_path / "a", samm_row(), samm_row())
-    assert "listed twice, in row 15 too | none" in only(READERS["samm"](same), 1)
+    assert "listed twice, in row 15 too | none" in only(find("samm").read(same), 1)
     other = small_samm(tmp_path / "b", samm_row(), samm_row(label="Fear"), samm_row("007", "007_1_1"))
-    said = only(READERS["samm"](other), 1)
+    said = only(find("samm").read(other), 1)
     assert "says otherwise | samm/006/006_1_2 cannot be used" in said
 
 
 def test_a_folder_that_no_row_names_is_named(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     (root / "SAMM" / "006" / "006_9_9").mkdir()
-    assert "no row of the sheet names | its frames are not used" in only(READERS["samm"](root), 1)
-    assert READERS["samm"](root).problems[0].file == "SAMM/006/006_9_9"
+    assert "no row of the sheet names | its frames are not used" in only(find("samm").read(root), 1)
+    assert find("samm").read(root).problems[0].file == "SAMM/006/006_9_9"
 
 
 def test_two_files_of_one_number_make_a_clip_unusable(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row(), samm_row("007", "007_1_1"))
     write_image(root / "SAMM" / "006" / "006_1_2" / "006_100.jpg", GREY)
-    assert "two files with the number of 006_100.jpg | samm/006" in only(READERS["samm"](root), 1)
+    assert "two files with the number of 006_100.jpg | samm/006" in only(find("samm").read(root), 1)
 
 
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two columns Duration"):
-        READERS["samm"](small_samm(tmp_path, samm_row(), header=[*SAMM_HEADER[:-1], "duration"]))
+        find("samm").read(small_samm(tmp_path, samm_row(), header=[*SAMM_HEADER[:-1], "duration"]))
 
 
 def test_two_sheets_are_named_and_the_newer_is_read(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     text = (root / "SAMM_Micro_FACS_Codes_v2.csv").read_text()
     (root / "SAMM_Micro_FACS_Codes_v1.csv").write_text(text.replace("Anger", "Fear"))
-    index = READERS["samm"](root)
+    index = find("samm").read(root)
     assert "v2.csv is read, SAMM_Micro_FACS_Codes_v1.csv lies there too" in only(index, 1)
     assert index.clips[0].label == "anger"
 
 
 def test_the_sheet_may_lie_beside_the_frames(tmp_path: Path) -> None:
     root = small_samm(tmp_path / "release", samm_row())
-    assert len(READERS["samm"](root / "SAMM").clips) == 1
+    assert len(find("samm").read(root / "SAMM").clips) == 1
 
 
 # SMIC
@@ -128,7 +128,7 @@ def test_the_sheet_may_lie_beside_the_frames(tmp_path: Path) -> None:
 
 def test_the_label_of_smic_is_its_folder_and_the_apex_its_middle(tmp_path: Path) -> None:
     root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01", "s03/micro/Surprise/s3_sur_04", "s3/non_micro/x/s3_ne_01")
-    index = READERS["smic"](root)
+    index = find("smic").read(root)
     assert [(c.clip_id, c.subject, c.label) for c in index] == [
         ("smic/s1/s1_ne_01", "smic/s1", "negative"),
         ("smic/s3/s3_sur_04", "smic/s3", "surprise"),
@@ -139,7 +139,7 @@ def test_the_label_of_smic_is_its_folder_and_the_apex_its_middle(tmp_path: Path)
 
 
 def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None:
-    index = READERS["smic"](small_smic(tmp_path, "s03/s03_po_02"))
+    index = find("smic").read(small_smic(tmp_path, "s03/s03_po_02"))
     assert "begin before the onset" in only(index, 1)
     assert (index.clips[0].clip_id, index.clips[0].label) == ("smic/s3/s3_po_02", "positive")
 
@@ -157,7 +157,7 @@ def test_the_long_release_has_its_label_in_the_clip_name(tmp_path: Path) -> None
     ],
 )
 def test_a_folder_of_smic_that_cannot_be_used_is_named(tmp_path: Path, clip: str, said: str) -> None:
-    index = READERS["smic"](small_smic(tmp_path, "s1/micro/negative/s1_ne_01", "s1/micro/positive/s1_po_01", clip))
+    index = find("smic").read(small_smic(tmp_path, "s1/micro/negative/s1_ne_01", "s1/micro/positive/s1_po_01", clip))
     problems = [p for p in index.problems if "counts as" not in p.consequence]
     assert [f"{p.what} | {p.consequence}".startswith(said.split("cannot")[0].rstrip()) for p in problems] == [True]
     assert f"HS/{clip}".startswith(problems[0].file)
@@ -165,12 +165,12 @@ def test_a_folder_of_smic_that_cannot_be_used_is_named(tmp_path: Path, clip: str
 
 
 def test_gaps_in_the_numbering_are_named_and_the_clip_is_used(tmp_path: Path) -> None:
-    index = READERS["smic"](small_smic(tmp_path, "s1/micro/negative/s1_ne_01", frames=(5, 6, 9, 11)))
+    index = find("smic").read(small_smic(tmp_path, "s1/micro/negative/s1_ne_01", frames=(5, 6, 9, 11)))
     assert "3 of 7 numbers are missing (7-8, 10) | the clip is used with the 4 frames" in only(index, 1)
 
 
 def test_a_clip_in_the_folder_of_another_emotion_counts_by_its_folder_and_is_named(tmp_path: Path) -> None:
-    index = READERS["smic"](small_smic(tmp_path, "s1/micro/positive/s1_ne_01"))
+    index = find("smic").read(small_smic(tmp_path, "s1/micro/positive/s1_ne_01"))
     assert "counts as positive" in only(index, 1)
     assert (index.clips[0].clip_id, index.clips[0].label) == ("smic/s1/s1_ne_01", "positive")
 
@@ -178,13 +178,15 @@ def test_a_clip_in_the_folder_of_another_emotion_counts_by_its_folder_and_is_nam
 def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
     root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
     (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_02").mkdir()
-    assert "no frame in the folder (0 frames in the folder) | smic/s1/s1_ne_02 cannot" in only(READERS["smic"](root), 1)
+    assert "no frame in the folder (0 frames in the folder) | smic/s1/s1_ne_02 cannot" in only(
+        find("smic").read(root), 1
+    )
 
 
 def test_the_second_folder_of_a_clip_is_named_and_the_fuller_one_is_read(tmp_path: Path) -> None:
     root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
     small_smic(root, "s01/micro/negative/s01_ne_1", frames=range(980, 1020))
-    index = READERS["smic"](root)
+    index = find("smic").read(root)
     assert "a second folder of a clip" in only(index, 1)
     assert len(index.clips[0].frames) == 40 and index.problems[0].file == "HS/s1/micro/negative/s1_ne_01"
 
@@ -193,29 +195,29 @@ def test_other_cameras_are_never_read_as_the_high_speed_one(tmp_path: Path) -> N
     root = small_smic(tmp_path, "s1/micro/negative/s1_ne_01")
     for name in ("NIR", "NIR_copy", "SMIC_VIS_all", "nir-2"):
         shutil.copytree(root / "HS", root / name)
-    index = READERS["smic"](root)
+    index = find("smic").read(root)
     assert len(index.clips) == 1 and not index.problems
     shutil.rmtree(root / "HS")
     with pytest.raises(DataError, match="high-speed"):
-        READERS["smic"](root)
+        find("smic").read(root)
     with pytest.raises(DataError, match="high-speed"):
-        READERS["smic"](root / "NIR")
+        find("smic").read(root / "NIR")
 
 
 def test_the_long_release_is_read_last(tmp_path: Path) -> None:
     small_smic(tmp_path / "SMIC_all_cropped", "s1/micro/negative/s1_ne_01")
     small_smic(tmp_path / "HS_long", "s1/s1_ne_01", "s1/s1_ne_02", frames=range(900, 1100))
-    index = READERS["smic"](tmp_path)
+    index = find("smic").read(tmp_path)
     assert len(index.clips[0].frames) == 20 and "another copy" in only(index, 1)
 
 
 def test_a_clip_that_was_half_unpacked_is_named_or_refused(tmp_path: Path) -> None:
-    few = READERS["smic"](small_smic(tmp_path / "a", "s1/micro/negative/s1_ne_01", frames=[7]))
+    few = find("smic").read(small_smic(tmp_path / "a", "s1/micro/negative/s1_ne_01", frames=[7]))
     assert "1 frames; the shortest clip of the release has 16 | the clip is used" in only(few, 1)
     root = small_smic(tmp_path / "b", "s1/micro/negative/s1_ne_01", "s2/micro/negative/s2_ne_01")
     for frame in range(991, 1009):
         (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_01" / f"reg_image{frame}.bmp").unlink()
-    assert "18 of 20 frames are missing (991-1008) | smic/s1/s1_ne_01 cannot" in only(READERS["smic"](root), 1)
+    assert "18 of 20 frames are missing (991-1008) | smic/s1/s1_ne_01 cannot" in only(find("smic").read(root), 1)
 
 
 # Trees as people make them
@@ -226,58 +228,58 @@ def test_a_link_in_a_circle_hides_no_neighbour(tmp_path: Path) -> None:
     for folder in (root, root / "SAMM", root / "SAMM" / "006", root / "SAMM" / "006" / "006_1_2"):
         (folder / "loop").symlink_to("loop")
         (folder / "up").symlink_to(root)
-    assert len(READERS["samm"](root).clips) == 1
+    assert len(find("samm").read(root).clips) == 1
 
 
 def test_a_folder_with_the_name_of_a_sheet_is_no_sheet(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     (root / "SAMM_Micro_FACS_Codes_v9.xlsx").mkdir()
     (root / "SAMM_Micro_FACS_Codes_v8.xlsx").symlink_to("nowhere")
-    assert len(READERS["samm"](root).clips) == 1
+    assert len(find("samm").read(root).clips) == 1
 
 
 @pytest.mark.parametrize("place", [".", "./", "006/.."])
 def test_a_relative_root_finds_the_sheet_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     monkeypatch.chdir(small_samm(tmp_path, samm_row()) / "SAMM")
-    assert len(READERS["samm"](Path(place)).clips) == 1
+    assert len(find("samm").read(Path(place)).clips) == 1
 
 
 def test_the_copy_that_holds_frames_is_read_and_not_the_one_of_empty_folders(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     (root / "A_raw" / "006" / "006_1_2").mkdir(parents=True)
     (root / "SAMM").rename(root / "SAMM_CROP")
-    index = READERS["samm"](root)
+    index = find("samm").read(root)
     assert "another copy of the frames, with 0 of the clips" in only(index, 1)
 
 
 def test_two_folders_of_one_clip_are_named_and_the_fuller_one_is_read(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     (root / "SAMM" / "6" / "006_1_2").mkdir(parents=True)
-    index = READERS["samm"](root)
+    index = find("samm").read(root)
     assert "a second folder of a clip" in only(index, 1) and index.problems[0].file == "SAMM/6/006_1_2"
 
 
 def test_a_folder_of_clips_that_is_no_subject_is_named(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     shutil.copytree(root / "SAMM" / "006", root / "SAMM" / "6 (copy)")
-    assert "no subject's" in only(READERS["samm"](root), 1)
+    assert "no subject's" in only(find("samm").read(root), 1)
 
 
 def test_frames_below_a_folder_called_by_a_number_are_found(tmp_path: Path) -> None:
     root = small_samm(tmp_path, samm_row())
     (root / "12").mkdir()
     (root / "SAMM").rename(root / "12" / "SAMM")
-    assert len(READERS["samm"](root).clips) == 1
+    assert len(find("samm").read(root).clips) == 1
 
 
 def test_a_clip_of_casme2_has_one_name_whatever_the_letters_of_the_copy(tmp_path: Path) -> None:
     rows = sheet_rows()
     root = small_database(tmp_path, release=False)
-    before = READERS["casme2"](root)
+    before = find("casme2").read(root)
     for each in rows:
         each["Filename"] = str(each["Filename"]).lower()
     write_sheet(root, rows)
-    assert READERS["casme2"](root) == before
+    assert find("casme2").read(root) == before
 
 
 def test_a_sheet_whose_quotes_are_open_is_refused_and_swallows_no_row(tmp_path: Path) -> None:
@@ -285,33 +287,33 @@ def test_a_sheet_whose_quotes_are_open_is_refused_and_swallows_no_row(tmp_path: 
         tmp_path, 'c1,x,joy,,,,a,"blinks', "c2,x,joy,,,,b,", header="clip,subject,label,onset,apex,offset,frames,notes"
     )
     with pytest.raises(DataError, match="quotes are closed"):
-        READERS["csv"](root)
+        find("csv").read(root)
 
 
 def test_the_separator_is_the_one_that_gives_the_columns(tmp_path: Path) -> None:
     rows = [f"c{i};x;joy;a, b, c, d, e, f;{'ab'[i]}" for i in range(2)]
-    index = READERS["csv"](table(tmp_path, *rows, header="clip;subject;label;notes;frames"))
+    index = find("csv").read(table(tmp_path, *rows, header="clip;subject;label;notes;frames"))
     assert len(index.clips) == 2
 
 
 def test_a_sheet_in_utf_16_is_read(tmp_path: Path) -> None:
     root = table(tmp_path, "c1,x,joy,,,,a")
     (root / "clips.csv").write_text((root / "clips.csv").read_text(), encoding="utf-16")
-    assert len(READERS["csv"](root).clips) == 1
+    assert len(find("csv").read(root).clips) == 1
 
 
 def test_a_class_whose_clips_are_all_lost_stays_a_class_and_is_missed(tmp_path: Path) -> None:
-    from aman.protocols import PROTOCOLS, select
+    from aman.protocols import protocols, select
 
-    index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", "c2,y,joy,,,,b", "c3,y,rage,,,,gone"))
-    selection = select(index, PROTOCOLS["csv"])
+    index = find("csv").read(table(tmp_path, "c1,x,joy,,,,a", "c2,y,joy,,,,b", "c3,y,rage,,,,gone"))
+    selection = select(index, protocols()["csv"])
     assert selection.protocol.classes == ("joy", "rage")
     assert selection.missing == 1 and len(selection.unusable) == 1
 
 
 @pytest.mark.parametrize("second", ["01", "1.0", "s1", "S01", "sub1"])
 def test_two_spellings_of_a_subject_are_named(tmp_path: Path, second: str) -> None:
-    said = only(READERS["csv"](table(tmp_path, "c1,1,joy,,,,a", f"c2,{second},joy,,,,b")), 2)
+    said = only(find("csv").read(table(tmp_path, "c1,1,joy,,,,a", f"c2,{second},joy,,,,b")), 2)
     assert f"subject '{second}' beside '1'" in said
 
 
@@ -322,23 +324,23 @@ def test_two_worksheets_that_fit_are_named(tmp_path: Path) -> None:
     with pd.ExcelWriter(file) as book:
         rows.to_excel(book, sheet_name="2014", index=False)
         rows.to_excel(book, sheet_name="2019", index=False)
-    assert "worksheet '2019' has such a table too" in only(READERS["casme2"](root), 4)
+    assert "worksheet '2019' has such a table too" in only(find("casme2").read(root), 4)
 
 
 # One's own table
 
 
 def test_a_table_of_ones_own_is_a_database(tmp_path: Path) -> None:
-    index = READERS["csv"](table(tmp_path, "c1,anna,Joy,9,10,11,a", "c2,01,anger,,/,,b"))
+    index = find("csv").read(table(tmp_path, "c1,anna,Joy,9,10,11,a", "c2,01,anger,,/,,b"))
     assert [(c.clip_id, c.subject, c.label, c.onset, c.apex, c.offset, len(c.frames)) for c in index] == [
         ("csv/c1", "csv/anna", "joy", 9, 10, 11, 3),
         ("csv/c2", "csv/01", "anger", 8, None, 11, 4),
     ]
-    assert READERS["csv"](tmp_path / "clips.csv") == index
+    assert find("csv").read(tmp_path / "clips.csv") == index
 
 
 def test_a_table_needs_only_four_columns(tmp_path: Path) -> None:
-    index = READERS["csv"](table(tmp_path, "c1;x;joy;a", header="clip;subject;label;frames"))
+    index = find("csv").read(table(tmp_path, "c1;x;joy;a", header="clip;subject;label;frames"))
     assert (index.clips[0].onset, index.clips[0].offset) == (8, 11)
 
 
@@ -358,24 +360,24 @@ def test_a_table_needs_only_four_columns(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_of_a_table_that_cannot_be_used_is_named(tmp_path: Path, second: str, said: str) -> None:
-    index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", second))
+    index = find("csv").read(table(tmp_path, "c1,x,joy,,,,a", second))
     assert said in only(index, 0 if "twice" in said else 1)
     assert index.problems[0].row == 3 and index.problems[0].clip_id
 
 
 def test_a_clip_that_a_table_lists_twice_is_not_used(tmp_path: Path) -> None:
-    index = READERS["csv"](table(tmp_path, "c1,x,joy,,,,a", "c1,x,joy,,,,b", "c2,x,joy,,,,b"))
+    index = find("csv").read(table(tmp_path, "c1,x,joy,,,,a", "c1,x,joy,,,,b", "c2,x,joy,,,,b"))
     assert "csv/c1 is listed twice" in only(index, 1)
 
 
 def test_no_table_and_two_tables_are_refused(tmp_path: Path) -> None:
     for expected in ("with 0 tables", "with 2 tables"):
         with pytest.raises(DataError, match=expected):
-            READERS["csv"](tmp_path)
+            find("csv").read(tmp_path)
         (tmp_path / "a.csv").write_text("")
         (tmp_path / "b.csv").write_text("")
     with pytest.raises(DataError, match="not there"):
-        READERS["csv"](tmp_path / "c.csv")
+        find("csv").read(tmp_path / "c.csv")
 
 
 # The composite
@@ -414,7 +416,7 @@ def test_an_official_list_that_is_none_is_refused_by_its_row(tmp_path: Path) -> 
 def test_a_composite_without_one_of_its_databases_is_refused(tmp_path: Path) -> None:
     small_samm(tmp_path / "samm", samm_row())
     with pytest.raises(DataError, match="CASME2-coding"):
-        READERS["megc2019"](tmp_path)
+        find("megc2019").read(tmp_path)
 
 
 @pytest.mark.parametrize("database", ["casme2", "samm", "smic", "megc2019"])
@@ -426,12 +428,12 @@ def test_a_root_without_a_release_is_refused(tmp_path: Path, database: str, kind
     elif kind == "empty":
         root.mkdir()
     with pytest.raises(DataError) as caught:
-        READERS[database](root)
+        find(database).read(root)
     assert str(root) in caught.value.got and caught.value.fix
 
 
 def test_a_database_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(UsageError, match="casme2 or samm or smic"):
+    with pytest.raises(UsageError, match="casme2, csv, megc2019, samm, smic or synthetic"):
         reader_for("casme3")
 
 
@@ -517,4 +519,4 @@ def test_files_that_are_no_frames_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_release_is_one_description(tmp_path: Path) -> None:
-    assert read_release(small_samm(tmp_path, samm_row()), SAMM) == READERS["samm"](tmp_path)
+    assert read_release(small_samm(tmp_path, samm_row()), SAMM) == find("samm").read(tmp_path)

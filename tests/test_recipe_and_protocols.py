@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from small import EMOTIONS, clip_of, sheet_rows, small_database, write_sheet
 
-from aman.databases import Clip, Index, Problem, read_casme2, read_synthetic
+from aman.databases import Clip, Index, Problem, databases
+from aman.databases.casme2 import read_casme2
+from aman.databases.synthetic import read_synthetic
 from aman.errors import DataError, UsageError, UserError
-from aman.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Selection, protocol_for, restrict, select
+from aman.protocols import Selection, protocol_for, protocols, restrict, select
 from aman.recipe import RECIPES, Model, Preparation, Recipe, Training, check, variant
 from aman.tim import sample
 from jobs import loso, paper
@@ -26,7 +28,7 @@ def clips(per_subject: dict[str, int], label: str = "") -> tuple[Clip, ...]:
 
 
 def casme2(index: Index) -> Selection:
-    return select(index, PROTOCOLS["casme2-5"])
+    return select(index, protocols()["casme2-5"])
 
 
 def small_selection(root: Path) -> Selection:
@@ -175,15 +177,15 @@ def test_classes_are_numbered_in_the_order_of_the_protocol(root: Path) -> None:
 
 
 def test_every_protocol_maps_its_labels_to_its_classes() -> None:
-    for name, protocol in PROTOCOLS.items():
+    for name, protocol in protocols().items():
         assert protocol.name == name
         assert {name for labels in protocol.labels.values() for name in labels.values()} == set(protocol.classes)
         for edition in protocol.editions:
             assert tuple(edition.counts) == protocol.classes
         assert protocol.rule
-    for database, name in DEFAULT_PROTOCOL.items():
-        assert protocol_for(database) == protocol_for(database, name)
-        assert protocol_for(database).database == database
+    for name, database in databases().items():
+        assert protocol_for(name) == protocol_for(name, database.default_protocol.name) == database.protocols[0]
+        assert {protocol.database for protocol in database.protocols} == {name}
 
 
 def test_a_protocol_of_another_database_is_refused() -> None:
@@ -218,7 +220,7 @@ def test_the_fingerprint_does_not_change_with_the_order_of_the_sheet_or_the_plac
 
 def casme2_clips(edition: int, subjects: int = 26) -> list[Clip]:
     """Clips without frames with the class counts of an edition of casme2-5, dealt to the subjects in turn."""
-    counts = PROTOCOLS["casme2-5"].editions[edition].counts
+    counts = protocols()["casme2-5"].editions[edition].counts
     labels = [label for label, count in counts.items() for _ in range(count)]
     return [
         clip_of([], subject=f"casme2/{i % subjects + 1:02d}", name=f"EP{i:03d}_01", label=label)
@@ -235,7 +237,7 @@ def test_a_protocol_knows_its_edition_and_how_many_clips_are_missing(edition: in
         ([*full, clip_of([], subject="casme2/01", name="new")], "1 clips too many"),
     ):
         selection = casme2(Index(database="casme2", clips=tuple(kept)))
-        assert selection.edition == PROTOCOLS["casme2-5"].editions[edition]
+        assert selection.edition == protocols()["casme2-5"].editions[edition]
         assert selection.expected_clips == expected
         assert selection.shortfall == shortfall
         assert selection.incomplete == bool(shortfall)
@@ -273,11 +275,11 @@ def test_a_clip_that_does_not_count_is_not_missed() -> None:
 
 
 def test_a_release_that_lacks_declared_clips_is_incomplete(root: Path) -> None:
-    complete = select(read_synthetic(root), PROTOCOLS["synthetic"])
+    complete = select(read_synthetic(root), protocols()["synthetic"])
     assert complete.missing == 0
     assert not complete.incomplete
     (root / "CASME2_RAW_selected" / "sub02" / "EP01_01" / "img10.jpg").unlink()
-    lacking = select(read_synthetic(root), PROTOCOLS["synthetic"])
+    lacking = select(read_synthetic(root), protocols()["synthetic"])
     assert lacking.missing == 1
     assert lacking.incomplete
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from aman.databases import READERS, Index
-from aman.databases.action_units import action_units
+from aman.databases import Index, find
+from aman.databases.reading.action_units import action_units
 from aman.lookalike import frames_folder, write_sheet
-from aman.protocols import PROTOCOLS, fingerprint, select
+from aman.protocols import fingerprint, protocols, select
 from aman.releases import whole_release
 
 
@@ -40,34 +40,34 @@ RELABELLED = {"casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP1
 def test_a_whole_release_has_the_published_clips_folds_and_classes(
     whole_releases: Path, protocol: str, clips: int, folds: int, counts: dict[str, int]
 ) -> None:
-    database = PROTOCOLS[protocol].database
-    index = READERS[database](whole_releases if database == "megc2019" else whole_releases / database)
-    selection = select(index, PROTOCOLS[protocol])
+    database = protocols()[protocol].database
+    index = find(database).read(whole_releases if database == "megc2019" else whole_releases / database)
+    selection = select(index, protocols()[protocol])
     assert (len(selection.clips), len(selection.subjects)) == (clips, folds)
     assert selection.counts() == counts
     assert not selection.incomplete and not selection.unusable
 
 
 def test_the_sheet_of_2019_gives_249_clips_and_the_same_composite(whole_releases: Path, tmp_path: Path) -> None:
-    before = READERS["megc2019"](whole_releases)
+    before = find("megc2019").read(whole_releases)
     for name in ("samm", "smic"):
         (tmp_path / name).symlink_to(whole_releases / name)
     root = tmp_path / "casme2"
     root.mkdir()
     (root / "CASME2_RAW_selected").symlink_to(whole_releases / "casme2" / "CASME2_RAW_selected")
     write_sheet(root, whole_release("casme2", 0), edition=2019)
-    selection = select(READERS["casme2"](root), PROTOCOLS["casme2-5"])
+    selection = select(find("casme2").read(root), protocols()["casme2-5"])
     assert (len(selection.clips), len(selection.subjects), selection.counts()["surprise"]) == (249, 26, 28)
     assert selection.edition is not None and selection.edition.name == "sheet of 2019"
     assert not selection.incomplete
-    composite = PROTOCOLS["megc2019"]
-    later = select(READERS["megc2019"](tmp_path), composite)
+    composite = protocols()["megc2019"]
+    later = select(find("megc2019").read(tmp_path), composite)
     assert later.fingerprint == select(before, composite).fingerprint
     assert later.excluded.keys() >= RELABELLED
 
 
 def test_the_parts_of_the_composite_have_their_published_clips_and_folds(whole_releases: Path) -> None:
-    selection = select(READERS["megc2019"](whole_releases), PROTOCOLS["megc2019"])
+    selection = select(find("megc2019").read(whole_releases), protocols()["megc2019"])
     found = {}
     for database in ("casme2", "samm", "smic"):
         clips = [clip for clip in selection.clips if clip.database == database]
@@ -77,29 +77,29 @@ def test_the_parts_of_the_composite_have_their_published_clips_and_folds(whole_r
 
 
 def test_three_clips_less_of_2019_are_not_taken_for_2014(whole_releases: Path) -> None:
-    index = READERS["casme2"](whole_releases / "casme2")
+    index = find("casme2").read(whole_releases / "casme2")
     later = [replace(c, label="surprise" if c.clip_id in RELABELLED else c.label) for c in index]
     gone = [c.clip_id for c in later if c.label == "surprise" and c.clip_id not in RELABELLED][:3]
     fewer = tuple(clip for clip in later if clip.clip_id not in gone)
-    selection = select(replace(index, clips=fewer), PROTOCOLS["casme2-5"])
+    selection = select(replace(index, clips=fewer), protocols()["casme2-5"])
     assert selection.edition is not None and selection.edition.name == "sheet of 2019"
     assert selection.shortfall == "3 clips of the protocol missing"
 
 
 def test_every_clip_that_a_protocol_leaves_out_has_its_reason(whole_releases: Path) -> None:
-    selection = select(READERS["casme2"](whole_releases / "casme2"), PROTOCOLS["casme2-5"])
+    selection = select(find("casme2").read(whole_releases / "casme2"), protocols()["casme2-5"])
     assert len(selection.excluded) == 255 - 246
     assert set(selection.excluded.values()) == {
         "label 'sadness' is outside the protocol",
         "label 'fear' is outside the protocol",
     }
-    composite = select(READERS["megc2019"](whole_releases), PROTOCOLS["megc2019"])
+    composite = select(find("megc2019").read(whole_releases), protocols()["megc2019"])
     assert composite.excluded["casme2/sub05/EP09_05f"] == "not in the official list"
 
 
 def test_frames_are_in_numeric_order_from_onset_to_offset(whole_releases: Path) -> None:
     for database in ("casme2", "samm"):
-        for clip in READERS[database](whole_releases / database):
+        for clip in find(database).read(whole_releases / database):
             numbers = [int(path.stem.replace("img", "").split("_")[-1]) for path in clip.frames]
             assert numbers == list(range(clip.onset, clip.offset + 1))
             assert clip.apex is None or clip.onset <= clip.apex <= clip.offset
@@ -122,7 +122,7 @@ def test_the_index_is_the_same_whatever_the_copy_of_the_sheet(
     rows = whole_release(database, 0)
     random.Random(1).shuffle(rows)
     write_sheet(root, rows, suffix=suffix, blank_columns=not bare, preamble=not bare)
-    copy, before = READERS[database](root), READERS[database](whole_releases / database)
+    copy, before = find(database).read(root), find(database).read(whole_releases / database)
     assert plain(copy) == plain(before)
     assert [c.action_units for c in copy] == [c.action_units for c in before]
     assert len(copy.problems) == len(before.problems)
@@ -143,7 +143,7 @@ def test_the_index_is_the_same_however_often_it_was_unpacked_into_itself(
         (folder / child.name).symlink_to(child)
     if database != "smic":
         write_sheet(tmp_path / "root" / place, whole_release(database, 0))
-    assert plain(READERS[database](tmp_path / "root")) == plain(READERS[database](whole_releases / database))
+    assert plain(find(database).read(tmp_path / "root")) == plain(find(database).read(whole_releases / database))
 
 
 def test_subjects_of_smic_are_compared_as_numbers(whole_releases: Path, tmp_path: Path) -> None:
@@ -155,16 +155,16 @@ def test_subjects_of_smic_are_compared_as_numbers(whole_releases: Path, tmp_path
             other = tmp_path / "HS" / f"S{number:02d}" / "Micro" / clip.parent.name / f"s{number:02d}_{code}_{place}"
             other.parent.mkdir(parents=True, exist_ok=True)
             other.symlink_to(clip)
-    assert plain(READERS["smic"](tmp_path)) == plain(READERS["smic"](whole_releases / "smic"))
+    assert plain(find("smic").read(tmp_path)) == plain(find("smic").read(whole_releases / "smic"))
 
 
 def test_a_cropped_copy_beside_the_raw_one_is_named_and_not_read(tmp_path: Path) -> None:
     from small import small_database
 
     root = small_database(tmp_path / "release", 2, 2)
-    alone = READERS["casme2"](root)
+    alone = find("casme2").read(root)
     shutil.copytree(root / "CASME2_RAW_selected", root / "A-Cropped")
-    both = READERS["casme2"](root)
+    both = find("casme2").read(root)
     assert both.clips == alone.clips
     (problem,) = both.problems
     assert problem.file == "A-Cropped" and "another copy" in problem.what
@@ -200,7 +200,7 @@ def test_action_units_are_read_from_every_way_of_writing_them(cell: str, units: 
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_its_clips(whole_releases: Path) -> None:
-    selection = select(READERS["smic"](whole_releases / "smic"), PROTOCOLS["smic-hs-3"])
+    selection = select(find("smic").read(whole_releases / "smic"), protocols()["smic-hs-3"])
     pairs = [(clip.clip_id, selection.class_name(clip)) for clip in selection.clips]
     assert fingerprint(pairs[::-1]) == selection.fingerprint
     assert fingerprint(pairs[1:]) != selection.fingerprint
@@ -216,6 +216,6 @@ def test_indexing_reads_no_image(whole_releases: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(io, "open", noting)
     monkeypatch.setattr("builtins.open", noting)
-    READERS["casme2"](whole_releases / "casme2")
+    find("casme2").read(whole_releases / "casme2")
     assert any("CASME2-coding" in name for name in opened)
     assert not [name for name in opened if "/img" in name]

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from small import small_database
 
-from aman.databases import READERS
+from aman.databases import find
 from aman.errors import DataError, UserError
 from aman.predictions import read_predictions
-from aman.protocols import PROTOCOLS, protocol_for, select
+from aman.protocols import protocol_for, protocols, select
 from aman.scoring import score
 from jobs import protocols as protocols_job
 from jobs import score as score_job
 
 ROOT = Path(__file__).parents[1]
-CASME2 = PROTOCOLS["casme2-5"]
+CASME2 = protocols()["casme2-5"]
 HEADER = "clip,subject,label,prediction"
 GOOD = [
     "sub01/EP02_01f,01,happiness,happiness",
@@ -44,7 +44,7 @@ def write(path: Path, rows: Sequence[str], header: str = HEADER) -> Path:
 
 def whole_protocol(name: str = "casme2-5", edition: int = 0, wrong: int = 5) -> list[str]:
     """Rows with the size of an edition; every `wrong`-th prediction is another class."""
-    protocol = PROTOCOLS[name]
+    protocol = protocols()[name]
     size = protocol.editions[edition]
     labels = [label for label, count in size.counts.items() for _ in range(count)]
     rows = []
@@ -131,7 +131,7 @@ def test_the_nearest_edition_is_the_one_that_counts(here: Path) -> None:
 def test_a_clip_that_the_protocol_leaves_out_is_named(here: Path) -> None:
     rows = [f"casme2/sub05/EP09_05f,casme2/05,{label},{label}" for label in ("negative",)]
     path = write(here / "x.csv", [*rows, "smic/s1/s1_ne_01,smic/s1,negative,positive"])
-    found = read_predictions(path, PROTOCOLS["megc2019"])
+    found = read_predictions(path, protocols()["megc2019"])
     assert "casme2/sub05/EP09_05f is not in the official list" in (found.shortfall or "")
 
 
@@ -217,7 +217,7 @@ def test_a_wrong_table_is_one_sentence(call: Call, here: Path, name: str) -> Non
 def test_a_label_of_the_sheet_is_not_translated_but_its_class_is_named(here: Path) -> None:
     rows = ["casme2/sub01/EP02_01f,casme2/01,repression,negative"]
     with pytest.raises(DataError, match=r"'repression'; expected one of negative.* fix: write negative"):
-        read_predictions(write(here / "x.csv", rows), PROTOCOLS["megc2019"])
+        read_predictions(write(here / "x.csv", rows), protocols()["megc2019"])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_label_of_the_sheet_is_not_translated_but_its_class_is_named(here: Pat
 )
 def test_a_composite_wants_the_database_in_front(here: Path, row: str) -> None:
     with pytest.raises(DataError):
-        read_predictions(write(here / "x.csv", [row]), PROTOCOLS["megc2019"])
+        read_predictions(write(here / "x.csv", [row]), protocols()["megc2019"])
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_two_tables_are_compared_by_clip(call: Call, here: Path) -> None:
 
 def test_a_release_is_checked_clip_by_clip(call: Call, here: Path) -> None:
     root = small_database(here / "release", subjects=3, clips_per_subject=3)
-    selection = select(READERS["synthetic"](root), protocol_for("synthetic"))
+    selection = select(find("synthetic").read(root), protocol_for("synthetic"))
     rows = [f"{c.clip_id},{c.subject},{c.label},others" for c in selection.clips]
     write(here / "same.csv", rows)
     arguments = ("--protocol", "synthetic", "--root", root, "--json", "result.json")
@@ -372,7 +372,7 @@ def test_scoring_needs_neither_ray_nor_torch_nor_mlflow(here: Path) -> None:
 def test_every_protocol_is_listed_with_its_sizes_and_chances(call: Call, here: Path) -> None:
     code, text = call("--json", "all.json", job=protocols_job)
     listed = {one["name"]: one for one in json.loads((here / "all.json").read_text())["protocols"]}
-    assert code == 0 and listed.keys() == PROTOCOLS.keys()
+    assert code == 0 and listed.keys() == protocols().keys()
     first = listed["casme2-5"]["editions"][0]
     assert (first["clips"], first["folds"], first["counts"]["others"]) == (246, 26, 99)
     assert first["chance"]["majority"] == pytest.approx(99 / 246)
@@ -391,7 +391,7 @@ def test_a_protocol_with_its_release_shows_what_guessing_gets_there(call: Call, 
     assert code == 0 and (found["clips"], found["folds"], found["incomplete"]) == (9, 3, False)
     assert f"fingerprint {found['fingerprint']}" in text
     once, often = found["guessing_best_of"]
-    counts = select(READERS["synthetic"](root), protocol_for("synthetic")).counts()
+    counts = select(find("synthetic").read(root), protocol_for("synthetic")).counts()
     assert once["accuracy"] == pytest.approx(sum((count / 9) ** 2 for count in counts.values()))
     assert often["epochs"] == 50 and often["accuracy"] > once["accuracy"]
     for arguments in (["--root", root], ["synthetic", "csv", "--root", root], ["casme9"]):

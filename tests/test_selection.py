@@ -11,7 +11,7 @@ from small import EMOTIONS, clip_of
 
 from aman.databases import Index
 from aman.errors import DataError, UsageError
-from aman.protocols import PROTOCOLS, Selection, select
+from aman.protocols import Selection, protocols, select
 from aman.selection import choose, groups_of, inner_labels, inner_tasks, right_clips
 from aman.training import FoldResult, FoldTask
 
@@ -27,7 +27,7 @@ def selection_of(counts: tuple[int, ...], shift: int = 0, shifted: str = "") -> 
         for i in range(count):
             label = EMOTIONS[(number + i + (shift if subject == shifted else 0)) % 5]
             clips.append(clip_of([], subject=subject, name=f"EP{i:02d}_01", label=label))
-    return select(Index(database="casme2", clips=tuple(clips)), PROTOCOLS["casme2-5"])
+    return select(Index(database="casme2", clips=tuple(clips)), protocols()["casme2-5"])
 
 
 def result_of(task: FoldTask, said: dict[str, int]) -> FoldResult:

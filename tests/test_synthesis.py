@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aman.databases import Index, read_synthetic
+from aman.databases import Index
+from aman.databases.synthetic import read_synthetic
 from aman.faces import landmark_model_path, landmarks, similarity
 from aman.frames import read_clip
 from aman.synthesis import (

@@ -8,9 +8,8 @@ import pytest
 
 import tune_spaces
 from aman.errors import UsageError
-from aman.protocols import PROTOCOLS
+from aman.protocols import protocols, published_accuracy
 from aman.recipe import RECIPES, Model, Recipe, check, variant
-from aman.tables import PAPER_ACCURACY
 from aman.tim import sample
 from tune_spaces import Space, find, names
 
@@ -33,7 +32,7 @@ def test_a_space_says_how_many_trainings_it_is(name: str) -> None:
     text, points = (ROOT / f"{name}.py").read_text(), len(find(name).configurations(Recipe()))
     assert f"{points} configurations by folds" in text
     for protocol in ("casme2-5", "samm-5", "smic-hs-3"):
-        assert f"{protocol} {points * PROTOCOLS[protocol].editions[0].folds}" in text
+        assert f"{protocol} {points * protocols()[protocol].editions[0].folds}" in text
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -42,9 +41,9 @@ def test_what_the_paper_prints_belongs_to_configurations_and_stands_in_the_file_
     described = str((ROOT / f"{name}.py").read_text().split('"""')[1])
     found = {configuration.name for configuration in one.configurations(Recipe())}
     for protocol, printed in one.paper.items():
-        assert protocol in PROTOCOLS
+        assert protocol in protocols()
         assert set(printed) <= found
-        assert max(printed.values()) == PAPER_ACCURACY[protocol]
+        assert max(printed.values()) == published_accuracy(protocol)
         for accuracy in printed.values():
             assert f"{accuracy:.2f} %" in described
     assert one.paper or "prints nothing" in described

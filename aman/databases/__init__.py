@@ -1,64 +1,107 @@
-"""Readers of releases as they lie on disk, each to one `Index`; `READERS` is the registry: one file and one line more
-for another database."""
+"""The databases, one file each: a module of this folder that defines `DATABASE` is a database and is found by itself.
 
-import json
+`--database` also takes the path of a .py file of your own that defines `DATABASE`.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
 from collections.abc import Callable
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
-from aman.databases.casme2 import read_casme2
-from aman.databases.index import Clip, Index, Problem
-from aman.databases.megc2019 import read_megc2019
-from aman.databases.samm import read_samm
-from aman.databases.smic import read_smic
-from aman.databases.table import read_table
-from aman.errors import DataError, UsageError
-
-RELEASE_FILE = "release.json"
-"""Beside a synthetic database: what was asked for, so that a missing clip is noticed."""
+from aman.databases.base import Database
+from aman.databases.index import ArrayRow, Clip, Index, Problem
+from aman.errors import UsageError
 
 
-def read_synthetic(root: Path) -> Index:
-    """A database of `jobs/synthesize.py`, in the layout of CASME II."""
-    index = read_casme2(root, database="synthetic")
-    try:
-        release = json.loads((root / RELEASE_FILE).read_text())
-        expected = int(release["subjects"]) * int(release["clips_per_subject"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(
-            got=f"{root} without a readable {RELEASE_FILE}",
-            expected="a database made by jobs/synthesize.py",
-            fix=f"python jobs/synthesize.py --out {root} after removing it, or name the real --database",
-        ) from None
-    return replace(index, expected_clips=expected)
+@cache
+def databases() -> dict[str, Database]:
+    """Every database that comes with the project by its name, in the order of the alphabet."""
+    modules = [importlib.import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__)]
+    found = [module.DATABASE for module in modules if isinstance(getattr(module, "DATABASE", None), Database)]
+    assert len({one.name for one in found}) == len(found), "two databases of one name"
+    return {one.name: one for one in sorted(found, key=lambda one: one.name)}
 
 
-READERS: dict[str, Callable[[Path], Index]] = {
-    "casme2": read_casme2,
-    "samm": read_samm,
-    "smic": read_smic,
-    "megc2019": read_megc2019,
-    "csv": read_table,
-    "synthetic": read_synthetic,
-}
+def names(conjunction: str = "or") -> str:
+    """The names of all databases as text, `casme2, samm or smic`."""
+    *first, last = databases()
+    return f"{', '.join(first)} {conjunction} {last}"
+
+
+def find(name: str) -> Database:
+    """The database of this name, or that of the .py file at this path. Runs that file.
+
+    `UsageError` for a name that is unknown, and for a file that is missing, cannot be run or defines no database.
+    """
+    path = Path(name)
+    if path.suffix == ".py":
+        return _of_file(path)
+    if name not in databases():
+        raise UsageError(
+            got=f"--database {name}", expected=f"{names()}, or the path of a .py file", fix="choose one of these"
+        )
+    return databases()[name]
 
 
 def reader_for(database: str) -> Callable[[Path], Index]:
-    """The reader of a database by its name (`UsageError` for a name that is none)."""
-    if database not in READERS:
-        raise UsageError(got=f"--database {database}", expected=" or ".join(READERS), fix="choose one of these")
-    return READERS[database]
+    """The reader of a database by its name or file (`UsageError` where there is none)."""
+    return find(database).index
 
 
-__all__ = [
-    "READERS",
-    "RELEASE_FILE",
-    "Clip",
-    "Index",
-    "Problem",
-    "read_casme2",
-    "read_samm",
-    "read_smic",
-    "read_synthetic",
-    "reader_for",
-]
+def _of_file(path: Path) -> Database:
+    try:
+        status = path.stat()
+        readable = path.is_file()
+    except OSError:
+        readable = False
+    if not readable:
+        raise UsageError(
+            got=f"--database {path}, which is no file",
+            expected="a .py file that defines DATABASE",
+            fix="check the path",
+        )
+    try:
+        module = _run(path.absolute(), (status.st_mtime_ns, status.st_size))
+    except UsageError as error:
+        raise UsageError(got=f"{error.got} in database {path}", expected=error.expected, fix=error.fix) from None
+    except Exception as error:
+        raise UsageError(
+            got=f"database {path}, which cannot be run ({type(error).__name__}: {error})",
+            expected="a Python file that makes a Database",
+            fix="correct the file",
+        ) from error
+    database = getattr(module, "DATABASE", None)
+    if not isinstance(database, Database):
+        raise UsageError(
+            got=f"database {path}, which defines no DATABASE",
+            expected="DATABASE = Database(name=..., title=..., about=..., read=..., protocols=(...))",
+            fix="add that line; docs/add_a_database.md shows a whole file",
+        )
+    return database
+
+
+@cache
+def _run(path: Path, version: tuple[int, int]) -> ModuleType:
+    """The module of a file, run once for each version (time and size) of the file."""
+    name = f"aman_database_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # where dataclasses of the file look for the names of their types
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
+    return module
+
+
+__all__ = ["ArrayRow", "Clip", "Database", "Index", "Problem", "databases", "find", "names", "reader_for"]

@@ -7,8 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from aman.databases.annotated import Release, read_release
+from aman.databases.base import Database, Edition, Protocol, counts, same, table_2
 from aman.databases.index import Index
+from aman.databases.reading.annotated import Release, last_number, read_release
 
 
 def usual_name(name: str) -> str:
@@ -36,3 +37,59 @@ CASME2 = Release(
 def read_casme2(root: Path, *, database: str = "casme2") -> Index:
     """Index of CASME II under `root`, raw or cropped (`DataError` where no release can be found there)."""
     return read_release(root, replace(CASME2, database=database))
+
+
+def identify(subject: str, clip: str) -> tuple[str, str]:
+    """Clip id and subject id of `sub01` (or `01`, `1`) and `EP02_01f`; `ValueError` where the subject has no number."""
+    number = last_number(subject)
+    return f"casme2/sub{number:02d}/{usual_name(clip)}", f"casme2/{number:02d}"
+
+
+FIVE = ("happiness", "disgust", "repression", "surprise", "others")
+RELABELLED = ("casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03")
+"""Sadness in the sheet of 2014, surprise in that of 2019."""
+IN_2014, IN_2019 = dict.fromkeys(RELABELLED, "sadness"), dict.fromkeys(RELABELLED, "surprise")
+
+DATABASE = Database(
+    name="casme2",
+    title="CASME II",
+    about="CASME2-coding-*.xlsx, and CASME2_RAW_selected or Cropped",
+    read=read_casme2,
+    identify=identify,
+    protocols=(
+        Protocol(
+            name="casme2-5",
+            database="casme2",
+            classes=FIVE,
+            labels={"casme2": same(*FIVE)},
+            editions=(
+                Edition(name="sheet of 2014", counts=counts(FIVE, 32, 63, 27, 25, 99), folds=26, marks=IN_2014),
+                Edition(name="sheet of 2019", counts=counts(FIVE, 32, 63, 27, 28, 99), folds=26, marks=IN_2019),
+            ),
+            published=table_2(
+                {
+                    "LBP-SIP": (66.40, None),
+                    "DSSN": (70.78, 72.97),
+                    "TSCNN-I": (74.05, 73.27),
+                    "LGCconD": (62.14, 60.00),
+                    "RNMA": (65.90, 53.90),
+                    "GEME": (75.20, 73.54),
+                    "AMAN": (75.40, 71.25),
+                }
+            ),
+            rule="labels with more than ten clips",
+        ),
+        Protocol(
+            name="casme2-4",
+            database="casme2",
+            classes=FIVE[:4],
+            labels={"casme2": same(*FIVE[:4])},
+            editions=(
+                Edition(name="sheet of 2014", counts=counts(FIVE[:4], 32, 63, 27, 25), folds=24, marks=IN_2014),
+                # Three clips more, all of subject 24, who has others that count: no fold more.
+                Edition(name="sheet of 2019", counts=counts(FIVE[:4], 32, 63, 27, 28), folds=24, marks=IN_2019),
+            ),
+            rule="casme2-5 without others",
+        ),
+    ),
+)

@@ -6,8 +6,21 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArrayRow:
+    """Where the arrays of a clip without frames are: a row of every array in some files."""
+
+    files: tuple[Path, ...]
+    """The `.npz` files beside the table of clips."""
+    row: int
+    """The clip's place along the first axis of every array, counted from 0."""
+    rows: int
+    """How long that axis must be: the number of clips in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One annotated clip of one subject. `frames` are files in numeric order, onset to offset, both included."""
+    """One annotated clip of one subject. `frames` are files in numeric order, onset to offset, both included; a clip of
+    which only arrays are there has none, and `arrays`."""
 
     clip_id: str
     """`casme2/sub01/EP02_01f`: unique over all databases, the same whatever the copy of the release."""
@@ -27,6 +40,8 @@ class Clip:
     """The sheet or folder that names the clip."""
     row: int | None = field(default=None, compare=False)
     """Row of the sheet as a spreadsheet counts it."""
+    arrays: ArrayRow | None = None
+    """Where the clip's arrays are, if arrays are what was given in place of frames (database `arrays`)."""
 
     @property
     def database(self) -> str:

@@ -3,24 +3,25 @@
 import re
 from pathlib import Path
 
-from aman.databases.casme2 import read_casme2, usual_name
-from aman.databases.folders import find_files
+from aman.databases import casme2, samm, smic
+from aman.databases.base import Database, Edition, Protocol, Published, counts, same
 from aman.databases.index import Index
-from aman.databases.samm import read_samm
-from aman.databases.smic import read_smic
+from aman.databases.reading.folders import find_files
 from aman.errors import DataError
 
 LIST_NAME = re.compile(r"^combined_3class_gt\.csv$", re.IGNORECASE)
-CLASSES = ("negative", "positive", "surprise")
+CLASSES = smic.THREE
 """Class 0, 1 and 2 of the official list."""
+PARTS = {"casme": casme2.DATABASE, "samm": samm.DATABASE, "smic": smic.DATABASE}
+"""The databases by what their names in the official list begin with."""
 
 
 def read_megc2019(root: Path) -> Index:
     """Index of all three databases under `root` (`DataError` where one of them is not there)."""
     parts = []
-    for reader in (read_casme2, read_samm, read_smic):
+    for part in PARTS.values():
         try:
-            parts.append(reader(root))
+            parts.append(part.read(root))
         except DataError as error:
             raise DataError(
                 got=error.got,
@@ -66,15 +67,55 @@ def official_clip(cells: list[str]) -> tuple[str, str]:
     """Clip id and class of a row of the official list; `ValueError` for a row that is none."""
     if len(cells) < 4 or cells[3] not in ("0", "1", "2"):
         raise ValueError("no class")
-    subject = re.search(r"(\d{1,3})$", cells[1], re.ASCII)
-    if not subject:
-        raise ValueError("no subject")
-    number, name, database = int(subject.group(1)), cells[2], re.sub(r"[^a-z0-9]", "", cells[0].lower())
-    if database.startswith("casme"):
-        return f"casme2/sub{number:02d}/{usual_name(name)}", CLASSES[int(cells[3])]
-    if database.startswith("samm"):
-        return f"samm/{number:03d}/{name}", CLASSES[int(cells[3])]
-    smic = re.match(r"^s0*(\d+)_(ne|po|sur)[a-z]*_0*(\d+)$", name, re.IGNORECASE | re.ASCII)
-    if not database.startswith("smic") or not smic:
+    name = re.sub(r"[^a-z0-9]", "", cells[0].lower())
+    part = next((part for start, part in PARTS.items() if name.startswith(start)), None)
+    if part is None or part.identify is None:
         raise ValueError("no clip of the three databases")
-    return f"smic/s{number}/s{number}_{smic.group(2).lower()}_{int(smic.group(3)):02d}", CLASSES[int(cells[3])]
+    return part.identify(cells[1], cells[2])[0], CLASSES[int(cells[3])]
+
+
+NO_LIST = "not in the official list"
+STSTNET_PAPER = "Table III of the STSTNet paper"
+
+DATABASE = Database(
+    name="megc2019",
+    title="MEGC 2019",
+    about="CASME II, SAMM and SMIC-HS, each anywhere below",
+    read=read_megc2019,
+    official_list=official_list,
+    protocols=(
+        Protocol(
+            name="megc2019",
+            database="megc2019",
+            classes=CLASSES,
+            labels={
+                "casme2": {
+                    "repression": "negative",
+                    "disgust": "negative",
+                    "happiness": "positive",
+                    "surprise": "surprise",
+                },
+                "samm": {
+                    **dict.fromkeys(("anger", "contempt", "disgust", "fear", "sadness"), "negative"),
+                    "happiness": "positive",
+                    "surprise": "surprise",
+                },
+                "smic": same(*CLASSES),
+            },
+            excluded={
+                "casme2/sub04/EP12_01f": f"{NO_LIST}; it has no apex",
+                "casme2/sub05/EP09_05f": NO_LIST,
+                **dict.fromkeys(
+                    casme2.RELABELLED, f"{NO_LIST}, which was made from the sheet of 2014, where it is sadness"
+                ),
+            },
+            editions=(Edition(name="official list", counts=counts(CLASSES, 250, 109, 83), folds=68),),
+            published={
+                "Bi-WOOF": Published(uf1=62.96, uar=62.27, source=STSTNET_PAPER),
+                "OFF-ApexNet": Published(accuracy=74.60, uf1=71.96, uar=70.96, source=STSTNET_PAPER),
+                "STSTNet": Published(uf1=73.53, uar=76.05, source=STSTNET_PAPER),
+            },
+            rule="CASME II, SAMM and SMIC-HS in three classes, the clips of the official list",
+        ),
+    ),
+)

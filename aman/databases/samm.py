@@ -7,8 +7,9 @@ one subject.
 import re
 from pathlib import Path
 
-from aman.databases.annotated import Release, read_release
+from aman.databases.base import Database, Edition, Protocol, counts, same, table_2
 from aman.databases.index import Index
+from aman.databases.reading.annotated import Release, last_number, read_release
 
 SAMM = Release(
     database="samm",
@@ -31,3 +32,40 @@ SAMM = Release(
 def read_samm(root: Path) -> Index:
     """Index of SAMM under `root`, raw or cropped (`DataError` where no release can be found there)."""
     return read_release(root, SAMM)
+
+
+def identify(subject: str, clip: str) -> tuple[str, str]:
+    """Clip id and subject id of `006` (or `6`) and `006_1_2`; `ValueError` where the subject has no number."""
+    number = last_number(subject)
+    return f"samm/{number:03d}/{clip}", f"samm/{number:03d}"
+
+
+FIVE = ("anger", "other", "happiness", "surprise", "contempt")
+
+DATABASE = Database(
+    name="samm",
+    title="SAMM",
+    about="SAMM_Micro_FACS_Codes_v2.xlsx, and SAMM or SAMM_CROP",
+    read=read_samm,
+    identify=identify,
+    protocols=(
+        Protocol(
+            name="samm-5",
+            database="samm",
+            classes=FIVE,
+            labels={"samm": same(*FIVE)},
+            editions=(Edition(name="second edition", counts=counts(FIVE, 57, 26, 26, 15, 12), folds=27),),
+            published=table_2(
+                {
+                    "DSSN": (57.35, 46.44),
+                    "TSCNN-I": (63.53, 60.65),
+                    "LGCconD": (35.29, 23.00),
+                    "RNMA": (48.50, 40.20),
+                    "GEME": (55.88, 45.38),
+                    "AMAN": (68.85, 66.82),
+                }
+            ),
+            rule="labels with more than ten clips",
+        ),
+    ),
+)

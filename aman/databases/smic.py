@@ -8,7 +8,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from aman.databases.folders import (
+from aman.databases.base import Database, Edition, Protocol, counts, same, table_2
+from aman.databases.index import Clip, Index, Problem, unusable
+from aman.databases.reading.annotated import last_number
+from aman.databases.reading.folders import (
     Frames,
     cropped,
     entries,
@@ -20,7 +23,6 @@ from aman.databases.folders import (
     unreadable,
     walk,
 )
-from aman.databases.index import Clip, Index, Problem, unusable
 from aman.errors import DataError
 
 SUBJECT = re.compile(r"^s0*(\d{1,3})$", re.IGNORECASE | re.ASCII)
@@ -213,3 +215,43 @@ def make_clip(folder: Path, subject: int, label: str, root: Path) -> tuple[Clip 
         source=file,
     )
     return clip, problems
+
+
+def identify(subject: str, clip: str) -> tuple[str, str]:
+    """Clip id and subject id of `s03` (or `s3`, `3`) and `s03_ne_7`; `ValueError` where these name no clip."""
+    number, named = last_number(subject), re.match(r"^s0*(\d+)_(ne|po|sur)[a-z]*_0*(\d+)$", clip.lower(), re.ASCII)
+    if not named:
+        raise ValueError("no clip of SMIC")
+    return f"smic/s{number}/s{number}_{named.group(2)}_{int(named.group(3)):02d}", f"smic/s{number}"
+
+
+THREE = ("negative", "positive", "surprise")
+
+DATABASE = Database(
+    name="smic",
+    title="SMIC-HS",
+    about="SMIC_all_cropped/HS or another copy of HS, and no sheet",
+    read=read_smic,
+    identify=identify,
+    protocols=(
+        Protocol(
+            name="smic-hs-3",
+            database="smic",
+            classes=THREE,
+            labels={"smic": same(*THREE)},
+            editions=(Edition(name="HS", counts=counts(THREE, 70, 51, 43), folds=16),),
+            published=table_2(
+                {
+                    "LBP-SIP": (62.80, None),
+                    "DSSN": (63.41, 64.62),
+                    "TSCNN-I": (72.74, 72.36),
+                    "LGCconD": (63.41, 62.00),
+                    "RNMA": (49.40, 49.60),
+                    "GEME": (64.63, 61.58),
+                    "AMAN": (79.87, 77.08),
+                }
+            ),
+            rule="every clip of the high-speed camera, by folder",
+        ),
+    ),
+)

@@ -7,20 +7,19 @@
 import re
 from pathlib import Path
 
-from aman.databases.folders import numbered_frames
+from aman.databases.base import Database, Protocol
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.sheet import number, read_sheet
-from aman.errors import DataError
+from aman.databases.reading.folders import numbered_frames
+from aman.databases.reading.sheet import NAME, find_table, number, read_sheet
 
 COLUMNS = ("clip", "subject", "label", "frames")
 OPTIONAL = ("onset", "apex", "offset")
 FRAME = re.compile(r"^(?!\.)(?:.*\D)?(\d{1,9})\D*\.(?:jpg|jpeg|png|bmp)$", re.IGNORECASE | re.ASCII)
-NAME = re.compile(r"^[\w.\-]+(?:/[\w.\-]+)*$", re.ASCII)
 
 
 def read_table(root: Path) -> Index:
     """Index of the table at `root`; a row that cannot be used becomes a problem of its clip."""
-    table = find_table(root)
+    table = find_table(root, (*COLUMNS, *OPTIONAL))
     clips: dict[str, Clip] = {}
     problems: list[Problem] = []
     contradicted: set[str] = set()
@@ -100,19 +99,19 @@ def usual_subject(name: str) -> str:
     return re.sub(r"^(?:subject|sub|s|p)?_?0*(?=\d)|\.0+$", "", name.lower())
 
 
-def find_table(root: Path) -> Path:
-    """The table itself, or the only one in the folder."""
-    try:
-        if root.is_file():
-            return root
-        there = root.is_dir()
-        found = sorted(path for path in root.glob("*.csv") if path.is_file()) if there else []
-    except OSError:
-        there, found = False, []
-    if len(found) != 1:
-        raise DataError(
-            got=f"--root {root} with {len(found)} tables" if there else f"--root {root}, which is not there",
-            expected=f"one .csv with the columns {', '.join((*COLUMNS, *OPTIONAL))}",
-            fix="name the table itself as --root",
-        )
-    return found[0]
+DATABASE = Database(
+    name="csv",
+    title="your own table",
+    about="a table clip,subject,label,onset,apex,offset,frames (or the table itself)",
+    read=read_table,
+    protocols=(
+        Protocol(
+            name="csv",
+            database="csv",
+            classes=(),
+            labels={"csv": {}},
+            own_names=True,
+            rule="every row of your own table, every label",
+        ),
+    ),
+)

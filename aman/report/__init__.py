@@ -8,6 +8,7 @@ from typing import Any
 
 from aman.errors import DataError, UsageError
 from aman.figures import Curve, curves_figure
+from aman.protocols import published
 from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep, columns_of
 from aman.report.details import Compared, chosen, comparison_details, hours, provenance, scored
@@ -15,7 +16,7 @@ from aman.report.heat import attention, confusion
 from aman.report.page import Figure, Section, latex, page
 from aman.report.tables import Table, sweep_table, table_2
 from aman.runs import Run
-from aman.tables import PAPER_ACCURACY, write_csv, write_text
+from aman.tables import write_csv, write_text
 
 PAGE, STRIPS = "report.html", "magnification.png"
 
@@ -32,7 +33,7 @@ def write_report(
     `sweeps` are the tables by one setting. `base` are settings of the configuration that Table 2 is to call the fixed
     one (`aman.report.columns.columns_of` says which it is otherwise). Raises `UsageError` where nothing can be written.
     """
-    columns = columns_of(runs, PAPER_ACCURACY, base)
+    columns = columns_of(runs, published()["AMAN"], base)
     sections = _sections(columns, sweeps, compared)
     tables = _named([table for section in sections for table in section.tables])
     databases = ", ".join(dict.fromkeys(run.protocol for run in runs))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aman.protocols import PROTOCOLS
+from aman.protocols import Published, protocols, published, published_accuracy
 from aman.report.cells import (
     NOT_RUN,
     Cell,
@@ -23,7 +23,7 @@ from aman.report.cells import (
     guessing,
 )
 from aman.report.columns import Column, Sweep
-from aman.tables import PAPER_ACCURACY, PAPER_TABLE_2, percent, printed_text
+from aman.tables import percent, printed_text
 
 TUNED, HONEST, PRINTED, CHANCE = "tuned on test", "honest", "printed", "chance"
 """What a row of scores is: chosen by the very clips that it is of, or not; the paper's; nobody's."""
@@ -64,7 +64,8 @@ class Row:
 
 def table_2(columns: Sequence[Column]) -> Table:
     """The paper's methods, ours by how the configuration was found, and what chance gets."""
-    rows = [_paper_row(name, printed, columns) for name, printed in PAPER_TABLE_2.items()]
+    there = {column.protocol for column in columns}
+    rows = [_paper_row(name, printed, columns) for name, printed in published().items() if there & printed.keys()]
     rows.append(_row("AMAN, fixed configuration, last epoch", HONEST, columns, fixed))
     rows += _searches(columns)
     rows.append(_row("AMAN, fixed configuration, best test epoch", TUNED, columns, best_epoch))
@@ -135,10 +136,11 @@ def _row(label: str, status: str, columns: Sequence[Column], cell: Callable[[Col
     return Row(label=label, status=status, ours={one.title: cell(one) for one in columns}, paper={})
 
 
-def _paper_row(name: str, printed: Mapping[str, tuple[float, float | None]], columns: Sequence[Column]) -> Row:
+def _paper_row(name: str, printed: Mapping[str, Published], columns: Sequence[Column]) -> Row:
     cells = {}
     for column in columns:
-        accuracy, f1 = printed.get(column.protocol, (None, None))
+        one = printed.get(column.protocol)
+        accuracy, f1 = (one.accuracy, one.uf1 if one.f1 is None else one.f1) if one else (None, None)
         cells[column.title] = Cell(
             accuracy=None if accuracy is None else accuracy / 100,
             f1=None if f1 is None else f1 / 100,
@@ -151,9 +153,10 @@ def _of_the_paper(columns: Sequence[Column]) -> list[str]:
     """Whether the paper's accuracy can be one over one pool of the protocol's clips."""
     notes = []
     for column in columns:
-        if column.protocol in PAPER_ACCURACY:
-            clips = PROTOCOLS[column.protocol].editions[0].clips
-            text = printed_text(f"{PAPER_ACCURACY[column.protocol]:.2f}", clips).replace("  ", " is ")
+        accuracy = published_accuracy(column.protocol)
+        if accuracy is not None:
+            clips = protocols()[column.protocol].editions[0].clips
+            text = printed_text(f"{accuracy:.2f}", clips).replace("  ", " is ")
             notes.append(f"{column.title}: the paper's {text}")
     return notes
 

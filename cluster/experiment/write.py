@@ -15,8 +15,9 @@ from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
 from aman.inputs.base import View, stages
 from aman.inputs.magnified import Images
+from aman.protocols import published_accuracy
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
-from aman.tables import PAPER_ACCURACY, score_values, write_csv, write_json
+from aman.tables import score_values, write_csv, write_json
 from aman.tim import INTERPOLATED_FRAMES
 from cluster.experiment.choose import SearchOutcome, chosen_plan
 from cluster.experiment.grid import Grid, Tables
@@ -96,7 +97,7 @@ class Run:
             **score_values(outcome.scores),
             "literature": {"best_test_epoch_accuracy": outcome.best_test_epoch},
             "guessing_best_of": {"epochs": outcome.epochs, "accuracy": outcome.guessing},
-            "paper_accuracy_percent": PAPER_ACCURACY.get(protocol.name),
+            "paper_accuracy_percent": published_accuracy(protocol.name, recipe.method.title or recipe.method.name),
             "settings": recipe.method.describe(recipe),
             "seed": plan.request.seed,
             "axes": {name: asdict(axis) for name, axis in recipe.method.axes(recipe).items()},

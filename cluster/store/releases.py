@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path, PosixPath
 from typing import Any, TypeVar
 
-from aman.databases.folders import existing_folder
-from aman.databases.index import Index
+from aman.databases.index import Clip, Index
+from aman.databases.reading.folders import existing_folder
 from aman.errors import DataError, UserError
 from aman.frames import digests as file_digests
 from aman.frames import read_bytes
@@ -123,10 +123,7 @@ class BucketRelease:
 
         def located(root: Path) -> Index:
             folder, index = root.parent if self.table else root, reader(root)
-            clips = [
-                replace(clip, frames=tuple(self._object(frame, folder) for frame in clip.frames)) for clip in index
-            ]
-            return replace(index, clips=tuple(clips))
+            return replace(index, clips=tuple(self._located(clip, folder) for clip in index))
 
         return self.look(located)
 
@@ -187,6 +184,13 @@ class BucketRelease:
                     expected="objects named as the files of a release are, and room for their names on the local disk",
                     fix="remove it or give it another name, or free some space",
                 ) from None
+
+    def _located(self, clip: Clip, folder: Path) -> Clip:
+        """The clip with objects in place of the files that its reader saw."""
+        arrays = clip.arrays
+        if arrays:
+            arrays = replace(arrays, files=tuple(self._object(file, folder) for file in arrays.files))
+        return replace(clip, frames=tuple(self._object(frame, folder) for frame in clip.frames), arrays=arrays)
 
     def _object(self, frame: Path, folder: Path) -> ObjectPath:
         """The object that a reader saw as this file."""

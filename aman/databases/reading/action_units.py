@@ -2,7 +2,7 @@
 
 import re
 
-from aman.databases.sheet import number
+from aman.databases.reading.sheet import number
 
 UNIT = re.compile(r"(?<![0-9])([0-9]{1,2})(?![0-9])")
 

@@ -11,6 +11,8 @@ from aman.errors import DataError
 HEADER_ROWS = 40
 """A header is looked for in so many rows: SAMM's stands in row 14."""
 NUMBER = re.compile(r"^(\d{1,9})(?:\.0*)?$", re.ASCII)
+NAME = re.compile(r"^[\w.\-]+(?:/[\w.\-]+)*$", re.ASCII)
+"""What users may call clips and subjects in tables of their own."""
 
 Row = tuple[int, dict[str, str]]
 """Row number as a spreadsheet counts it, and its cells by column name."""
@@ -72,6 +74,24 @@ def read_sheet(sheet: Path, columns: Sequence[str], optional: Sequence[str] = ()
         if any(cells[name] for name in columns):
             rows.append((line + 1, {**dict.fromkeys(optional, ""), **cells}))
     return Sheet(rows=rows, others=tuple(name for name, _, _ in fitting[1:]))
+
+
+def find_table(root: Path, columns: Sequence[str]) -> Path:
+    """The table of clips itself, or the only .csv in the folder; `DataError` where the folder holds none or several."""
+    try:
+        if root.is_file():
+            return root
+        there = root.is_dir()
+        found = sorted(path for path in root.glob("*.csv") if path.is_file()) if there else []
+    except OSError:
+        there, found = False, []
+    if len(found) != 1:
+        raise DataError(
+            got=f"--root {root} with {len(found)} tables" if there else f"--root {root}, which is not there",
+            expected=f"one .csv with the columns {', '.join(columns)}",
+            fix="name the table itself as --root",
+        )
+    return found[0]
 
 
 def find_header(table: Sequence[Sequence[str]], columns: Sequence[str]) -> tuple[int, list[str]]:

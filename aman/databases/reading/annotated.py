@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aman.databases.action_units import action_units
-from aman.databases.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.sheet import Row, number, read_sheet
+from aman.databases.reading.action_units import action_units
+from aman.databases.reading.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
+from aman.databases.reading.sheet import Row, number, read_sheet
 from aman.errors import DataError
 
 ACTION_UNITS = "Action Units"
@@ -127,6 +127,14 @@ def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
 def subject_number(cell: str) -> int | None:
     """`01`, `1`, `1.0` and `sub01` are subject 1."""
     return number(re.sub(r"^sub", "", cell.strip(), flags=re.IGNORECASE))
+
+
+def last_number(subject: str) -> int:
+    """The number at the end of a subject's name in a table of another group, 6 of `sub06`; `ValueError` without one."""
+    found = re.search(r"(\d{1,3})$", subject, re.ASCII)
+    if not found:
+        raise ValueError("no subject")
+    return int(found.group(1))
 
 
 def all_names(rows: list[Row]) -> list[tuple[int, str]]:

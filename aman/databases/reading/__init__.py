@@ -1,0 +1,1 @@
+"""What readers of several databases share: sheets, folders of frames, action units."""
