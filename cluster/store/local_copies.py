@@ -6,7 +6,6 @@ Losing any of it costs a download. A disk that is full, or cannot be written, me
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aman.errors import UsageError
-from cluster.store.names import BLOBS, PARTIAL, blob_digest
+from aman.files import PARTIAL, write_whole
+from cluster.store.names import BLOBS, blob_digest
 from cluster.store.results import DIGEST
 from cluster.store.s3 import S3Store
 
@@ -92,13 +92,7 @@ class NearFolder:
             size = self._shrink(min(self.most - len(content), int(KEPT_WHEN_FULL * self.most)))
         os.pwrite(total, f"{size + len(content):<32}".encode(), 0)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
-        try:
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-            os.rename(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, content, mode=0o600, sync=False)  # `get` finds out what a power cut left of a copy
 
     def _shrink(self, room: int) -> int:
         """Remove leftovers of killed writers, then the least recently used until `room` is kept; what is left."""

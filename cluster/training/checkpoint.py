@@ -5,6 +5,7 @@ one folder, which then lies on storage that they share.
 """
 
 import fcntl
+import io
 import json
 import os
 import time
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from aman.errors import UsageError
+from aman.files import PARTIAL, write_whole
 
 CHECKPOINT, PROGRESS, LOCK, OWNER = "checkpoint.pt", "progress.jsonl", "lock", "owner"
 
@@ -70,9 +72,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def take_over(folder: Path) -> str:
-    """Name the run to which the folder belongs from now on: workers of a killed driver may live on for seconds."""
+    """Name the run to which the folder belongs from now on: workers of a killed driver may live on for seconds.
+
+    What a killed writer left of a file goes, too: every kill would otherwise cost the size of a checkpoint.
+    """
     owner = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-    replace_file(folder / OWNER, owner.encode())
+    write_whole(folder / OWNER, owner)
+    for leftover in folder.glob(f"{PARTIAL}*"):
+        leftover.unlink(missing_ok=True)
     return owner
 
 
@@ -86,7 +93,7 @@ def cut_progress(folder: Path) -> int:
     checkpoint = read_checkpoint(folder)
     step = -1 if checkpoint is None else int(checkpoint["step"])
     kept = [asdict(line) for line in read_progress(folder) if line.step <= step]
-    replace_file(folder / PROGRESS, "".join(json.dumps(line) + "\n" for line in kept).encode())
+    write_whole(folder / PROGRESS, "".join(json.dumps(line) + "\n" for line in kept))
     return step
 
 
@@ -94,7 +101,8 @@ def add_progress(folder: Path, line: Progress) -> None:
     """Add a line to the curve."""
     with (folder / PROGRESS).open("a") as file:
         file.write(json.dumps(asdict(line)) + "\n")
-        flush(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_progress(folder: Path) -> list[Progress]:
@@ -125,23 +133,6 @@ def write_checkpoint(folder: Path, checkpoint: dict[str, Any]) -> None:
     """Replace the checkpoint as a whole or not at all."""
     import torch
 
-    partial = folder / f"{CHECKPOINT}.partial"
-    with partial.open("wb") as file:
-        torch.save(checkpoint, file)
-        flush(file)
-    partial.replace(folder / CHECKPOINT)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """The same for a small file."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        flush(file)
-    partial.replace(path)
-
-
-def flush(file: IO[Any]) -> None:
-    """To the disk itself: a rename that outlives a power cut which the content did not is worse than none."""
-    file.flush()
-    os.fsync(file.fileno())
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    write_whole(folder / CHECKPOINT, content.getvalue())
