@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -149,6 +150,28 @@ def test_a_worker_that_outlived_its_driver_cannot_write_into_the_next_run(tmp_pa
         old.report(2, {}, {"done": 2})
     new.report(2, {})
     assert steps_of(read_progress(tmp_path)) == [1, 2]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from cluster.training.checkpoint import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_folder_is_locked_to_other_processes_until_its_run_ends_or_is_killed(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UsageError, match="in which a run is going on"), locked(tmp_path):
+        pass
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match="in which a run is going on"), locked(tmp_path):
+            pass
+        other.kill()
+    with locked(tmp_path):
+        pass
 
 
 def test_a_second_run_in_a_folder_and_too_many_workers_are_refused(ray_cluster: None, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ The folder holds `checkpoint.pt`, `progress.jsonl` (a line a report), `lock` and
 one folder, which then lies on storage that they share.
 """
 
-import fcntl
 import io
 import json
 import os
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from aman.errors import UsageError
 from aman.files import PARTIAL, write_whole
@@ -59,15 +60,15 @@ def check_settings(folder: Path, settings: dict[str, str]) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """One run at a time in a folder; the lock goes with its process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                got=f"{folder}, in which a run is going on",
-                expected="a folder to itself for every run",
-                fix="wait until that run has ended, or take another folder",
-            ) from None
+    try:
+        lock = FileLock(folder / LOCK).acquire(blocking=False)
+    except Timeout:
+        raise UsageError(
+            got=f"{folder}, in which a run is going on",
+            expected="a folder to itself for every run",
+            fix="wait until that run has ended, or take another folder",
+        ) from None
+    with lock:
         yield
 
 
