@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import load_trunk, normalise
+from aman.files import write_whole
 from aman.pretraining import Pretraining
 
 TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
@@ -87,6 +88,4 @@ def write_weights(network: Mapping[str, torch.Tensor], out: Path, rest: Path | N
         if wrong := [name for name, tensor in kept.items() if not tensor.isfinite().all()]:
             raise FloatingPointError(f"beyond the range of fp16: {', '.join(wrong)}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save(kept, metadata))  # not `save_file`: that makes a file which no one else may read
-        partial.replace(path)
+        write_whole(path, save(kept, metadata))  # not `save_file`: that makes a file which no one else may read

@@ -54,25 +54,19 @@ class Race:
     `next` gives the configuration that can become best (with folds under way counted as they are expected to end;
     then the fewest clips missing, then the order of the grid), and of its folds the one where most wrong clips are
     expected: the sooner it loses, the less is trained. A subject is as hard for one configuration as it was for the
-    others so far, at first by its clips alone. `order="largest"` takes the subject with the most clips instead.
+    others so far, at first by its clips alone.
     """
 
-    def __init__(
-        self,
-        clips_by_subject: Mapping[str, int],
-        configurations: Sequence[str],
-        order: Literal["hardest", "largest"] = "hardest",
-    ) -> None:
+    def __init__(self, clips_by_subject: Mapping[str, int], configurations: Sequence[str]) -> None:
         if not configurations or len(set(configurations)) < len(configurations):
             raise ValueError("a race needs configurations, each once")
         if not clips_by_subject or min(clips_by_subject.values()) < 1:
             raise ValueError("a race needs subjects with clips")
-        self.configurations, self.order = list(configurations), order
+        self.configurations = list(configurations)
         self.subjects = sorted(clips_by_subject, key=lambda subject: (-clips_by_subject[subject], subject))
         self._row = {name: row for row, name in enumerate(self.configurations)}
         self._column = {name: column for column, name in enumerate(self.subjects)}
         self._clips_S = np.array([clips_by_subject[subject] for subject in self.subjects])
-        self.clips = int(self._clips_S.sum())
         shape = len(self.configurations), len(self.subjects)
         self._right_CS = np.full(shape, -1)
         """Right clips of a finished fold, -1 for any other."""
@@ -81,7 +75,7 @@ class Race:
         self._expected_CS = np.zeros(shape)
         """Wrong clips that are expected of a fold under way, 0 for any other."""
         self._least_C = np.zeros(shape[0], dtype=int)
-        self._missing_C = np.full(shape[0], self.clips)
+        self._missing_C = np.full(shape[0], self._clips_S.sum())
         self._free_C = np.full(shape[0], shape[1])
         self._expected_C = np.zeros(shape[0])
         self._running_C = np.ones(shape[0], dtype=bool)
@@ -94,8 +88,8 @@ class Race:
             return None
         free_S = self._free_CS[row]
         expected_S = self._expected_wrong()
-        column = int(np.argmax(np.where(free_S, expected_S if self.order == "hardest" else self._clips_S, -1)))
-        self._set_free(row, column, False, expected_S[column])
+        column = int(np.argmax(np.where(free_S, expected_S, -1)))
+        self._take(row, column, expected_S[column])
         return self.configurations[row], self.subjects[column]
 
     def finish(self, configuration: str, subject: str, right: int) -> None:
@@ -106,18 +100,12 @@ class Race:
             raise ValueError(f"{right} of {clips} clips right in fold {subject} of {configuration} (known: {known})")
         if known == right:
             return
-        self._set_free(row, column, False, 0.0)
+        self._take(row, column, 0.0)
         self._right_CS[row, column] = right
         self._least_C[row] += right
         self._missing_C[row] -= clips
         self._wrong_S[column] += clips - right
         self._seen_S[column] += clips
-
-    def give_back(self, configuration: str, subject: str) -> None:
-        """The fold was handed out and not trained: it is handed out again."""
-        row, column = self._row[configuration], self._column[subject]
-        if self._right_CS[row, column] < 0:
-            self._set_free(row, column, True, 0.0)
 
     def withdraw(self, configuration: str) -> None:
         """The configuration cannot be completed: the winner is found among the others, stopped ones included."""
@@ -140,36 +128,6 @@ class Race:
             return self.configurations[alive[0]]
         return None
 
-    @property
-    def trained(self) -> int:
-        """Finished folds of all configurations."""
-        return int((self._right_CS >= 0).sum())
-
-    def standings(self) -> list[Standing]:
-        """All configurations: those that can still win, then by the most that they can be or could have been."""
-        contending_C, most_C = self._contending(), self._least_C + self._missing_C
-        found = []
-        for row in sorted(range(len(most_C)), key=lambda row: (not contending_C[row], -most_C[row], row)):
-            state: Literal["complete", "racing", "stopped", "withdrawn"] = "stopped"
-            if self._missing_C[row] == 0:
-                state = "complete"
-            elif not self._running_C[row]:
-                state = "withdrawn"
-            elif contending_C[row]:
-                state = "racing"
-            found.append(
-                Standing(
-                    configuration=self.configurations[row],
-                    state=state,
-                    folds=int((self._right_CS[row] >= 0).sum()),
-                    all_folds=len(self.subjects),
-                    least=int(self._least_C[row]),
-                    most=int(most_C[row]),
-                    all_clips=self.clips,
-                )
-            )
-        return found
-
     def _contending(self) -> npt.NDArray[np.bool_]:
         """Configurations whose most is not beaten by another's least. Counts and places in the grid make one rank."""
         places_C = np.arange(len(self.configurations))[::-1]
@@ -190,8 +148,9 @@ class Race:
         share = (self._wrong_S.sum() + 1) / (self._seen_S.sum() + 4)
         return self._clips_S * (self._wrong_S + PRIOR_CLIPS * share) / (self._seen_S + PRIOR_CLIPS)
 
-    def _set_free(self, row: int, column: int, free: bool, expected: float) -> None:
-        self._free_CS[row, column] = free
+    def _take(self, row: int, column: int, expected: float) -> None:
+        """The fold is under way with so many wrong clips expected, or finished (none)."""
+        self._free_CS[row, column] = False
         self._expected_CS[row, column] = expected
         self._free_C[row] = self._free_CS[row].sum()
         self._expected_C[row] = self._expected_CS[row].sum()

@@ -9,13 +9,11 @@ the chosen configuration for each of the 26 outer folds; 5 configurations on the
 task serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping
 
 from aman.errors import DataError, UsageError
 from aman.protocols import Selection
-from aman.training.base import FoldResult, FoldTask
+from aman.training.base import FoldTask
 
 INNER_SPLITS = 5
 """Groups of the other subjects."""
@@ -70,31 +68,3 @@ def inner_tasks(selection: Selection, outer: str, *, seed: int, splits: int = IN
             )
         )
     return tasks
-
-
-def inner_labels(selection: Selection, outer: str) -> dict[str, int]:
-    """Class number of every clip but those of `outer`: all labels that choosing for `outer` may see."""
-    return {clip.clip_id: selection.class_of(clip) for clip in selection.clips if clip.subject != outer}
-
-
-def right_clips(results: Iterable[FoldResult], labels: Mapping[str, int]) -> int:
-    """Clips that the inner folds together have right. `ValueError` unless each clip of `labels` is predicted once."""
-    right = 0
-    seen: list[str] = []
-    for result in results:
-        said = [int(np.argmax(row)) for row in result.probabilities]
-        seen += result.clips
-        right += sum(labels.get(clip) == one for clip, one in zip(result.clips, said, strict=True))
-    if sorted(seen) != sorted(labels):
-        raise ValueError(f"{len(seen)} inner predictions of other clips than the {len(labels)} that count, each once")
-    return right
-
-
-def choose(results: Mapping[str, Sequence[FoldResult]], labels: Mapping[str, int]) -> str:
-    """The configuration with the most right clips over its inner folds; of equals the first, as in `aman.racing`.
-
-    `results` are by configuration in the order of the grid, `labels` those of `inner_labels`.
-    """
-    if not results:
-        raise ValueError("no configuration to choose from")
-    return max(results, key=lambda configuration: right_clips(results[configuration], labels))

@@ -1,7 +1,6 @@
 """Tables of results as text, and whether a number that a paper prints can be a share of so many clips."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from aman.errors import UsageError
+from aman.files import write_whole
 from aman.protocols import protocols, published_accuracy
 from aman.scoring import Comparison, Scores
 
@@ -163,21 +163,14 @@ def percent(share: float, sign: str = "") -> str:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """A table as a file that appears whole or not at all. Raises `OSError`."""
-    write_text(path, table.to_csv(index=False))
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text as a file that appears whole or not at all. Raises `OSError`."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, table.to_csv(index=False))
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:
     """A result as a file that appears whole or not at all; `UsageError` where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        write_whole(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
     except (OSError, ValueError) as error:
         raise UsageError(
             got=f"{path}, which cannot be written ({getattr(error, 'strerror', None) or error})",

@@ -51,7 +51,7 @@ from cluster.machines.session import ray_session
 from cluster.store.folder import FolderStore
 from cluster.store.names import FOLDS
 from cluster.store.results import Cache, content_key
-from cluster.tracking.log import log_run
+from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 from jobs.command_line import DONE, run_job, say
 
@@ -228,7 +228,7 @@ def real_thing(
         train_folds(specs, {recipe.preparation: plans}, store.uri, **how, on_finish=on_finish)
         trained = time.time()
     closed = time.time()
-    log_run(f"sqlite:///{folder}/mlflow.db", run_record(results, recipe))
+    log_runs(f"sqlite:///{folder}/mlflow.db", run_record(results, recipe), [])
     logged = time.time()
     keys = {spec.key for spec in specs}
     named = [store.folder / name for name in store.names(f"refs/{FOLDS}/")]

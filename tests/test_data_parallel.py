@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def test_a_run_leaves_its_curve_and_the_state_of_its_last_report(tmp_path: Path)
     checkpoint = read_checkpoint(tmp_path)
     assert checkpoint is not None and checkpoint["step"] == 10
     assert checkpoint["state"]["total"] == 55
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".partial-*"))
 
 
 def test_a_run_that_broke_off_repeats_what_came_after_its_checkpoint_and_no_more(tmp_path: Path) -> None:
@@ -95,17 +96,24 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     context = alone(tmp_path, Sum())
     context.report(1, {}, {"done": 1})
 
-    def full_disk(content: object, file: object) -> None:
-        file.write(b"half")  # type: ignore[attr-defined]
-        raise OSError("no space left on device")
+    def full_disk(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 500:  # the checkpoint, not the line of the curve
+            raise OSError("no space left on device")
 
-    monkeypatch.setattr(torch, "save", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="no space"):
         context.report(2, {}, {"done": 2})
     monkeypatch.undo()
+    assert not list(tmp_path.glob(".partial-*"))
     resumed = alone(tmp_path, Sum())
     assert resumed.resume() == {"done": 1}
     assert steps_of(read_progress(tmp_path)) == [1]
+
+
+def test_the_next_run_in_a_folder_removes_what_a_killed_writer_left(tmp_path: Path) -> None:
+    (tmp_path / ".partial-1-abcd").write_bytes(b"half a checkpoint")
+    alone(tmp_path, Sum())
+    assert not list(tmp_path.glob(".partial-*"))
 
 
 def test_a_step_twice_is_a_fault_of_the_loop(tmp_path: Path) -> None:
@@ -142,6 +150,28 @@ def test_a_worker_that_outlived_its_driver_cannot_write_into_the_next_run(tmp_pa
         old.report(2, {}, {"done": 2})
     new.report(2, {})
     assert steps_of(read_progress(tmp_path)) == [1, 2]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from cluster.training.checkpoint import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_folder_is_locked_to_other_processes_until_its_run_ends_or_is_killed(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UsageError, match="in which a run is going on"), locked(tmp_path):
+        pass
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match="in which a run is going on"), locked(tmp_path):
+            pass
+        other.kill()
+    with locked(tmp_path):
+        pass
 
 
 def test_a_second_run_in_a_folder_and_too_many_workers_are_refused(ray_cluster: None, tmp_path: Path) -> None:

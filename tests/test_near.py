@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_or_cannot_be_written_keeps_nothing_and_stops_nobody
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     assert folder.get(keep(folder, b"after")) is None
     monkeypatch.undo()
     assert folder.get(before) == b"before"

@@ -81,7 +81,7 @@ def test_a_whole_table_is_complete_and_its_scores_are_those_of_the_library(call:
     for row in ("UF1", "UAR", "weighted F1", "mean of folds: accuracy", "mean of folds: macro-F1", "class priors"):
         assert row in text
     assert "no whole number of 246 clips" in text and "literature" not in text and "incomplete" not in text
-    assert not list(here.rglob("*.partial"))
+    assert not list(here.rglob(".partial-*"))
 
 
 def test_the_last_epoch_counts_and_the_best_is_stamped(call: Call, here: Path) -> None:

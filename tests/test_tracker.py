@@ -28,7 +28,7 @@ from cluster.machines.mlflow_server import (
     running,
     start,
 )
-from cluster.tracking.log import log_run, log_runs
+from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +77,7 @@ def test_nobody_gets_in_without_the_password(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "guessed-wrongly")
     with pytest.raises(Exception, match=r"not authenticated|401"):
-        log_run(tracker.uri, record(tmp_path))
+        log_runs(tracker.uri, record(tmp_path), [])
 
 
 def test_a_run_is_logged_with_the_credentials_in_mlflows_own_file(
@@ -86,8 +86,8 @@ def test_a_run_is_logged_with_the_credentials_in_mlflows_own_file(
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow" / "credentials").symlink_to(tracker.folder / CREDENTIALS)
     monkeypatch.setenv("HOME", str(tmp_path))
-    first = log_run(tracker.uri, record(tmp_path))
-    assert log_run(tracker.uri, record(tmp_path)) == first, "logged twice is logged once"
+    first = log_runs(tracker.uri, record(tmp_path), [])
+    assert log_runs(tracker.uri, record(tmp_path), []) == first, "logged twice is logged once"
     assert list((tracker.folder / "artifacts").rglob("scores.json"))
     below = [replace(record(tmp_path), key=f"child {number}") for number in range(9)]
     parent = log_runs(tracker.uri, replace(record(tmp_path), key="parent"), below)

@@ -1,5 +1,6 @@
 """What MLflow is told, and what happens when it does not listen."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import pytest
 from aman.errors import DataError, UsageError
 from cluster.tracking import client as tracker_client
 from cluster.tracking import pending as unlogged
+from cluster.tracking.client import Patience
 from cluster.tracking.log import log_runs, next_command
 from cluster.tracking.pending import NOT_LOGGED, log_or_keep, upload
-from cluster.tracking.record import RunRecord, tracking_uri
+from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri
 
 ROOT = Path(__file__).parents[1]
 DEAD = "http://127.0.0.1:9"
@@ -130,6 +132,17 @@ def test_a_run_under_a_parent_is_not_taken_for_one_of_its_own(out: Path, sqlite:
     alone = log_runs(sqlite, record(out, "shared"), [])
     assert sum(run.data.tags["aman.key"] == "shared" for run in runs(sqlite)) == 2
     assert log_runs(sqlite, record(out, "shared"), []) == alone
+
+
+def test_a_file_that_another_job_writes_to_is_waited_for_as_long_as_patience_lasts(out: Path, sqlite: str) -> None:
+    file = sqlite_file(sqlite)
+    assert file is not None
+    with file.with_name(f"{file.name}.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="another job writes to"):
+            log_runs(sqlite, record(out), [], Patience(0.2))
+        threading.Timer(0.3, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        assert log_runs(sqlite, record(out), [], Patience())
 
 
 @pytest.mark.parametrize("step", ["log_batch", "log_inputs", "set_terminated"])

@@ -7,7 +7,6 @@ pad by reflection, and the names tell whether the shape has its convolution.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +14,7 @@ from typing import Any, get_args
 import torch
 
 from aman.errors import UsageError
+from aman.files import write_whole
 from aman.magnify.network import Magnifier, Padding
 
 OURS = Path(__file__).parents[1] / "weights" / "magnifier.safetensors"
@@ -85,9 +85,7 @@ def save_magnifier(network: Magnifier, path: Path) -> None:
     about = json.dumps({"padding": network.padding, "shape_conv": network.shape_conv}, sort_keys=True)
     content = save(state, {METADATA: about})  # one entry: several would be written in an order of chance
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_whole(path, content)
 
 
 def _read_ours(path: Path) -> tuple[dict[str, torch.Tensor], Padding]:

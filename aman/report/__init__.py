@@ -8,6 +8,7 @@ from typing import Any
 
 from aman.errors import DataError, UsageError
 from aman.figures import Curve, curves_figure
+from aman.files import write_whole
 from aman.protocols import published
 from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep, columns_of
@@ -16,7 +17,7 @@ from aman.report.heat import attention, confusion
 from aman.report.page import Figure, Section, latex, page
 from aman.report.tables import Table, sweep_table, table_2
 from aman.runs import Run
-from aman.tables import write_csv, write_text
+from aman.tables import write_csv
 
 PAGE, STRIPS = "report.html", "magnification.png"
 
@@ -43,7 +44,7 @@ def write_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            write_text(out / name, text)
+            write_whole(out / name, text)
         for name, table in tables.items():
             write_csv(out / f"{name}.csv", table.data)
     except OSError as error:

@@ -232,9 +232,5 @@ def _data(head: str, row: Row, column: Column, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _between(interval: tuple[float, float] | None) -> str:
-    return f"[{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
-
-
 def _text(share: float, decimals: int) -> str:
     return f"{100 * share:.{decimals}f}"

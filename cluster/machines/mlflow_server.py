@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aman.errors import UsageError, UserError
+from aman.files import write_whole
 
 LOOPBACK = "127.0.0.1"
 PORT = 5000
@@ -172,9 +173,9 @@ def _write_secrets(folder: Path) -> None:
     """Draw a password and a key once; only their owner may read them."""
     if not (folder / CREDENTIALS).is_file():
         lines = f"mlflow_tracking_username = {ADMIN}\nmlflow_tracking_password = {secrets.token_hex(24)}\n"
-        _write_private(folder / CREDENTIALS, f"[mlflow]\n{lines}")
+        write_whole(folder / CREDENTIALS, f"[mlflow]\n{lines}", mode=0o600)
     if not (folder / SECRET).is_file():
-        _write_private(folder / SECRET, secrets.token_hex(32))
+        write_whole(folder / SECRET, secrets.token_hex(32), mode=0o600)
     name, password = credentials(folder)
     settings = {
         "default_permission": "READ",
@@ -185,15 +186,7 @@ def _write_secrets(folder: Path) -> None:
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
     }
     lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
-    _write_private(folder / SETTINGS, f"[mlflow]\n{lines}")
-
-
-def _write_private(path: Path, text: str) -> None:
-    """A file that was never readable to others, and is whole or not there."""
-    beside = path.with_name(f"{path.name}.partial-{secrets.token_hex(4)}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    beside.replace(path)
+    write_whole(folder / SETTINGS, f"[mlflow]\n{lines}", mode=0o600)
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from aman.files import PARTIAL
 from cluster.store.base import Store
-from cluster.store.names import ASIDE, BLOBS, PARTIAL, REFS, UNFINISHED, blob_digest
+from cluster.store.names import ASIDE, BLOBS, REFS, UNFINISHED, blob_digest
 
 GRACE_SECONDS = 24 * 3600.0
 """Younger leftovers stay: a running job writes a blob before the name that leads to it."""

@@ -3,11 +3,12 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from aman.files import PARTIAL, write_whole
 from cluster.store.base import storage_error
-from cluster.store.names import ASIDE, PARTIAL
+from cluster.store.names import ASIDE
 
 
 class FolderStore:
@@ -26,33 +27,21 @@ class FolderStore:
             raise storage_error(error, self.folder) from None
 
     def put(self, name: str, content: bytes) -> bool:
-        return self._write(name, content, os.link)
+        return self._write(name, content, replace=False)
 
     def replace(self, name: str, content: bytes) -> None:
         if content:
-            self._write(name, content, os.replace)
+            self._write(name, content, replace=True)
         else:
             self.delete(name)
 
-    def _write(self, name: str, content: bytes, publish: Callable[[Path, Path], None]) -> bool:
+    def _write(self, name: str, content: bytes, *, replace: bool) -> bool:
         path = self.folder / name
-        partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with partial.open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                publish(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
-            _sync_folder(path.parent)
-        except FileExistsError:
-            return False
+            return write_whole(path, content, replace=replace)
         except OSError as error:
             raise storage_error(error, self.folder) from None
-        return True
 
     def size(self, name: str) -> int | None:
         try:
@@ -94,12 +83,3 @@ class FolderStore:
         probe = f"{PARTIAL}probe-{secrets.token_hex(4)}"
         self.put(probe, b"probe")
         (self.folder / probe).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

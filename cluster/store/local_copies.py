@@ -3,18 +3,18 @@
 Losing any of it costs a download. A disk that is full, or cannot be written, means that nothing is kept.
 """
 
-import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from filelock import AcquireReturnProxy, FileLock
+
 from aman.errors import UsageError
-from cluster.store.names import BLOBS, PARTIAL, blob_digest
+from aman.files import PARTIAL, write_whole
+from cluster.store.names import BLOBS, blob_digest
 from cluster.store.results import DIGEST
 from cluster.store.s3 import S3Store
 
@@ -30,8 +30,8 @@ FREE = 0.1
 class NearFolder:
     """Contents by their sha256, of any processes at once; at most `most` bytes, the least recently used go first.
 
-    The file `total` holds the sum of sizes and is locked while anything is written. It may say too much, after a kill
-    or a deletion, never too little, and what is there is counted anew when it reaches the bound.
+    The file `total` holds the sum of sizes; `lock` is held while anything is written. After a kill or a deletion
+    `total` may overestimate, never underestimate, and the copies are counted again when it reaches the bound.
     """
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -62,8 +62,8 @@ class NearFolder:
             disk = shutil.disk_usage(self.folder)
             if disk.free - len(content) < FREE * disk.total:
                 return
-            with self._locked() as total:
-                self._write(total, self._path(digest), content)
+            with self._locked():
+                self._write(self._path(digest), content)
 
     def drop(self, digest: str) -> None:
         """Remove a copy, if there is one."""
@@ -73,32 +73,21 @@ class NearFolder:
     def _path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest
 
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """The descriptor of `total`, locked; a killed process locks nothing."""
-        descriptor = os.open(self.folder / "total", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AcquireReturnProxy:
+        """The lock of the folder, held; the lock of a killed process is free."""
+        return FileLock(self.folder / "lock", mode=0o600).acquire(poll_interval=0.01)
 
-    def _write(self, total: int, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, content: bytes) -> None:
         if path.exists():
             return
-        said = os.pread(total, 32, 0).decode(errors="replace").strip()
+        total = self.folder / "total"
+        said = total.read_text(errors="replace").strip() if total.exists() else ""
         size = int(said) if said.isdecimal() else self.most
         if size + len(content) > self.most:
             size = self._shrink(min(self.most - len(content), int(KEPT_WHEN_FULL * self.most)))
-        os.pwrite(total, f"{size + len(content):<32}".encode(), 0)
+        total.write_text(str(size + len(content)))  # cut short by a kill, it is no number, and the copies are counted
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
-        try:
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-            os.rename(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, content, mode=0o600, sync=False)  # `get` finds out what a power cut left of a copy
 
     def _shrink(self, room: int) -> int:
         """Remove leftovers of killed writers, then the least recently used until `room` is kept; what is left."""

@@ -8,8 +8,6 @@ UNFINISHED = "unfinished"
 """Checkpoints of folds that are being trained."""
 FOLDS = "folds"
 """Kind of the results of folds."""
-PARTIAL = ".partial-"
-"""Prefix of files that are being written; a killed writer may leave one, no reader ever sees it."""
 
 
 def blob_name(digest: str) -> str:

@@ -1,6 +1,5 @@
 """How records of runs go to MLflow: few requests a run, some runs at a time, and an end to the waiting."""
 
-import fcntl
 import json
 import logging
 import os
@@ -11,6 +10,8 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from mlflow.entities import Dataset, Run
@@ -52,7 +53,12 @@ class Patience:
 
     def ends_in(self, seconds: float) -> bool:
         """Whether there is no time left in so many seconds."""
-        return time.monotonic() + seconds > self.until
+        return seconds > self.left
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end; negative after the end."""
+        return self.until - time.monotonic()
 
     def earn(self) -> None:
         """A run was taken."""
@@ -160,15 +166,11 @@ class TrackerClient:
             yield
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.with_name(self.file.name + ".lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if self.patience.ends_in(0):
-                        raise TimeoutError(f"another job writes to {self.file}") from None
-                    time.sleep(0.05)
+        try:
+            lock = FileLock(f"{self.file}.lock").acquire(timeout=max(0.0, self.patience.left), poll_interval=0.05)
+        except Timeout:
+            raise TimeoutError(f"another job writes to {self.file}") from None
+        with lock:
             yield
 
 

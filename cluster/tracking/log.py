@@ -1,15 +1,10 @@
-"""Runs to MLflow: one, or many under a parent."""
+"""Runs to MLflow: one alone, or a parent with its children."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cluster.tracking.client import Patience, TrackerClient
 from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
-
-
-def log_run(uri: str, record: RunRecord) -> str:
-    """Log one run; its id."""
-    return log_runs(uri, record, [])
 
 
 def log_runs(uri: str, parent: RunRecord, children: Sequence[RunRecord], patience: Patience | None = None) -> str:

@@ -4,7 +4,7 @@ The folder holds `checkpoint.pt`, `progress.jsonl` (a line a report), `lock` and
 one folder, which then lies on storage that they share.
 """
 
-import fcntl
+import io
 import json
 import os
 import time
@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from aman.errors import UsageError
+from aman.files import PARTIAL, write_whole
 
 CHECKPOINT, PROGRESS, LOCK, OWNER = "checkpoint.pt", "progress.jsonl", "lock", "owner"
 
@@ -57,22 +60,27 @@ def check_settings(folder: Path, settings: dict[str, str]) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """One run at a time in a folder; the lock goes with its process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                got=f"{folder}, in which a run is going on",
-                expected="a folder to itself for every run",
-                fix="wait until that run has ended, or take another folder",
-            ) from None
+    try:
+        lock = FileLock(folder / LOCK).acquire(blocking=False)
+    except Timeout:
+        raise UsageError(
+            got=f"{folder}, in which a run is going on",
+            expected="a folder to itself for every run",
+            fix="wait until that run has ended, or take another folder",
+        ) from None
+    with lock:
         yield
 
 
 def take_over(folder: Path) -> str:
-    """Name the run to which the folder belongs from now on: workers of a killed driver may live on for seconds."""
+    """Name the run to which the folder belongs from now on: workers of a killed driver may live on for seconds.
+
+    What a killed writer left of a file goes, too: every kill would otherwise cost the size of a checkpoint.
+    """
     owner = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-    replace_file(folder / OWNER, owner.encode())
+    write_whole(folder / OWNER, owner)
+    for leftover in folder.glob(f"{PARTIAL}*"):
+        leftover.unlink(missing_ok=True)
     return owner
 
 
@@ -86,7 +94,7 @@ def cut_progress(folder: Path) -> int:
     checkpoint = read_checkpoint(folder)
     step = -1 if checkpoint is None else int(checkpoint["step"])
     kept = [asdict(line) for line in read_progress(folder) if line.step <= step]
-    replace_file(folder / PROGRESS, "".join(json.dumps(line) + "\n" for line in kept).encode())
+    write_whole(folder / PROGRESS, "".join(json.dumps(line) + "\n" for line in kept))
     return step
 
 
@@ -94,7 +102,8 @@ def add_progress(folder: Path, line: Progress) -> None:
     """Add a line to the curve."""
     with (folder / PROGRESS).open("a") as file:
         file.write(json.dumps(asdict(line)) + "\n")
-        flush(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_progress(folder: Path) -> list[Progress]:
@@ -125,23 +134,6 @@ def write_checkpoint(folder: Path, checkpoint: dict[str, Any]) -> None:
     """Replace the checkpoint as a whole or not at all."""
     import torch
 
-    partial = folder / f"{CHECKPOINT}.partial"
-    with partial.open("wb") as file:
-        torch.save(checkpoint, file)
-        flush(file)
-    partial.replace(folder / CHECKPOINT)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """The same for a small file."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        flush(file)
-    partial.replace(path)
-
-
-def flush(file: IO[Any]) -> None:
-    """To the disk itself: a rename that outlives a power cut which the content did not is worse than none."""
-    file.flush()
-    os.fsync(file.fileno())
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    write_whole(folder / CHECKPOINT, content.getvalue())

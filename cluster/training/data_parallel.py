@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aman import errors
 from aman.errors import UsageError, UserError
+from aman.files import write_whole
 from cluster.machines.session import fitting
 from cluster.training.checkpoint import (
     PROGRESS,
@@ -26,7 +27,6 @@ from cluster.training.checkpoint import (
     read_checkpoint,
     read_owner,
     read_progress,
-    replace_file,
     settings_of,
     take_over,
     write_checkpoint,
@@ -170,7 +170,7 @@ def work(given: dict[str, Any]) -> None:
     except UserError as error:
         if owner == read_owner(folder):
             parts = {"kind": type(error).__name__, "got": error.got, "expected": error.expected, "fix": error.fix}
-            replace_file(folder / REFUSAL, json.dumps(parts).encode())
+            write_whole(folder / REFUSAL, json.dumps(parts))
         raise  # and so ends the workers that wait for this one's gradients
 
 
