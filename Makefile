@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-cluster lint lock bench store tracker clean
+.PHONY: help env demo test test-cluster test-faults lint lock bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -31,6 +31,11 @@ test: env  ## Lint, type check and run all tests: about twenty-five minutes on t
 test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about four minutes (Linux, root)
 	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about four minutes on two cores"
 	$(BIN)/python -m pytest tests/cluster -o addopts="-q --strict-markers --strict-config"
+
+test-faults: env  ## Break a small benchmark in every way and compare: about MINUTES minutes, five of them for three hosts (Linux, root)
+	@echo "test-faults: killed workers, drivers, servers and hosts, damaged and full disks; about MINUTES minutes on two cores"
+	@echo "             FAULTS='--rounds 4 --kills 20' repeats the README's table (an hour); FAULTS='-k disk' takes some"
+	$(BIN)/python -m pytest tests/faults -o addopts="-q --strict-markers --strict-config" -o timeout=3600 $(FAULTS)
 
 lint: env  ## Ruff, mypy and the import contracts: half a minute
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Folds on Ray Train: the queue, and the same results however they were come by."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,15 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     assert FoldKeeper(plan.store, spec.key).load() is None
     keeper.forget()
     assert plan.store.get(name) is None
+
+
+def test_the_folds_that_take_longest_are_trained_first(root: Path, tmp_path: Path) -> None:
+    plan = plan_for(root, tmp_path)
+    for place, clips in ((0, 2), (1, 5), (2, 4)):
+        spec = plan.folds[place]
+        task = replace(spec.task, train_clips=spec.task.train_clips[:clips])
+        plan.folds[place] = replace(spec, task=task)
+    assert [spec.task.subject[-2:] for spec in plan.folds_to_train()] == ["04", "02", "03", "01"]
 
 
 def test_two_runs_of_the_plain_loop_are_equal(root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.faulty_proxy import FaultyProxy
 from seaweed import Server
 
 from aman.errors import DataError, UsageError
-from bench.wire import Relay
 from cluster.features.arrays import pack_features, pack_images, unpack_features, unpack_images
 from cluster.store.base import Store
 from cluster.store.cleanup import removable, status, verify
@@ -304,17 +304,16 @@ def test_wrong_credentials_a_missing_bucket_and_a_wrong_endpoint_are_one_sentenc
 
 
 @contextmanager
-def relayed(
+def through_a_faulty_proxy(
     server: Server, monkeypatch: pytest.MonkeyPatch, fault: Callable[[bytes, bytes], bytes | None]
-) -> Iterator[Relay]:
-    relay = Relay(server.port, fault)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", relay.url)
+) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(server.port, fault)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     _client.cache_clear()
     try:
-        yield relay
+        yield proxy
     finally:
-        relay.server.shutdown()
-        relay.server.server_close()
+        proxy.close()
         monkeypatch.undo()
         _client.cache_clear()
 
@@ -331,9 +330,9 @@ def test_a_body_cut_off_or_flipped_on_its_way_is_asked_for_again(
             return None
         return reply[:-1000] if next(count) % 4 else reply[:-1] + bytes([reply[-1] ^ 1])
 
-    with relayed(s3_server, monkeypatch, fault) as relay:
+    with through_a_faulty_proxy(s3_server, monkeypatch, fault) as proxy:
         assert S3Store("s3://aman/wire").get("object") == content
-        assert relay.faults >= 2
+        assert proxy.faults >= 2
 
 
 def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,9 +341,9 @@ def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server, monk
     def fault(request: bytes, reply: bytes) -> bytes | None:
         return b"" if request.startswith(b"PUT") and next(lost, False) else None
 
-    with relayed(s3_server, monkeypatch, fault) as relay:
+    with through_a_faulty_proxy(s3_server, monkeypatch, fault) as proxy:
         assert S3Store("s3://aman/lost").put("object", b"content")
-        assert relay.faults == 1
+        assert proxy.faults == 1
     assert not S3Store("s3://aman/lost").put("object", b"other")
     assert S3Store("s3://aman/lost").get("object") == b"content"
 

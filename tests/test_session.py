@@ -9,8 +9,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from faults import open_ports
 
-from bench import doors
 from cluster.machines import session
 
 SESSION = """
@@ -39,11 +39,11 @@ def test_a_session_of_ones_own_answers_to_nobody_without_its_token_and_its_worke
         assert session.stdin is not None and session.stdout is not None
         address, _, port = session.stdout.readline().strip().rpartition(":")
         assert session.stdout.readline().strip() == f"[] {MLFLOW['MLFLOW_RUN_ID']}", "the driver keeps its own"
-        said = subprocess.run(doors.COMMAND.split(), capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(open_ports.COMMAND.split(), capture_output=True, text=True, check=True).stdout
         mine = {"raylet", "gcs_server", "ray::DashboardA", "ray::RuntimeEnv"}
         ours = "\n".join(line for line in said.splitlines() if any(f'"{name}"' in line for name in mine))
-        found, asked = doors.open_doors(address, ours)
-        assert doors.calls_answered(address, int(port)) == ([], True)
+        found, asked = open_ports.unprotected(address, ours)
+        assert open_ports.calls_answered(address, int(port)) == ([], True)
         session.stdin.write("done\n")
     assert found == [] and asked >= 3
     assert "44217" not in said and "44227" not in said
@@ -61,10 +61,10 @@ def test_a_page_that_is_shown_to_anybody_is_an_open_door() -> None:
     with HTTPServer(("127.0.0.1", 0), Open) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
-        assert "/metrics 200" in doors.pages_served("127.0.0.1", port)
+        assert "/metrics 200" in open_ports.pages_served("127.0.0.1", port)
         shown = f'LISTEN 0 5 0.0.0.0:{port} 0.0.0.0:* users:(("python",pid=1,fd=3))'
-        assert doors.open_doors("127.0.0.1", shown)[0][0] == f"python at 0.0.0.0:{port} serves / 200"
-        assert doors.open_doors("127.0.0.1", shown.replace("0.0.0.0:", "127.0.0.1:")) == ([], 0)
+        assert open_ports.unprotected("127.0.0.1", shown)[0][0] == f"python at 0.0.0.0:{port} serves / 200"
+        assert open_ports.unprotected("127.0.0.1", shown.replace("0.0.0.0:", "127.0.0.1:")) == ([], 0)
         server.shutdown()
 
 

@@ -9,9 +9,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from faults import hosts, open_ports, ray_hosts
 from small import small_database
-
-from bench import doors, hosts
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 20".split()
@@ -19,16 +18,16 @@ SAME = ("accuracy", "uf1", "uar", "interval", "weights", "fingerprint", "clips",
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ray_hosts.Cluster]:
     """Up once for all tests here, with a release that lies on the head's disk alone."""
     if lacking := hosts.missing():
         pytest.skip(f"no hosts on this machine: {lacking}")
-    with hosts.cluster(tmp_path_factory.mktemp("hosts")) as mine:
+    with ray_hosts.cluster(tmp_path_factory.mktemp("hosts")) as mine:
         small_database(mine.head.project / "release", subjects=4, clips_per_subject=3)
         yield mine
 
 
-def test_the_whole_job_gives_the_laptops_table_to_the_last_digit(cluster: hosts.Cluster, tmp_path: Path) -> None:
+def test_the_whole_job_gives_the_laptops_table_to_the_last_digit(cluster: ray_hosts.Cluster, tmp_path: Path) -> None:
     said = cluster.submit("python", "jobs/prepare.py", "--root", "release", *SETTINGS, "--json", "prepared.json")
     assert "clip 12/12" in said
     assert cluster.result("prepared.json")["computed_clips"] == 12
@@ -44,21 +43,21 @@ def test_the_whole_job_gives_the_laptops_table_to_the_last_digit(cluster: hosts.
     assert {name: there[name] for name in SAME} == {name: here[name] for name in SAME}
 
 
-def test_every_listening_socket_asks_for_a_credential(cluster: hosts.Cluster) -> None:
+def test_every_listening_socket_asks_for_a_credential(cluster: ray_hosts.Cluster) -> None:
     for host in cluster.hosts.hosts:
-        said = cluster.hosts.ssh(host, doors.COMMAND).stdout
+        said = cluster.hosts.ssh(host, open_ports.COMMAND).stdout
         assert "raylet" in said
-        found, asked = doors.open_doors(host.address, said, but=("sshd",))
+        found, asked = open_ports.unprotected(host.address, said, but=("sshd",))
         assert found == [] and asked >= 2
 
 
-def test_the_same_calls_are_answered_with_the_token(cluster: hosts.Cluster) -> None:
+def test_the_same_calls_are_answered_with_the_token(cluster: ray_hosts.Cluster) -> None:
     token = cluster.hosts.token.read_text()
-    assert doors.calls_answered(cluster.head.address, 6379, token)[0]
-    assert doors.calls_answered(cluster.head.address, 6379, "0" * 64) == ([], True)
+    assert open_ports.calls_answered(cluster.head.address, 6379, token)[0]
+    assert open_ports.calls_answered(cluster.head.address, 6379, "0" * 64) == ([], True)
 
 
-def test_dashboard_and_tracker_are_on_the_heads_loopback_address_and_ask_too(cluster: hosts.Cluster) -> None:
+def test_dashboard_and_tracker_are_on_the_heads_loopback_address_and_ask_too(cluster: ray_hosts.Cluster) -> None:
     for port in (8265, 5000):
         assert cluster.hosts.ssh(cluster.head, f"ss -Hltn | grep -q 127.0.0.1:{port}", check=False).returncode == 0
         with pytest.raises(OSError, match="refused"):
@@ -68,7 +67,7 @@ def test_dashboard_and_tracker_are_on_the_heads_loopback_address_and_ask_too(clu
         assert status == "401", url
 
 
-def test_a_job_without_the_token_is_refused(cluster: hosts.Cluster) -> None:
+def test_a_job_without_the_token_is_refused(cluster: ray_hosts.Cluster) -> None:
     words = ("ray", "job", "submit", "--address", cluster.url, "--", "python", "-c", "print('in')")
     environment = {**cluster.hosts.environment, "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -76,7 +75,7 @@ def test_a_job_without_the_token_is_refused(cluster: hosts.Cluster) -> None:
 
 
 @pytest.mark.parametrize("secret", ["aws", "token", "tracker"])
-def test_a_secret_is_nowhere_but_where_it_was_put(cluster: hosts.Cluster, secret: str) -> None:
+def test_a_secret_is_nowhere_but_where_it_was_put(cluster: ray_hosts.Cluster, secret: str) -> None:
     """After the jobs above: logs, states, pickles, the tracker's database, objects in memory, command lines."""
     places = {"aws": ".aws/credentials", "token": ".ray/auth_token", "tracker": "tracker/credentials"}
     kept = {
@@ -97,7 +96,7 @@ def test_a_secret_is_nowhere_but_where_it_was_put(cluster: hosts.Cluster, secret
         assert shown == ""
 
 
-def test_the_secret_of_the_bucket_is_in_none_of_its_objects(cluster: hosts.Cluster) -> None:
+def test_the_secret_of_the_bucket_is_in_none_of_its_objects(cluster: ray_hosts.Cluster) -> None:
     from cluster.store.s3 import client
 
     asking, secret = (

@@ -1,14 +1,12 @@
-"""Machines of a cluster on one machine: network namespaces with an SSH server each, joined by a bridge.
+"""Several hosts on one machine: network namespaces with an SSH server each, joined by a bridge.
 
-Each has processes, a home, a host name, /dev/shm and /tmp/ray of its own, so that `ray up` finds three machines and
-`ray stop` ends what runs on one of them. The disk is shared but for the homes. Needs Linux, root, sshd, rsync and ip.
+Each host has its own processes, home, host name, /dev/shm and /tmp/ray, so that `ray up` finds separate machines and
+`ray stop` ends only what runs on one of them. All hosts share the disk except for the homes. Needs Linux, root, sshd,
+rsync and ip.
 """
 
-import fcntl
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,23 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import seaweed
-import yaml
+from filelock import FileLock
 
-from cluster.store.s3 import client
-
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NETWORK = "10.77.0"
-"""Addresses of the bridge (.1, where servers for all listen) and of the hosts (.11 and on)."""
+"""Addresses of the bridge (.1, where servers for all hosts listen) and of the hosts (from .11 on)."""
 BRIDGE = "aman-bridge"
 OUTSIDE = f"{NETWORK}.1"
 HOME = Path("/root")
-"""Of the user that logs in."""
+"""Home of the user that logs in on a host."""
 SECONDS_TO_BOOT = 20.0
-OBJECT_STORE = 300 * 2**20
-"""Bytes of each host: by default every one would take a third of the one memory."""
 
 
 def missing() -> str:
@@ -49,13 +41,13 @@ def missing() -> str:
 
 
 def find(program: str) -> str | None:
-    """Its path; servers often lie where only root looks."""
+    """Path of a program; servers are often in folders that only root's PATH holds."""
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 @dataclass(kw_only=True)
 class Host:
-    """One machine: an address, a home, and the process whose end is that of all that runs on it."""
+    """One host: an address, a home, and the process whose end ends everything that runs on the host."""
 
     number: int
     folder: Path
@@ -80,7 +72,7 @@ class Host:
 
 @dataclass(kw_only=True)
 class Hosts:
-    """The machines, and what a user's laptop has to reach them."""
+    """The hosts, and what a user's laptop needs to reach them."""
 
     folder: Path
     hosts: list[Host] = field(default_factory=list)
@@ -95,7 +87,7 @@ class Hosts:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of commands on the laptop."""
+        """Environment of commands on the laptop."""
         home = self.folder / "laptop"
         home.mkdir(exist_ok=True)
         return {
@@ -109,7 +101,7 @@ class Hosts:
         }
 
     def boot(self, host: Host) -> None:
-        """Start the machine; its disk is as it was left."""
+        """Start the host; its disk is as the host left it."""
         inside = f"""
             mount -t proc proc /proc && hostname {host.name} && ip link set lo up
             {self.keep_python(host)} mount --rbind {host.home} {HOME}
@@ -136,7 +128,7 @@ class Hosts:
             time.sleep(0.2)
 
     def keep_python(self, host: Host) -> str:
-        """Commands that leave the interpreter visible where it lies in the home that the host's own will hide."""
+        """Shell commands that keep the interpreter visible although the host's own home hides the folder it is in."""
         base = Path(sys.base_prefix)
         if not base.is_relative_to(HOME):
             return ""
@@ -144,14 +136,14 @@ class Hosts:
         return f"mkdir -p {place} && mount --bind {base} {place} &&"
 
     def kill(self, host: Host) -> None:
-        """Cut its power."""
+        """Cut the host's power."""
         if host.process is not None:
             host.process.kill()
             host.process.wait()
             host.process = None
 
     def give_credentials(self, environment: dict[str, str]) -> None:
-        """Endpoint, region and keys of an S3 server, where boto3 looks for them and nowhere else."""
+        """Write endpoint, region and keys of an S3 server to the files that boto3 reads, on every host."""
         names = {name.lower(): value for name, value in environment.items()}
         settings = {"region": names.pop("aws_default_region"), "endpoint_url": names.pop("aws_endpoint_url")}
         for host in self.hosts:
@@ -163,7 +155,7 @@ class Hosts:
                 path.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in values.items()))
 
     def ssh(self, host: Host, command: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """A command on a machine, as the launcher gives its own."""
+        """A command on a host, with the options that Ray's launcher gives to its own commands."""
         quiet = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
         return subprocess.run(
             ["ssh", "-i", str(self.key), *quiet, "-o", "ConnectTimeout=5", f"root@{host.address}", command],
@@ -172,30 +164,6 @@ class Hosts:
             check=check,
             timeout=300,
         )
-
-    def cluster_file(self, variables: dict[str, str], *, gpus: int = 0) -> Path:
-        """ray_local.yaml for these machines: the first is the head. `variables` are set wherever Ray is started."""
-        config: dict[str, Any] = yaml.safe_load((ROOT / "ray_local.yaml").read_text())
-        head, *workers = self.hosts
-        config["provider"] |= {"head_ip": head.address, "worker_ips": [host.address for host in workers]}
-        config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.key)}
-        config["min_workers"] = config["max_workers"] = len(workers)
-        config["file_mounts"] = {there: str(ROOT / here) for there, here in config["file_mounts"].items()}
-        config["file_mounts"]["~/.ray/auth_token"] = str(self.token)
-        # Everybody has the environment of this checkout: to install gigabytes three times would show nothing more.
-        config["setup_commands"] = [
-            command.replace("make env", "test -x .venv/bin/ray") for command in config["setup_commands"]
-        ]
-        lines = "".join(f"export {name}={value}\n" for name, value in variables.items())
-        config["setup_commands"] = [
-            command.replace("export AMAN_STORE=s3://BUCKET/cache\n", lines) for command in config["setup_commands"]
-        ]
-        for kind, more in (("head", ""), ("worker", f" --num-gpus={gpus}" if gpus else "")):
-            commands = config[f"{kind}_start_ray_commands"]
-            commands[-1] = commands[-1].replace("ray start", f"ray start --object-store-memory={OBJECT_STORE}{more}")
-        path = self.folder / "ray_local.yaml"
-        path.write_text(yaml.safe_dump(config, width=200))
-        return path
 
     def laptop(self, *command: str, timeout: float = 600, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """A command on the laptop."""
@@ -209,12 +177,11 @@ class Hosts:
 
 @contextmanager
 def network(folder: Path, count: int = 3) -> Iterator[Hosts]:
-    """Hosts that are up, and gone afterwards with all that ran on them."""
-    with Path("/tmp/aman-hosts.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one network of this name at a time
+    """Hosts that are up; at the end the hosts are removed with everything that ran on them."""
+    with FileLock("/tmp/aman-hosts.lock"):  # one network of this name at a time
         mine = Hosts(folder=folder)
         try:
-            lay(mine, count)
+            build(mine, count)
             yield mine
         finally:
             for host in mine.hosts:
@@ -222,7 +189,7 @@ def network(folder: Path, count: int = 3) -> Iterator[Hosts]:
             take_away(count)
 
 
-def lay(mine: Hosts, count: int) -> None:
+def build(mine: Hosts, count: int) -> None:
     """The bridge, the namespaces, keys and SSH servers."""
     mine.folder.mkdir(parents=True, exist_ok=True)
     take_away(count)
@@ -238,8 +205,8 @@ def lay(mine: Hosts, count: int) -> None:
         add_host(mine, number)
 
 
-def add_host(mine: Hosts, number: int) -> Host:
-    """One more machine on the bridge, up."""
+def add_host(mine: Hosts, number: int) -> None:
+    """One more host on the bridge, up."""
     host = Host(number=number, folder=mine.folder)
     inner, outer = f"{host.name}-in", f"{host.name}-out"
     command("ip", "netns", "add", host.name)
@@ -265,11 +232,10 @@ def add_host(mine: Hosts, number: int) -> Host:
     (mine.folder / f"{host.name}.sshd").write_text(text)
     mine.boot(host)
     mine.hosts.append(host)
-    return host
 
 
 def take_away(count: int) -> None:
-    """What an earlier run left behind, if anything."""
+    """Remove what an earlier run left behind, if anything."""
     for number in range(1, count + 9):
         subprocess.run(["ip", "netns", "del", f"aman{number}"], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", f"aman{number}-out"], capture_output=True, check=False)
@@ -281,88 +247,3 @@ def command(*words: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
-
-
-@dataclass(kw_only=True)
-class Cluster:
-    """Three hosts on which `ray up` has been, an S3 server beside them, and a tunnel to the dashboard."""
-
-    hosts: Hosts
-    s3: seaweed.Server
-    file: Path
-    port: int
-    tunnel: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def url(self) -> str:
-        """The head's dashboard on the laptop."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def connect(self) -> None:
-        """`ray dashboard`, in place of a tunnel that is there already."""
-        self.disconnect()
-        self.tunnel = subprocess.Popen(
-            ["ray", "dashboard", str(self.file), "--port", str(self.port), "--remote-port", "8265"],
-            env=self.hosts.environment,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def disconnect(self) -> None:
-        """End the tunnel."""
-        if self.tunnel is not None:
-            os.killpg(self.tunnel.pid, signal.SIGKILL)
-            self.tunnel.wait()
-            self.tunnel = None
-
-    @property
-    def head(self) -> Host:
-        return self.hosts.hosts[0]
-
-    def up(self) -> None:
-        """`ray up`, as a user types it."""
-        self.hosts.laptop("ray", "up", "-y", "--no-config-cache", str(self.file))
-
-    def wait_for(self, workers: int, seconds: float = 240) -> None:
-        """Until so many workers have joined: each says that it has a GPU, which it has not."""
-        begun, wanted = time.monotonic(), f"/{float(workers)} GPU"
-        while wanted not in (said := self.on_head("ray status", check=False).stdout):
-            if time.monotonic() - begun > seconds:
-                raise RuntimeError(said)
-            time.sleep(2)
-
-    def on_head(self, line: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """A command on the head, in the project's folder and with its variables."""
-        return self.hosts.ssh(self.head, f"cd ~/aman && . ./.cluster.sh && {line}", check=check)
-
-    def submit(self, *words: str, check: bool = True, wait: bool = True, name: str = "") -> str:
-        """`ray job submit -- ...`; what it printed."""
-        more = (*(() if wait else ("--no-wait",)), *(("--submission-id", name) if name else ()))
-        done = self.hosts.laptop("ray", "job", "submit", "--address", self.url, *more, "--", *words, check=False)
-        if check and done.returncode:
-            raise RuntimeError(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
-        return done.stdout + done.stderr
-
-    def result(self, name: str) -> dict[str, Any]:
-        """A job's JSON, which it left in the project's folder on the head."""
-        return json.loads((self.head.project / name).read_text())
-
-
-@contextmanager
-def cluster(folder: Path, workers: int = 2, port: int = 18265) -> Iterator[Cluster]:
-    """A cluster of a head and workers that is up, with a bucket `aman` and a tracker, and that goes with the block."""
-    with network(folder, workers + 1) as hosts, seaweed.running(folder / "s3", address=OUTSIDE) as s3:
-        client(s3.environment).create_bucket(Bucket="aman")
-        hosts.give_credentials(s3.environment)
-        variables = {"AMAN_STORE": "s3://aman/cache", "PYTHONPATH": f"{HOME}/aman"}
-        mine = Cluster(hosts=hosts, s3=s3, file=hosts.cluster_file(variables, gpus=1), port=port)
-        mine.up()
-        mine.connect()
-        try:
-            mine.wait_for(workers)
-            yield mine
-        finally:
-            mine.disconnect()

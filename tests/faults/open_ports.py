@@ -1,11 +1,11 @@
-"""Who is let in without a credential: the sockets of a machine, tried one by one."""
+"""Which listening sockets of a machine serve somebody who has no credential: each socket is tried."""
 
 import re
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 PAGES = ("/", "/metrics", "/api/version", "/api/jobs/", "/nodes?view=summary", "/get_or_create_runtime_env")
-"""Of the dashboard, its agents, the tracker; the last is asked by POST."""
+"""Pages of the dashboard, of its agents and of the tracker; the last one is requested by POST."""
 CALLS = (
     "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
     "/ray.rpc.InternalKVGcsService/InternalKVKeys",
@@ -17,14 +17,15 @@ CALLS = (
     "/ray.rpc.ReporterService/HealthCheck",
     "/ray.rpc.RayletDriver/ClusterInfo",
 )
-"""Of Ray's services, one each at least."""
+"""Remote calls, at least one of each of Ray's services."""
 COMMAND = "ss -Hltnp"
+"""Lists the listening sockets of a machine."""
 
 
-def listening(said: str) -> list[tuple[str, int, str]]:
-    """Address, port and program of every socket that `COMMAND` told of."""
+def listening(listed: str) -> list[tuple[str, int, str]]:
+    """Address, port and program of every socket in the output of `COMMAND`."""
     found = []
-    for line in said.splitlines():
+    for line in listed.splitlines():
         address, _, port = line.split()[3].rpartition(":")
         program = (re.findall(r'"([^"]+)"', line) or ["?"])[0]
         found.append((address.strip("[]").removeprefix("::ffff:"), int(port), program))
@@ -32,12 +33,12 @@ def listening(said: str) -> list[tuple[str, int, str]]:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine reaches the address."""
     return address.startswith("127.") or address == "::1"
 
 
 def pages_served(address: str, port: int) -> list[str]:
-    """Pages that are not refused for want of a credential, where anything speaks HTTP at all."""
+    """Pages that a socket serves without a credential, each with its status; empty where the socket speaks no HTTP."""
     served = []
     for page in PAGES:
         try:
@@ -52,7 +53,7 @@ def pages_served(address: str, port: int) -> list[str]:
 
 
 def calls_answered(address: str, port: int, token: str = "") -> tuple[list[str], bool]:
-    """Remote calls that are answered, and whether any was refused for want of the token."""
+    """Remote calls that a socket answers, and whether it refused any call for lack of the token."""
     import grpc
 
     answered, refused = [], False
@@ -67,11 +68,14 @@ def calls_answered(address: str, port: int, token: str = "") -> tuple[list[str],
     return answered, refused
 
 
-def open_doors(address: str, said: str, but: tuple[str, ...] = ()) -> tuple[list[str], int]:
-    """What lets anybody in who reaches the machine, in words, and how many sockets asked for the token; sockets of
-    programs in `but` are left out."""
+def unprotected(address: str, listed: str, but: tuple[str, ...] = ()) -> tuple[list[str], int]:
+    """What the machine at `address` serves without a credential, in words, and how many sockets asked for the token.
+
+    `listed` is the machine's output of `COMMAND`; sockets of the programs in `but` are left out, and so are sockets
+    that only the machine itself reaches.
+    """
     found, asked = [], 0
-    for place, port, program in listening(said):
+    for place, port, program in listening(listed):
         if is_loopback(place) or program in but:
             continue
         pages, (answered, refused) = pages_served(address, port), calls_answered(address, port)
