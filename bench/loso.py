@@ -34,23 +34,29 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from cluster.features.preparation import FEATURES, load_features
 from torch import nn
 
 from aman.backbone import FEATURE_CHANNELS, FrozenTrunk, features, load_trunk
+from aman.content import content_key
 from aman.databases.index import Clip
 from aman.errors import UsageError
+from aman.faces import FACE_SIZE
+from aman.inputs.magnified import pack_features
+from aman.methods import variant
+from aman.methods.aman import RECIPES, Preparation, Settings, sample
 from aman.models.aman import AMAN, Output
-from aman.recipe import FACE_SIZE, INTERPOLATED_FRAMES, RECIPES, Preparation, Recipe, variant
-from aman.tim import sample
-from aman.training import FoldResult, FoldTask, be_deterministic, build, optimiser_for, train_step
+from aman.tim import INTERPOLATED_FRAMES
+from aman.training import FoldResult, FoldTask
+from aman.training.neural import be_deterministic, build, optimiser_for, train_step
 from cluster.experiment.score import describe
-from cluster.features.arrays import pack_features
-from cluster.features.preparation import FEATURES, ClipPlan, load_features
-from cluster.folds.fleet import FoldSpec, fold_key, run_fold, train_folds
+from cluster.features.keys import ClipPlan
+from cluster.folds.fleet import run_fold, train_folds
+from cluster.folds.keys import FoldSpec, fold_key
 from cluster.machines.session import ray_session
 from cluster.store.folder import FolderStore
 from cluster.store.names import FOLDS
-from cluster.store.results import Cache, content_key
+from cluster.store.results import Cache
 from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 from jobs.command_line import DONE, run_job, say
@@ -89,7 +95,7 @@ class FromImages(nn.Module):
 
 def compare_steps(options: Options) -> dict[str, Any]:
     """Seconds of a training step in the three ways, their first losses, and what the cache costs once."""
-    recipe = variant(Recipe(), frozen=options.frozen, grid_frames=N, grid_factors=K, n=N, k=K, batch=BATCH)
+    recipe = variant(Settings(), frozen=options.frozen, grid_frames=N, grid_factors=K, n=N, k=K, batch=BATCH)
     clips, trunk_name = 2 * BATCH, recipe.preparation.trunk
     image_MNKHWC = np.random.default_rng(0).integers(0, 256, (clips, N, K, FACE_SIZE, FACE_SIZE, 3), dtype=np.uint8)
     images, labels = torch.from_numpy(image_MNKHWC).permute(0, 1, 2, 5, 3, 4), torch.arange(clips) % CLASSES
@@ -198,7 +204,7 @@ def fold_task(subject: str, plans: Sequence[ClipPlan], seed: int) -> FoldTask:
     )
 
 
-def plain_loop(tasks: Sequence[FoldTask], plans: Sequence[ClipPlan], recipe: Recipe, cache: Cache) -> dict[str, Any]:
+def plain_loop(tasks: Sequence[FoldTask], plans: Sequence[ClipPlan], recipe: Settings, cache: Cache) -> dict[str, Any]:
     """The folds one after the other in this process, the results kept in memory."""
     begun, finished, results = time.time(), [], []
     arrays, _ = load_features(plans, recipe.preparation, *sample(recipe.preparation, recipe.model), cache)
@@ -210,7 +216,7 @@ def plain_loop(tasks: Sequence[FoldTask], plans: Sequence[ClipPlan], recipe: Rec
 
 
 def real_thing(
-    tasks: Sequence[FoldTask], plans: Sequence[ClipPlan], recipe: Recipe, store: FolderStore, folder: Path
+    tasks: Sequence[FoldTask], plans: Sequence[ClipPlan], recipe: Settings, store: FolderStore, folder: Path
 ) -> dict[str, Any]:
     """The folds as a job runs them: a session, a Train run of one worker, one MLflow run."""
     by_id = {plan.clip.clip_id: plan for plan in plans}
@@ -248,7 +254,7 @@ def facts(results: Sequence[FoldResult]) -> dict[str, list]:
     return {"training": [one.seconds for one in results], "weights": [one.weights_sha256 for one in results]}
 
 
-def run_record(results: Sequence[FoldResult], recipe: Recipe) -> RunRecord:
+def run_record(results: Sequence[FoldResult], recipe: Settings) -> RunRecord:
     """A run of about the size that jobs/loso.py logs: all settings, nine scores, the curve of losses, a file."""
     return RunRecord(
         experiment="bench",

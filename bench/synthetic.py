@@ -13,14 +13,15 @@ from pathlib import Path
 from statistics import mean
 
 import torch
+from cluster.features.preparation import load_features
 
-from aman.recipe import RECIPES, Recipe, variant
-from aman.tim import sample
-from aman.training import be_deterministic
+from aman.methods import variant
+from aman.methods.aman import RECIPES, Settings, sample
+from aman.training.neural import be_deterministic
 from cluster.experiment.plan import Plan, Request, make_plan
 from cluster.experiment.run import prepare_all, run
-from cluster.features.preparation import load_features
-from cluster.folds.fleet import pack_result, run_fold
+from cluster.folds.fleet import run_fold
+from cluster.folds.keys import pack_result
 from cluster.machines.session import ray_session
 from cluster.store.names import FOLDS
 from jobs.command_line import DONE, root_of, run_job, say
@@ -67,7 +68,7 @@ def main(options: Options) -> int:
     return DONE
 
 
-def accuracies(recipe: Recipe, options: Options) -> Iterator[float]:
+def accuracies(recipe: Settings, options: Options) -> Iterator[float]:
     """Pooled accuracy of a configuration for each seed."""
     features: dict[str, torch.Tensor] = {}
     for seed in range(options.seeds):

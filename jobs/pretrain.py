@@ -93,8 +93,8 @@ def text(line: "Progress") -> str:
 def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: "list[Progress]") -> str | None:
     """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id, None where the
     tracker fails."""
-    from aman.figures import confusion_figure
     from aman.content import content_key
+    from aman.figures import confusion_figure
     from cluster.tracking.pending import log_or_keep
     from cluster.tracking.record import RunRecord
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from aman.backbone import Head, load_trunk
+from aman.methods.aman import Model
 from aman.models import AMAN, Output
 from aman.models.aman import FrozenNorm, PositionNorm, attend, replace_norms
-from aman.recipe import Model
 
 B, N, K, Y = 3, 2, 4, 5
 

@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 import torch
+from cluster.features.preparation import load_features
 from small import small_database
 
 from aman.errors import DataError
-from aman.recipe import RECIPES, Recipe, variant
-from aman.training import FoldResult, be_deterministic
+from aman.methods import variant
+from aman.methods.aman import RECIPES, Settings
+from aman.training import FoldResult
+from aman.training.neural import be_deterministic
 from cluster.experiment.plan import Plan, Request, make_plan
 from cluster.experiment.run import run
-from cluster.features.preparation import load_features, prepare_clip
-from cluster.folds.fleet import FoldKeeper, run_fold, train_folds
+from cluster.features.prepare import prepare_clip
+from cluster.folds.checkpoint import FoldKeeper
+from cluster.folds.fleet import run_fold, train_folds
 from cluster.folds.queue import FoldQueue
 from cluster.machines.session import Slots
 from cluster.store.open import open_store
@@ -23,13 +27,13 @@ from cluster.store.open import open_store
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
 
 
-def plan_for(root: Path, store: Path, recipe: Recipe = TINY, workers: int = 0) -> Plan:
+def plan_for(root: Path, store: Path, recipe: Settings = TINY, workers: int = 0) -> Plan:
     return make_plan(Request(database="synthetic", root=root, recipe=recipe, store=str(store), workers=workers))
 
 
 def plain_loop(plan: Plan) -> dict[str, FoldResult]:
     """The folds one after the other in this process, without Ray."""
-    from aman.tim import sample
+    from aman.methods.aman import sample
 
     be_deterministic()
     recipe = plan.request.recipe

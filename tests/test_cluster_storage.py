@@ -22,13 +22,14 @@ import pytest
 from faults.faulty_proxy import FaultyProxy
 from seaweed import Server
 
+from aman.content import content_key
 from aman.errors import DataError, UsageError
-from cluster.features.arrays import pack_features, pack_images, unpack_features, unpack_images
+from aman.inputs.magnified import pack_features, pack_images, unpack_features, unpack_images
 from cluster.store.base import Store
 from cluster.store.cleanup import removable, status, verify
 from cluster.store.folder import FolderStore
 from cluster.store.open import open_store
-from cluster.store.results import Cache, content_key
+from cluster.store.results import Cache
 from cluster.store.s3 import S3Store, _client, client
 
 
@@ -417,9 +418,10 @@ def test_verify_reads_everything_and_sets_damage_aside(cache: Cache, store: Stor
 def test_preparation_into_a_folder_and_into_s3_gives_the_same_digests(s3_server: Server, tmp_path: Path) -> None:
     from small import small_database
 
-    from aman.recipe import RECIPES, variant
+    from aman.methods import variant
+    from aman.methods.aman import RECIPES
     from cluster.experiment.plan import Request, make_plan
-    from cluster.features.preparation import prepare_clip
+    from cluster.features.prepare import prepare_clip
 
     tiny = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2}
     recipe = variant(RECIPES["quick"], frozen="layer1", **tiny)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from small import samm_row, small_database, small_samm, small_smic
 
-from cluster.store.results import content_key
+from aman.content import content_key
 from jobs import cache, check_database, loso, score, synthesize
 
 ROOT = Path(__file__).parents[1]

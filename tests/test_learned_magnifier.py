@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from cluster.features.preparation import Inputs, absolute, inputs
 
 from aman.databases.index import Clip
 from aman.errors import UsageError
@@ -16,8 +17,9 @@ from aman.magnify.learned import magnify_with
 from aman.magnify.measure import Case, Score, acceptance, identity, scenes
 from aman.magnify.network import Halve, Magnifier, Padding
 from aman.magnify.weights import PUBLISHED, load_magnifier, save_magnifier
-from aman.recipe import MAGNIFIER_NAMES, Preparation, Recipe, check, variant
-from cluster.features.preparation import Inputs, absolute, inputs, plan_clip
+from aman.methods import variant
+from aman.methods.aman import MAGNIFIER_NAMES, Preparation, Settings, check
+from cluster.features.keys import plan_clip
 
 Float = npt.NDArray[np.float32]
 
@@ -340,13 +342,13 @@ def test_a_file_of_weights_is_a_magnifier_by_its_path(tmp_path: Path) -> None:
 def test_the_recipe_knows_every_magnifier_and_refuses_a_name_that_is_no_file(tmp_path: Path) -> None:
     assert set(MAGNIFIER_NAMES) == set(MAGNIFIERS)
     for name in MAGNIFIER_NAMES:
-        check(variant(Recipe(), magnifier=name))
+        check(variant(Settings(), magnifier=name))
     file = tmp_path / "weights.pth"
     file.write_text("any")
-    check(variant(Recipe(), magnifier=str(file)))
+    check(variant(Settings(), magnifier=str(file)))
     for wrong in ("phaze", "", str(tmp_path)):
         with pytest.raises(UsageError, match=r"--magnifier .*none, linear, phase, learned, or a file"):
-            check(variant(Recipe(), magnifier=wrong))
+            check(variant(Settings(), magnifier=wrong))
 
 
 def clip_of(folder: Path) -> Clip:

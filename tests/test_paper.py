@@ -5,20 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cluster.experiment.paper import Paper, plan_paper
 from small import small_database, small_smic
 from test_search import TINY
 
 import tune_spaces
 from aman.errors import UsageError
-from aman.recipe import RECIPES, variant
+from aman.methods import variant
+from aman.methods.aman import RECIPES
 from aman.runs import find_runs
 from aman.training import FoldResult
 from cluster.experiment import paper_results
 from cluster.experiment.estimate import speed
-from cluster.experiment.paper import Paper, plan_paper
 from cluster.experiment.plan import Request
 from cluster.features.loaded import Shelf, supplies_of
-from cluster.features.preparation import prepare_clip
+from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
 from jobs import ablation, paper
 

@@ -22,10 +22,12 @@ from test_cluster_storage import relayed
 
 from aman.databases import Clip, Index, reader_for
 from aman.errors import DataError, UsageError
-from aman.recipe import RECIPES, variant
+from aman.methods import variant
+from aman.methods.aman import RECIPES
 from cluster.experiment.plan import Plan, Request, make_plan
 from cluster.features import preparation
-from cluster.features.preparation import prepare, prepare_clip
+from cluster.features.prepare import prepare_clip
+from cluster.features.tasks import prepare
 from cluster.machines.session import Slots, ray_session
 from cluster.store.local_copies import near_folder
 from cluster.store.releases import BucketRelease, ObjectPath, clip_reader, fetch, open_release, read_file

@@ -11,9 +11,9 @@ from aman.databases import Clip, Index, Problem, databases
 from aman.databases.casme2 import read_casme2
 from aman.databases.synthetic import read_synthetic
 from aman.errors import DataError, UsageError, UserError
+from aman.methods import variant
+from aman.methods.aman import RECIPES, Model, Preparation, Settings, Training, check, sample
 from aman.protocols import Selection, protocol_for, protocols, restrict, select
-from aman.recipe import RECIPES, Model, Preparation, Recipe, Training, check, variant
-from aman.tim import sample
 from jobs import loso, paper
 from jobs.command_line import parse
 
@@ -84,7 +84,7 @@ def test_the_defaults_are_the_values_of_the_paper() -> None:
 )
 def test_a_setting_outside_its_range_is_refused_by_its_option(option: str, setting: str, value: float) -> None:
     with pytest.raises(UsageError) as caught:
-        check(variant(Recipe(), **{setting: value}))
+        check(variant(Settings(), **{setting: value}))
     assert caught.value.got == f"{option} {value}"
     assert caught.value.expected
     assert caught.value.fix
@@ -94,20 +94,20 @@ def test_a_setting_outside_its_range_is_refused_by_its_option(option: str, setti
     "changes", [{"k": 1, "n": 1}, {"n": 20, "k": 100}, {"batch": 1, "epochs": 1}, {"weight_decay": 0}]
 )
 def test_the_ends_of_the_ranges_are_taken(changes: dict[str, object]) -> None:
-    check(variant(Recipe(), **changes))
+    check(variant(Settings(), **changes))
 
 
 def test_a_variant_changes_settings_wherever_they_live_and_nothing_else() -> None:
-    changed = variant(Recipe(), k=7, frozen="layer2", epochs=50)
-    assert changed == Recipe(preparation=Preparation(frozen="layer2"), model=Model(k=7), training=Training(epochs=50))
-    assert Recipe() == variant(Recipe())
+    changed = variant(Settings(), k=7, frozen="layer2", epochs=50)
+    assert changed == Settings(preparation=Preparation(frozen="layer2"), model=Model(k=7), training=Training(epochs=50))
+    assert Settings() == variant(Settings())
     assert asdict(RECIPES["quick"])["model"]["k"] == 6
     assert variant(RECIPES["quick"], n=1).preparation == RECIPES["quick"].preparation
 
 
 def test_a_variant_of_an_unknown_setting_is_a_fault() -> None:
     with pytest.raises(TypeError, match="no such setting: levels"):
-        variant(Recipe(), k=3, levels=7)
+        variant(Settings(), k=3, levels=7)
 
 
 def test_no_setting_lives_in_two_parts() -> None:

@@ -11,14 +11,15 @@ import pytest
 from small import small_database
 
 from aman.errors import UsageError
-from aman.recipe import RECIPES, variant
+from aman.methods import variant
+from aman.methods.aman import RECIPES
 from aman.runs import find_runs
-from cluster.experiment.choose import NOBODY, Entry, SearchQueue
 from cluster.experiment.grid import SearchPlan, Study, look_up, plan_search
 from cluster.experiment.plan import Request
 from cluster.experiment.score import right_of
-from cluster.features.preparation import prepare_clip
+from cluster.features.prepare import prepare_clip
 from cluster.folds.queue import FoldQueue
+from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
 from tune_spaces import Space
 
@@ -163,9 +164,10 @@ def trained_here(plan: SearchPlan) -> SearchQueue:
     """All folds in this process, without Ray or Tune."""
     import torch
 
-    from aman.training import be_deterministic
+    from aman.training.neural import be_deterministic
     from cluster.features.loaded import Shelf, supplies_of
-    from cluster.folds.fleet import pack_result, run_fold
+    from cluster.folds.fleet import run_fold
+    from cluster.folds.keys import pack_result
 
     be_deterministic()
     torch.manual_seed(0)
@@ -183,10 +185,10 @@ def trained_here(plan: SearchPlan) -> SearchQueue:
 
 def test_a_shelf_of_many_recipes_gives_each_what_it_alone_would_load(root: Path, tmp_path: Path) -> None:
     import torch
-
-    from aman.tim import sample
-    from cluster.features.loaded import Shelf, supplies_of
     from cluster.features.preparation import load_features
+
+    from aman.methods.aman import sample
+    from cluster.features.loaded import Shelf, supplies_of
 
     plan = planned(root, tmp_path, "literature")
     trained_here(plan)

@@ -11,24 +11,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cluster.experiment.proposals import ROUND, Proposals, replay
+from cluster.experiment.search_results import LOGGED, best_of, plan_text, table_of
+from cluster.experiment.search_training import Progress
 from small import small_database
 from test_search import SPACE, TINY, trained_here
 
+from aman.content import content_key
 from aman.errors import UsageError
+from aman.methods import variant
 from aman.racing import Standing
-from aman.recipe import variant
-from cluster.experiment.choose import NOBODY, Entry, SearchQueue
 from cluster.experiment.grid import SearchOutcome, SearchPlan, Study, plan_search, queue_at_the_end
 from cluster.experiment.plan import Request
-from cluster.experiment.proposals import ROUND, Proposals, replay
 from cluster.experiment.score import mean_losses
-from cluster.experiment.search_results import LOGGED, best_of, plan_text, table_of
-from cluster.experiment.search_training import Progress
 from cluster.experiment.tune import Lanes, at_once
 from cluster.experiment.write import make_folder
-from cluster.folds.fleet import VERSION, fold_key
+from cluster.folds.fleet import VERSION
+from cluster.folds.keys import fold_key
+from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from cluster.store.folder import FolderStore
-from cluster.store.results import content_key
 from tune_spaces import Space
 
 CHOICES: dict[str, tuple[Any, ...]] = {"x": (0, 1, 2, 3, 4, 5), "y": (0.1, 0.2, 0.3)}

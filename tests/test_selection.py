@@ -15,8 +15,8 @@ from aman.errors import DataError, UsageError
 from aman.protocols import Selection, protocols, select
 from aman.selection import groups_of, inner_tasks
 from aman.training import FoldResult, FoldTask
-from cluster.folds.race_queue import Entry, SearchQueue
 from cluster.experiment.score import right_of
+from cluster.folds.race_queue import Entry, SearchQueue
 
 CASME2 = (9, 13, 7, 5, 19, 4, 9, 3, 13, 13, 10, 12, 8, 4, 3, 4, 34, 3, 15, 11, 2, 2, 12, 7, 7, 17)
 """26 subjects with 246 clips in all, the largest with 34, as in `casme2-5`."""

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from aman.errors import UsageError
-from aman.recipe import Model, Preparation
-from aman.tim import grid_factors, grid_frames, interpolate, interpolation_matrix, sample, sampled_frames
+from aman.methods.aman import Model, Preparation, sample
+from aman.tim import grid_factors, grid_frames, interpolate, interpolation_matrix, sampled_frames
 
 LENGTHS = [(2, 20), (3, 4), (5, 20), (7, 3), (20, 20), (33, 20), (200, 20), (9, 1)]
 

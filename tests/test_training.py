@@ -11,23 +11,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import FrozenTrunk, digest, load_trunk
+from aman.methods import variant
+from aman.methods.aman import RECIPES, Model, Preparation, Settings, Training
 from aman.models import AMAN, Output
-from aman.recipe import RECIPES, Model, Preparation, Recipe, Training, variant
-from aman.training import (
-    FoldTask,
-    batches,
-    build,
-    fold_seed,
-    fresh_layer4,
-    optimiser_for,
-    predict,
-    train_fold,
-    train_step,
-)
+from aman.training import FoldTask
+from aman.training.neural import batches, build, fold_seed, fresh_layer4, optimiser_for, predict, train_fold, train_step
 
 CLIPS, N, K, Y = 6, 2, 2, 3
 
-SMALL = Recipe(
+SMALL = Settings(
     preparation=Preparation(frozen="layer3", grid_frames=N, grid_factors=K),
     model=Model(n=N, k=K),
     training=Training(epochs=2, batch=4),
@@ -142,7 +134,7 @@ class EndToEnd(nn.Module):
         return self.aman(torch.cat(rows).unflatten(0, (B, n, k)))
 
 
-def steps_of(model: nn.Module, x: torch.Tensor, labels: torch.Tensor, recipe: Recipe, seed: int) -> list[float]:
+def steps_of(model: nn.Module, x: torch.Tensor, labels: torch.Tensor, recipe: Settings, seed: int) -> list[float]:
     """The loss of every step of a training, the loop written out."""
     training = recipe.training
     per_epoch = -(-len(labels) // training.batch)
@@ -185,7 +177,7 @@ def test_cached_features_train_like_images_with_the_trunk_in_the_loop(at_once: i
     [variant(SMALL, epochs=3), variant(LIGHT, epochs=3), variant(LIGHT, epochs=3, optimiser="rmsprop")],
     ids=["layer4", "attentions", "attentions, rmsprop"],
 )
-def test_losses_of_a_fold_are_means_over_the_clips_of_an_epoch(recipe: Recipe) -> None:
+def test_losses_of_a_fold_are_means_over_the_clips_of_an_epoch(recipe: Settings) -> None:
     frozen = recipe.preparation.frozen
     x, labels = cached(CLIPS, 1, frozen), torch.tensor(task_of().train_labels)
     seed = fold_seed(0, "casme2/01")
@@ -292,7 +284,7 @@ def test_a_loss_that_is_no_number_ends_the_fold_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(("recipe", "rate", "epochs"), [(SMALL, 1e-4, 6), (LIGHT, 1e-2, 40)])
-def test_a_problem_that_can_be_learned_is_learned(recipe: Recipe, rate: float, epochs: int) -> None:
+def test_a_problem_that_can_be_learned_is_learned(recipe: Settings, rate: float, epochs: int) -> None:
     frozen = recipe.preparation.frozen
     channels = 512 if frozen == "layer4" else 256
 

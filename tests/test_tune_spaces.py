@@ -8,9 +8,9 @@ import pytest
 
 import tune_spaces
 from aman.errors import UsageError
+from aman.methods import variant
+from aman.methods.aman import RECIPES, Model, Settings, check, sample
 from aman.protocols import protocols, published_accuracy
-from aman.recipe import RECIPES, Model, Recipe, check, variant
-from aman.tim import sample
 from tune_spaces import Space, find, names
 
 ROOT = Path(tune_spaces.__file__).parent
@@ -29,7 +29,7 @@ def test_the_spaces_that_come_with_the_project_are_found_by_name() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_space_says_how_many_trainings_it_is(name: str) -> None:
-    text, points = (ROOT / f"{name}.py").read_text(), len(find(name).configurations(Recipe()))
+    text, points = (ROOT / f"{name}.py").read_text(), len(find(name).configurations(Settings()))
     assert f"{points} configurations by folds" in text
     for protocol in ("casme2-5", "samm-5", "smic-hs-3"):
         assert f"{protocol} {points * protocols()[protocol].editions[0].folds}" in text
@@ -39,7 +39,7 @@ def test_a_space_says_how_many_trainings_it_is(name: str) -> None:
 def test_what_the_paper_prints_belongs_to_configurations_and_stands_in_the_file_s_text(name: str) -> None:
     one = find(name)
     described = str((ROOT / f"{name}.py").read_text().split('"""')[1])
-    found = {configuration.name for configuration in one.configurations(Recipe())}
+    found = {configuration.name for configuration in one.configurations(Settings())}
     for protocol, printed in one.paper.items():
         assert protocol in protocols()
         assert set(printed) <= found
@@ -63,7 +63,7 @@ def test_all_configurations_of_a_space_share_one_grid_that_serves_each(name: str
 def test_a_grid_grows_by_what_is_lacking_and_never_shrinks() -> None:
     quick = RECIPES["quick"]  # 3 frames, 6 factors
 
-    def grid(one: Space, base: Recipe = quick) -> tuple[int, int]:
+    def grid(one: Space, base: Settings = quick) -> tuple[int, int]:
         preparation = one.configurations(base)[0].recipe.preparation
         return preparation.grid_frames, preparation.grid_factors
 
@@ -73,11 +73,11 @@ def test_a_grid_grows_by_what_is_lacking_and_never_shrinks() -> None:
     assert grid(space(n=(4,), k=(1,))) == (4, 6)
     assert grid(space(n=(4, 11))) == (17, 6)  # the smallest that holds the frames of both
     assert grid(space(n=(4, 11, 20))) == (20, 6)
-    assert grid(space(n=(4, 11)), Recipe()) == (20, 11)
+    assert grid(space(n=(4, 11)), Settings()) == (20, 11)
 
 
 def test_configurations_run_through_the_grid_and_differ_from_the_base_in_their_choices_alone() -> None:
-    base = variant(Recipe(), epochs=7)
+    base = variant(Settings(), epochs=7)
     found = space(k=(9, 7), rate=(1e-3, 3e-4)).configurations(base)
     assert [one.name for one in found] == ["k=9 rate=0.001", "k=9 rate=0.0003", "k=7 rate=0.001", "k=7 rate=0.0003"]
     assert found[3].choices == {"k": 7, "rate": 3e-4}
@@ -86,7 +86,7 @@ def test_configurations_run_through_the_grid_and_differ_from_the_base_in_their_c
 
 
 def test_how_layer4_starts_makes_no_configuration_where_it_is_frozen() -> None:
-    found = [one.name for one in find("freezing").configurations(Recipe())]
+    found = [one.name for one in find("freezing").configurations(Settings())]
     assert len(found) == 9
     assert [name for name in found if "frozen=layer4" in name] == ["frozen=layer4 layer4_init=random"]
     assert find("freezing").points == 10
@@ -94,13 +94,13 @@ def test_how_layer4_starts_makes_no_configuration_where_it_is_frozen() -> None:
 
 def test_a_draw_repeats_nothing_and_a_larger_one_goes_on_from_it() -> None:
     joint = find("joint")
-    drawn = [one.name for one in joint.sample(Recipe(), 60, seed=3)]
+    drawn = [one.name for one in joint.sample(Settings(), 60, seed=3)]
     assert len(set(drawn)) == 60
-    assert [one.name for one in joint.sample(Recipe(), 20, seed=3)] == drawn[:20]
-    assert [one.name for one in joint.sample(Recipe(), 60, seed=4)] != drawn
-    assert len(find("level_ceiling").sample(Recipe(), 99, seed=0)) == 5
+    assert [one.name for one in joint.sample(Settings(), 20, seed=3)] == drawn[:20]
+    assert [one.name for one in joint.sample(Settings(), 60, seed=4)] != drawn
+    assert len(find("level_ceiling").sample(Settings(), 99, seed=0)) == 5
     with pytest.raises(UsageError, match="got 0 configurations"):
-        joint.sample(Recipe(), 0, seed=3)
+        joint.sample(Settings(), 0, seed=3)
 
 
 def write(folder: Path, text: str) -> str:
@@ -110,7 +110,7 @@ def write(folder: Path, text: str) -> str:
 
 def test_a_file_of_one_s_own_is_a_space(tmp_path: Path) -> None:
     name = write(tmp_path, 'SPACE = Space(reproduces="mine", choices={"k": (8, 9), "epochs": (20, 50)})')
-    assert [one.recipe.training.epochs for one in find(name).configurations(Recipe())] == [20, 50, 20, 50]
+    assert [one.recipe.training.epochs for one in find(name).configurations(Settings())] == [20, 50, 20, 50]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,6 @@ def test_an_unknown_space_is_refused(name: str) -> None:
 
 
 def test_points_that_do_not_fit_the_base_are_refused() -> None:
-    base = replace(Recipe(), model=Model(amp_convention="paper"))
+    base = replace(Settings(), model=Model(amp_convention="paper"))
     with pytest.raises(UsageError, match="--grid-factors 101"):
         space(k=(9, 100)).configurations(base)

@@ -19,12 +19,14 @@ from typing import Any
 
 import pytest
 import seaweed
+from cluster.features.preparation import load_features
 from small import small_database
 
-from aman.recipe import RECIPES, variant
+from aman.methods import variant
+from aman.methods.aman import RECIPES
 from cluster.experiment.plan import Plan, Request, make_plan
 from cluster.experiment.run import run
-from cluster.features.preparation import load_features, prepare_clip
+from cluster.features.prepare import prepare_clip
 from cluster.folds.fleet import run_fold
 from cluster.machines.session import ray_session
 from cluster.store.s3 import client
@@ -136,8 +138,8 @@ class Lab:
         """Prepare every clip and train every fold, one after the other."""
         import torch
 
-        from aman.tim import sample
-        from aman.training import be_deterministic
+        from aman.methods.aman import sample
+        from aman.training.neural import be_deterministic
 
         be_deterministic()
         plan = self.plan(str(self.folder / "truth"), seed)
