@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,10 @@ import pandas as pd
 
 from aman.databases import Clip
 from aman.databases.synthetic import RELEASE_FILE
+from aman.methods import Recipe, variant
+from aman.methods.aman import RECIPES
+from cluster.experiment.grid import Experiment, plan_experiment
+from cluster.experiment.plan import Request
 
 EMOTIONS = ("happiness", "surprise", "disgust", "repression", "others")
 HEIGHT, WIDTH = 40, 48
@@ -156,3 +161,15 @@ def small_smic(root: Path, *clips: str, frames: Sequence[int] = range(990, 1010)
         for frame in frames:
             write_image(folder / f"reg_image{frame}.bmp", GREY)
     return root
+
+
+TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
+"""AMAN in seconds: two frames, two factors, three epochs."""
+TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3".split()
+"""The same on the command line."""
+
+
+def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -> Experiment:
+    """A benchmark of a small database, in this process unless `here=False`."""
+    options = {"here": True, "database": "synthetic", **more}
+    return plan_experiment(Request(root=root, recipe=recipe, store=str(store), **options))

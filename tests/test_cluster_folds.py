@@ -7,47 +7,48 @@ from typing import Any
 
 import pytest
 import torch
-from cluster.features.preparation import load_features
-from small import small_database
+from small import TINY, planned, small_database
 
 from aman.errors import DataError
 from aman.methods import variant
-from aman.methods.aman import RECIPES, Settings
 from aman.training import FoldResult
-from aman.training.neural import be_deterministic
-from cluster.experiment.plan import Plan, Request, make_plan
+from cluster.experiment.plan import Plan
 from cluster.experiment.run import run
+from cluster.features.loaded import Loaded, load_arrays, supplies_of
 from cluster.features.prepare import prepare_clip
 from cluster.folds.checkpoint import FoldKeeper
-from cluster.folds.fleet import run_fold, train_folds
+from cluster.folds.fleet import train_folds
 from cluster.folds.queue import FoldQueue
 from cluster.machines.session import Slots
 from cluster.store.open import open_store
 
-TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3)
-
-
-def plan_for(root: Path, store: Path, recipe: Settings = TINY, workers: int = 0) -> Plan:
-    return make_plan(Request(database="synthetic", root=root, recipe=recipe, store=str(store), workers=workers))
-
 
 def plain_loop(plan: Plan) -> dict[str, FoldResult]:
-    """The folds one after the other in this process, without Ray."""
-    from aman.methods.aman import sample
+    """The folds one after the other in this process, without the queue, the store of results or Ray."""
+    prepare_here(plan)
+    recipe, (inputs,) = plan.request.recipe, [plan.inputs]
+    arrays, lost = load_arrays(list(plan.clips.values()), inputs, recipe.method.view(recipe), plan.cache)
+    assert not lost
+    results = {}
+    for spec in plan.folds:
+        train, test = (
+            [torch.stack([torch.from_numpy(arrays[clip][0]) for clip in clips])]
+            for clips in (spec.task.train_clips, spec.task.test_clips)
+        )
+        results[spec.key] = recipe.method.train(train, test, spec.task, recipe, None)
+    return results
+
+
+def prepare_here(plan: Plan) -> None:
+    from aman.training.neural import be_deterministic
 
     be_deterministic()
-    recipe = plan.request.recipe
-    for clip in plan.clips_to_prepare():
-        prepare_clip(clip, recipe.preparation, plan.cache)
-    frames, factors = sample(recipe.preparation, recipe.model)
-    arrays, lost = load_features(list(plan.clips.values()), recipe.preparation, frames, factors, plan.cache)
-    assert not lost
-    features = {clip: torch.from_numpy(array) for clip, array in arrays.items()}
-    return {spec.key: run_fold(spec.task, features, recipe) for spec in plan.folds}
+    for clip in plan.clips_without_inputs():
+        assert prepare_clip(clip, plan.inputs, plan.cache).error is None
 
 
-def comparable(results: dict[str, FoldResult]) -> dict[str, tuple[str, list[list[float]], list[list[list[float]]]]]:
-    return {key: (r.weights_sha256, r.probabilities, r.alpha) for key, r in results.items()}
+def comparable(results: dict[str, FoldResult]) -> dict[str, tuple[str, list[list[float]], dict[str, list]]]:
+    return {key: (r.weights_sha256, r.probabilities, r.extras) for key, r in results.items()}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FoldResult]:
-    return plain_loop(plan_for(root, tmp_path_factory.mktemp("plain")))
+    return plain_loop(planned(root, tmp_path_factory.mktemp("plain")).first)
 
 
 def test_the_queue_hands_out_folds_in_their_order_and_ends() -> None:
@@ -172,14 +173,15 @@ def test_workers_are_as_many_as_gpus_hold_or_one_a_cpu() -> None:
 def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aman import training
+    from aman.training import neural
 
-    monkeypatch.setattr(training, "KEEP_SECONDS", -1.0)
-    plan = plan_for(root, tmp_path)
-    plain_loop(plan)
+    monkeypatch.setattr(neural, "KEEP_SECONDS", -1.0)
+    plan = planned(root, tmp_path).first
+    prepare_here(plan)
     recipe, spec = plan.request.recipe, plan.folds[0]
-    arrays, _ = load_features(list(plan.clips.values()), recipe.preparation, [0, 1], [0, 1], plan.cache)
-    features = {clip: torch.from_numpy(array) for clip, array in arrays.items()}
+    loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
+    loaded.load(plan.inputs, spec.task.clips)
+    arrays = [loaded.arrays_of(recipe, clips) for clips in (spec.task.train_clips, spec.task.test_clips)]
     steps: list[int] = []
 
     def counted(*given: Any) -> float:
@@ -188,13 +190,13 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
             raise KeyboardInterrupt
         return train_step(*given)
 
-    train_step = training.train_step
-    monkeypatch.setattr(training, "train_step", counted)
+    train_step = neural.train_step
+    monkeypatch.setattr(neural, "train_step", counted)
     with pytest.raises(KeyboardInterrupt):
-        run_fold(spec.task, features, recipe, FoldKeeper(plan.store, spec.key))
+        recipe.method.train(*arrays, spec.task, recipe, FoldKeeper(plan.store, spec.key))
     keeper = FoldKeeper(open_store(plan.store.uri), spec.key)
     assert len((keeper.load() or {})["losses"]) == 2
-    result = run_fold(spec.task, features, recipe, keeper)
+    result = recipe.method.train(*arrays, spec.task, recipe, keeper)
     assert len(steps) == 5 + 2
     assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
     assert (result.losses, result.epoch_classes) == (undisturbed[spec.key].losses, undisturbed[spec.key].epoch_classes)
@@ -208,7 +210,7 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
 
 
 def test_the_folds_that_take_longest_are_trained_first(root: Path, tmp_path: Path) -> None:
-    plan = plan_for(root, tmp_path)
+    plan = planned(root, tmp_path).first
     for place, clips in ((0, 2), (1, 5), (2, 4)):
         spec = plan.folds[place]
         task = replace(spec.task, train_clips=spec.task.train_clips[:clips])
@@ -216,21 +218,26 @@ def test_the_folds_that_take_longest_are_trained_first(root: Path, tmp_path: Pat
     assert [spec.task.subject[-2:] for spec in plan.folds_to_train()] == ["04", "02", "03", "01"]
 
 
-def test_two_runs_of_the_plain_loop_are_equal(root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path) -> None:
-    assert comparable(plain_loop(plan_for(root, tmp_path))) == comparable(undisturbed)
+def test_the_loop_in_this_process_gives_the_predictions_of_a_plain_loop_and_a_second_run_computes_nothing(
+    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+) -> None:
+    experiment = planned(root, tmp_path)
+    done = run(experiment, lambda line: None)
+    assert (done.clips, done.folds, done.failed) == (12, 4, {})
+    assert comparable(experiment.first.finished) == comparable(undisturbed)
+    again = planned(root, tmp_path)
+    done = run(again, lambda line: None)
+    assert (done.clips, done.folds) == (0, 0)
+    assert comparable(again.first.finished) == comparable(undisturbed)
 
 
-def test_two_workers_give_the_predictions_of_a_plain_loop_and_a_second_run_computes_nothing(
+def test_two_workers_give_the_predictions_of_a_plain_loop_and_of_this_process(
     ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
 ) -> None:
-    plan = plan_for(root, tmp_path, workers=2)
-    outcome = run(plan, lambda line: None)
-    assert (outcome.computed_clips, outcome.computed_folds) == (12, 4)
-    assert comparable(plan.finished) == comparable(undisturbed)
-    again = run(plan_for(root, tmp_path), lambda line: None)
-    assert (again.computed_clips, again.computed_folds) == (0, 0)
-    assert again.key == outcome.key
-    assert again.predictions.equals(outcome.predictions)
+    experiment = planned(root, tmp_path, here=False, workers=2)
+    done = run(experiment, lambda line: None)
+    assert (done.clips, done.folds) == (12, 4)
+    assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
 def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: Path, tmp_path: Path) -> None:
@@ -252,47 +259,51 @@ def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: 
             killed.append(int(alive[0].pid or 0))
             os.kill(killed[0], signal.SIGKILL)
 
-    plan = plan_for(root, tmp_path / "store", recipe, workers=2)
-    outcome = run(plan, kill_one)
+    experiment = planned(root, tmp_path / "store", recipe, here=False, workers=2)
+    done = run(experiment, kill_one)
     assert killed
-    assert outcome.computed_folds == 4 and not outcome.failed_folds and not outcome.incomplete
-    expected = plain_loop(plan_for(root, tmp_path / "plain", recipe))
-    assert comparable(plan.finished) == comparable(expected)
+    assert done.folds == 4 and not done.failed and not experiment.first.incomplete()
+    expected = plain_loop(planned(root, tmp_path / "plain", recipe).first)
+    assert comparable(experiment.first.finished) == comparable(expected)
 
 
-def test_one_worker_has_damaged_features_made_anew_and_gives_the_same_predictions(
-    ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
-) -> None:
-    plan = plan_for(root, tmp_path, workers=1)
-    for clip in plan.clips_to_prepare():
-        prepare_clip(clip, plan.request.recipe.preparation, plan.cache)
-    largest = max((tmp_path / name for name in plan.store.names("blobs")), key=lambda path: path.stat().st_size)
-    features = [
-        p for p in (tmp_path / n for n in plan.store.names("blobs")) if b"feature_LKCHW" in p.read_bytes()[:200]
-    ]
-    assert largest not in features
+def damage_a_feature(store: Path, plan: Plan) -> None:
+    """Flip a bit in one of the cached features."""
+    prepare_here(plan)
+    blobs = [store / name for name in plan.store.names("blobs")]
+    features = [path for path in blobs if b"feature_LKCHW" in path.read_bytes()[:200]]
+    assert 0 < len(features) < len(blobs)
     content = bytearray(features[0].read_bytes())
     content[-1] ^= 1
     features[0].write_bytes(content)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_damaged_features_are_made_again_and_the_predictions_stay(
+    request: pytest.FixtureRequest, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, here: bool
+) -> None:
+    if not here:
+        request.getfixturevalue("ray_cluster")
+    experiment = planned(root, tmp_path, here=here, workers=1)
+    damage_a_feature(tmp_path, experiment.first)
     said: list[str] = []
-    outcome = run(plan, said.append)
+    done = run(experiment, said.append)
     assert any("gone or damaged" in line for line in said)
-    assert outcome.computed_clips == 1
-    assert comparable(plan.finished) == comparable(undisturbed)
+    assert done.clips == 1
+    assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
 def test_an_error_that_stops_everything_comes_out_of_a_training_run(
     ray_cluster: None, root: Path, tmp_path: Path
 ) -> None:
-    plan = plan_for(root, tmp_path / "store", workers=1)
-    for clip in plan.clips_to_prepare():
-        prepare_clip(clip, plan.request.recipe.preparation, plan.cache)
+    plan = planned(root, tmp_path / "store", here=False, workers=1).first
+    prepare_here(plan)
     folds = tmp_path / "store" / "refs" / "folds"
     folds.write_text("a file where the folder of results should be")
     with pytest.raises(Exception, match="cannot be used"):
         train_folds(
             plan.folds_to_train(),
-            {plan.request.recipe.preparation: list(plan.clips.values())},
+            {plan.inputs: list(plan.clips.values())},
             plan.store.uri,
             workers=1,
             gpu_share=0,

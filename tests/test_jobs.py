@@ -14,15 +14,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from small import samm_row, small_database, small_samm, small_smic
+from small import TINY_OPTIONS, samm_row, small_database, small_samm, small_smic
 
 from aman.content import content_key
 from jobs import cache, check_database, loso, score, synthesize
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3 --workers 1".split(
-    " "
-)
+SETTINGS = [*TINY_OPTIONS, "--here"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def frames_of(folder: Path) -> list[Path]:
 
 
 def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_computes_nothing(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path
+    call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path
 ) -> None:
     code, text = call("--root", whole, *SETTINGS, "--store", store, "--json", "result.json")
     assert code == 0, text
@@ -117,7 +115,7 @@ def test_a_plan_says_what_is_to_do_and_starts_and_stores_nothing(
 ) -> None:
     code, text = call("--root", whole, *SETTINGS, "--plan")
     assert code == 0
-    assert "9 to prepare" in text and "3 to train" in text and "estimate: about" in text
+    assert "9 to prepare" in text and "3 to train" in text and "estimate: " in text
     assert list(here.iterdir()) == []
     code, text = call("--plan")
     assert code == 0 and "would be made first" in text
@@ -144,7 +142,6 @@ def another_size(folder: Path) -> str:
 
 @pytest.mark.parametrize("damage", [empty, truncated, another_size])
 def test_a_damaged_clip_is_named_and_the_others_stay_usable(
-    ray_cluster: None,
     call: Callable[..., tuple[int, str]],
     release: Path,
     here: Path,
@@ -160,7 +157,7 @@ def test_a_damaged_clip_is_named_and_the_others_stay_usable(
 
 
 def test_a_run_without_a_damaged_clip_is_stamped_incomplete_in_every_output(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], release: Path, here: Path
+    call: Callable[..., tuple[int, str]], release: Path, here: Path
 ) -> None:
     truncated(clip_folder(release))
     code, text = call("--root", release, *SETTINGS, "--allow-incomplete", "--json", "result.json", "--out", "out")
@@ -176,16 +173,14 @@ def test_a_run_without_a_damaged_clip_is_stamped_incomplete_in_every_output(
     assert run.data.tags["incomplete"] == "1 clips of the protocol missing"
 
 
-def test_a_face_that_is_not_found_is_named(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], release: Path
-) -> None:
+def test_a_face_that_is_not_found_is_named(call: Callable[..., tuple[int, str]], release: Path) -> None:
     code, text = call("--root", release, *SETTINGS, "--align", "landmarks")
     assert code == 4
     assert "no face in" in text and "--align none" in text
 
 
 def test_folds_that_fail_are_counted_in_the_exit_code(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], whole: Path, here: Path
+    call: Callable[..., tuple[int, str]], whole: Path, here: Path
 ) -> None:
     hot = ["--rate", "99", "--weight-decay", "10", "--epochs", "60"]
     code, text = call("--root", whole, *SETTINGS, *hot)
@@ -218,7 +213,7 @@ def test_folds_that_fail_are_counted_in_the_exit_code(
 def test_wrong_usage_is_one_sentence(
     call: Callable[..., tuple[int, str]], whole: Path, here: Path, arguments: list[str], code: int, said: str
 ) -> None:
-    got = call("--root", whole, *SETTINGS[:-4], *arguments)
+    got = call("--root", whole, *SETTINGS[:-3], "--here", *arguments)
     assert got[0] == code, got[1]
     errors = [line for line in got[1].splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -235,7 +230,6 @@ def test_a_store_that_cannot_be_written_is_refused_before_any_work(
 
 
 def test_a_tracker_that_does_not_answer_costs_no_result(
-    ray_cluster: None,
     call: Callable[..., tuple[int, str]],
     whole: Path,
     store: Path,
@@ -258,7 +252,11 @@ def test_a_tracker_that_does_not_answer_costs_no_result(
 def test_an_interrupted_run_says_so_and_the_same_command_goes_on(
     ray_cluster: None, call: Callable[..., tuple[int, str]], whole: Path, here: Path
 ) -> None:
-    command = [sys.executable, str(ROOT / "jobs" / "loso.py"), "--root", str(whole), *SETTINGS]
+    # A shell starts what runs in the background with SIGINT ignored, and a process that this test starts inherits that.
+    heeding = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0]"
+    program = f"{heeding}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    on_ray = [*TINY_OPTIONS, "--workers", "1"]
+    command = [sys.executable, "-c", program, str(ROOT / "jobs" / "loso.py"), "--root", str(whole), *on_ray]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here) as job:
         assert job.stdout is not None and job.stderr is not None
         seen = []
@@ -276,18 +274,17 @@ def test_an_interrupted_run_says_so_and_the_same_command_goes_on(
 
 
 def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
-    from cluster.experiment.plan import Request, make_plan
-    from jobs.command_line import parse
+    from small import TINY
 
-    settings = parse(loso.Options, None, SETTINGS).settings
+    from cluster.experiment.plan import Request, make_plan
 
     def peak(subjects: int) -> tuple[int, int]:
         root = small_database(tmp_path / str(subjects), subjects=subjects, clips_per_subject=4)
         for path in root.rglob("*.jpg"):
             path.write_bytes(path.read_bytes() + bytes(100_000))
-        make_plan(Request(database="synthetic", root=root, recipe=settings, store=str(tmp_path / "store")))
+        make_plan(Request(database="synthetic", root=root, recipe=TINY, store=str(tmp_path / "store")))
         tracemalloc.start()
-        make_plan(Request(database="synthetic", root=root, recipe=settings, store=str(tmp_path / "store")))
+        make_plan(Request(database="synthetic", root=root, recipe=TINY, store=str(tmp_path / "store")))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most, sum(path.stat().st_size for path in root.rglob("*.jpg"))
@@ -298,7 +295,7 @@ def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
 
 
 def test_the_composite_of_three_databases_runs_end_to_end_on_s3_and_is_stamped_incomplete(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], here: Path
+    s3_server: object, call: Callable[..., tuple[int, str]], here: Path
 ) -> None:
     small_database(here / "release" / "c2", subjects=2, clips_per_subject=3, release=False)
     small_samm(here / "release" / "samm", *(samm_row("006", f"006_1_{i}") for i in range(2)))

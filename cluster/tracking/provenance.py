@@ -20,7 +20,7 @@ def command_line() -> str:
 @cache
 def git_commit() -> str:
     """Commit of this checkout, with `+` where files that git knows were changed since; empty outside of one."""
-    home = Path(__file__).parents[1]
+    home = Path(__file__).parents[2]
     if not (home / ".git").exists():
         return ""
 
