@@ -5,27 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cluster.experiment.paper import Paper, plan_paper
 from small import small_database, small_smic
 from test_search import TINY
 
 import tune_spaces
 from aman.errors import UsageError
 from aman.methods import variant
-from aman.methods.aman import RECIPES
+from aman.methods.aman import RECIPES, Settings
 from aman.runs import find_runs
 from aman.training import FoldResult
-from cluster.experiment import paper_results
-from cluster.experiment.estimate import speed
+from cluster.experiment.estimate import estimate_text, speed_of
+from cluster.experiment.grid import Experiment, Tables, plan_tables
 from cluster.experiment.plan import Request
-from cluster.features.loaded import Shelf, supplies_of
+from cluster.features.loaded import Loaded, supplies_of
 from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
 from jobs import ablation, paper
 
-SETTINGS = (
-    "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2 --workers 2".split()
-)
+SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2".split()
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 
@@ -41,12 +38,14 @@ def smic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_smic(tmp_path_factory.mktemp("smic"), *clips)
 
 
-def planned(root: Path, smic: Path, store: Path, seeds: tuple[int, ...] = (0, 1)) -> Paper:
+def planned(root: Path, smic: Path, store: Path, seeds: tuple[int, ...] = (0, 1)) -> tuple[list[Tables], Experiment]:
     configurations = tune_spaces.together(SPACES, variant(TINY, k=9))
-    ceilings = [one.name for one in configurations if one.recipe.model.attention == "both"]
+    ceilings = [
+        one.name for one in configurations if isinstance(one.recipe, Settings) and one.recipe.model.attention == "both"
+    ]
     one = Request(database="synthetic", root=root, recipe=TINY, store=str(store))
     other = replace(one, database="smic", root=smic, allow_incomplete=True)
-    return plan_paper([one, other], configurations, ceilings, seeds)
+    return plan_tables([one, other], configurations, ceilings, seeds)
 
 
 def test_every_configuration_of_several_spaces_is_there_once_on_one_grid() -> None:
@@ -60,7 +59,7 @@ def test_every_configuration_of_several_spaces_is_there_once_on_one_grid() -> No
 
 
 def test_all_databases_and_seeds_share_a_queue_a_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
-    whole = planned(root, smic, tmp_path)
+    _, whole = planned(root, smic, tmp_path)
     todo = whole.todo()
     # Two databases and two seeds of 7 configurations of 3 folds, and of 5 with 2 inner folds for each of the 3.
     assert len(todo) == len({spec.key for spec in todo}) == 2 * 2 * (7 * 3 + 5 * 3 * 2)
@@ -73,54 +72,52 @@ def test_all_databases_and_seeds_share_a_queue_a_database_at_a_time(root: Path, 
     assert [len(plan.clips) for plan in whole.preparations()] == [9, 6]
 
 
-def test_a_worker_holds_the_features_of_one_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
-    whole = planned(root, smic, tmp_path, seeds=(0,))
-    plans = [benchmark.plan for benchmark in whole.benchmarks]
+def test_a_worker_holds_the_arrays_of_one_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
+    tables, whole = planned(root, smic, tmp_path, seeds=(0,))
+    plans = [each.plan for each in tables]
     for plan in plans:
-        for clip in plan.clips_without_features():
-            assert prepare_clip(clip, plan.request.recipe.preparation, plan.cache).error is None
-    preparation = plans[0].request.recipe.preparation
-    clips = [clip for plan in plans for clip in plan.clips.values()]
-    shelf = Shelf(supplies_of([plans[0].request.recipe], {preparation: clips}), Cache(plans[0].store), "cpu")
+        for clip in plan.clips_without_inputs():
+            assert prepare_clip(clip, plan.inputs, plan.cache).error is None
+    loaded = Loaded(supplies_of([plans[0].request.recipe], whole.clips()), Cache(plans[0].store), "cpu")
     for plan in (*plans, plans[0]):
         some = list(plan.clips)[:2]
-        shelf.features(plan.request.recipe, some)
-        assert set(shelf.arrays) == set(some)
-        shelf.features(plan.request.recipe, plan.clips)
-        assert set(shelf.arrays) == set(plan.clips)
+        loaded.arrays_of(plan.request.recipe, some)
+        assert set(loaded.arrays) == set(some)
+        loaded.arrays_of(plan.request.recipe, list(plan.clips))
+        assert set(loaded.arrays) == set(plan.clips)
 
 
 def fold(seconds: float, device: str) -> FoldResult:
     return FoldResult(
-        subject="a", clips=(), probabilities=[], alpha=[], beta=[], epoch_classes=[], losses=[], weights_sha256="",
-        seconds=seconds, device=device,
+        subject="a", clips=(), probabilities=[], epoch_classes=[], losses=[], weights_sha256="", seconds=seconds,
+        device=device,
     )  # fmt: skip
 
 
 def test_hours_are_a_range_from_what_folds_took_on_a_gpu_where_there_is_one(
     root: Path, smic: Path, tmp_path: Path
 ) -> None:
-    specs = planned(root, smic, tmp_path, seeds=(0,)).todo()[:4]
+    specs = planned(root, smic, tmp_path, seeds=(0,))[1].todo()[:4]
     taken = ((1, "cpu"), (3, "cpu"), (9, "A100"), (4, "A100"))
     results = [fold(spec.cost * rate, device) for spec, (rate, device) in zip(specs, taken, strict=True)]
-    found = speed(zip(specs, results, strict=True), TINY, 5)
+    found = speed_of(specs, list(zip(specs, results, strict=True)))
     assert (found.low, found.high) == pytest.approx((4, 9)) and found.device == "A100"
-    found = speed(zip(specs[:2], results[:2], strict=True), TINY, 5)
+    found = speed_of(specs, list(zip(specs[:2], results[:2], strict=True)))
     assert (found.low, found.high) == pytest.approx((1, 3)) and found.device == "cpu"
-    found = speed([(specs[0], fold(1.0, ""))], TINY, 5)
+    found = speed_of(specs, [(specs[0], fold(1.0, ""))])
     assert 0 < found.low <= found.high and "just now" in found.source
 
 
 def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path, tmp_path: Path) -> None:
-    whole = planned(root, smic, tmp_path, seeds=(0,))
-    text = paper_results.estimate_text(whole, 2.5)
+    _, whole = planned(root, smic, tmp_path, seeds=(0,))
+    text = estimate_text(whole, usd_per_gpu_hour=2.5)
     assert "core-hours" in text and "USD" not in text
     spec = whole.todo()[-1]
-    next(benchmark for benchmark in whole.benchmarks if spec.key in benchmark.specs()).take(
-        spec.key, fold(3600.0, "A100")
-    )
+    for grid in whole.grids:
+        if spec.key in grid.specs():
+            grid.take(spec.key, fold(3600.0, "A100"))
     left = sum(one.cost for one in whole.todo()) / spec.cost
-    text = paper_results.estimate_text(whole, 2.5)
+    text = estimate_text(whole, usd_per_gpu_hour=2.5)
     assert f"{left:.2f} to {left:.2f} GPU-hours" in text and f"{2.5 * left:.2f} to {2.5 * left:.2f} USD" in text
 
 
@@ -130,19 +127,15 @@ def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, s
 
 
 def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+    call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:
     wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
-    code, text = call(paper, *wanted, "--workers", "2", "--only", "table1", "inner")
+    code, text = call(paper, *wanted, "--here", "--only", "table1", "inner")
     assert code == 0, text
     assert f"prepared 9 clips: {9 * 2 * 11} images magnified, {9 * 2 * 11} through the trunk" in text
     assert f"{5 * 3 + 5 * 3 * 2} folds trained" in text
-    code, text = call(ablation, *wanted)
-    assert (
-        code == 0
-        and "prepared 0 clips: 0 images magnified, 0 through the trunk" in text
-        and f"{2 * 3} folds trained" in text
-    ), text
+    code, text = call(ablation, *wanted, "--here")
+    assert code == 0 and "prepared" not in text and f"{2 * 3} folds trained" in text, text
     code, text = call(paper, *wanted, "--only", "table1", "table3", "inner", "--out", "all")
     assert code == 0 and ": 0 folds trained" in text, text
     runs = find_runs([here / "all"])

@@ -14,10 +14,10 @@ from aman.errors import UsageError
 from aman.methods import variant
 from aman.methods.aman import RECIPES
 from aman.runs import find_runs
-from cluster.experiment.grid import SearchPlan, Study, look_up, plan_search
-from cluster.experiment.plan import Request
+from cluster.experiment.grid import Experiment, Grid, look_up, plan_experiment
+from cluster.experiment.plan import Request, Study
+from cluster.experiment.run import run as run_experiment
 from cluster.experiment.score import right_of
-from cluster.features.prepare import prepare_clip
 from cluster.folds.queue import FoldQueue
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
@@ -155,52 +155,34 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_database(tmp_path_factory.mktemp("tiny"), subjects=4, clips_per_subject=2)
 
 
-def planned(root: Path, store: Path, selection: str) -> SearchPlan:
-    request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), workers=2)
-    return plan_search(request, SPACE.configurations(TINY), selection)  # type: ignore[arg-type]
+def planned(root: Path, store: Path, selection: str) -> Grid:
+    request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), here=True)
+    (grid,) = plan_experiment(request, SPACE.configurations(TINY), selection).grids  # type: ignore[arg-type]
+    return grid
 
 
-def trained_here(plan: SearchPlan) -> SearchQueue:
-    """All folds in this process, without Ray or Tune."""
+def trained_here(grid: Grid) -> SearchQueue:
+    """All folds of the grid in this process, chosen or not; the queue that knows them all."""
+    assert not run_experiment(Experiment(grids=[grid]), lambda line: None).failed
+    return grid.queue(racing=False)
+
+
+def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Path, tmp_path: Path) -> None:
     import torch
 
-    from aman.training.neural import be_deterministic
-    from cluster.features.loaded import Shelf, supplies_of
-    from cluster.folds.fleet import run_fold
-    from cluster.folds.keys import pack_result
+    from cluster.features.loaded import Loaded, load_arrays, supplies_of
 
-    be_deterministic()
-    torch.manual_seed(0)
-    first = plan.first
-    for clip in first.clips_without_features():
-        prepare_clip(clip, first.request.recipe.preparation, first.cache)
-    plans = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
-    shelf = Shelf(supplies_of((spec.recipe for spec in plan.specs()), plans), first.cache, "cpu")
-    for spec in plan.specs():
-        if spec.key not in plan.results:
-            plan.results[spec.key] = run_fold(spec.task, shelf.features(spec.recipe, spec.task.clips), spec.recipe)
-            first.cache.publish("folds", spec.key, pack_result(plan.results[spec.key]))
-    return plan.queue(racing=False)
-
-
-def test_a_shelf_of_many_recipes_gives_each_what_it_alone_would_load(root: Path, tmp_path: Path) -> None:
-    import torch
-    from cluster.features.preparation import load_features
-
-    from aman.methods.aman import sample
-    from cluster.features.loaded import Shelf, supplies_of
-
-    plan = planned(root, tmp_path, "literature")
-    trained_here(plan)
-    plans = {one.request.recipe.preparation: list(one.clips.values()) for one in plan.plans.values()}
-    shelf = Shelf(supplies_of((spec.recipe for spec in plan.specs()), plans), plan.first.cache, "cpu")
-    for one in plan.plans.values():
-        recipe = one.request.recipe
-        alone, _ = load_features(
-            list(one.clips.values()), recipe.preparation, *sample(recipe.preparation, recipe.model), one.cache
-        )
-        features = shelf.features(recipe, one.clips)
-        assert all(torch.equal(features[clip], torch.from_numpy(array)) for clip, array in alone.items())
+    experiment = Experiment(grids=[planned(root, tmp_path, "literature")])
+    run_experiment(experiment, lambda line: None)
+    plans = list(experiment.grids[0].plans.values())
+    recipes = [plan.request.recipe for plan in plans]
+    loaded = Loaded(supplies_of(recipes, experiment.clips()), experiment.first.cache, "cpu")
+    assert len({recipe.method.view(recipe) for recipe in recipes}) == 3
+    for plan, recipe in zip(plans, recipes, strict=True):
+        clips = list(plan.clips)
+        alone, _ = load_arrays(list(plan.clips.values()), plan.inputs, recipe.method.view(recipe), plan.cache)
+        (together,) = loaded.arrays_of(recipe, clips)
+        assert all(torch.equal(x, torch.from_numpy(alone[clip][0])) for x, clip in zip(together, clips, strict=True))
 
 
 def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_weight(
@@ -219,13 +201,9 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
             for clip in one.selection.clips
         )
         one.selection = replace(one.selection, clips=shuffled)
-    assert other.truth != plan.truth
+    assert other.first.truth != plan.first.truth
     other.inner, other.results = {}, {}
-    for one in other.plans.values():
-        from cluster.experiment.plan import plan_folds
-
-        plan_folds(one)
-    look_up(other)
+    look_up([other])
     keys = {key for lane, key in ((lane, spec.key) for _, lane, spec in plan.choosing()) if lane == outer}
     assert keys == {spec.key for _, lane, spec in other.choosing() if lane == outer}  # the very same trainings
     assert trained_here(other).chosen()[outer] == chosen[outer]
@@ -252,7 +230,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     plain = planned(root, here / "plain", "literature")
     queue = trained_here(plain)
     assert found["chosen"] == {"all": queue.chosen()[NOBODY]}
-    truth = plain.truth
+    truth = plain.first.truth
     for name, one in plain.plans.items():
         assert found["configurations"][name]["right"] == sum(
             right_of(plain.results[spec.key], truth) for spec in one.folds
@@ -300,7 +278,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
 def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
     ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:
-    from cluster.experiment.proposals import replay
+    from cluster.experiment.tune import replay
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]

@@ -11,22 +11,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cluster.experiment.proposals import ROUND, Proposals, replay
-from cluster.experiment.search_results import LOGGED, best_of, plan_text, table_of
-from cluster.experiment.search_training import Progress
 from small import small_database
 from test_search import SPACE, TINY, trained_here
 
 from aman.content import content_key
 from aman.errors import UsageError
 from aman.methods import variant
+from aman.methods.aman import Settings
 from aman.racing import Standing
-from cluster.experiment.grid import SearchOutcome, SearchPlan, Study, plan_search, queue_at_the_end
-from cluster.experiment.plan import Request
+from cluster.experiment.choose import SearchOutcome, configurations_table, queue_at_the_end
+from cluster.experiment.grid import Experiment, Grid, plan_experiment
+from cluster.experiment.plan import Request, Study
+from cluster.experiment.records import LOGGED
+from cluster.experiment.run import Progress
 from cluster.experiment.score import mean_losses
-from cluster.experiment.tune import Lanes, at_once
+from cluster.experiment.texts import best_of, plan_text
+from cluster.experiment.tune import ROUND, Lanes, Proposals, at_once, replay
 from cluster.experiment.write import make_folder
-from cluster.folds.fleet import VERSION
 from cluster.folds.keys import fold_key
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from cluster.store.folder import FolderStore
@@ -186,22 +187,23 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_database(tmp_path_factory.mktemp("tiny"), subjects=4, clips_per_subject=2)
 
 
-def planned(root: Path, store: Path, space: Space = SPACE, **more: Any) -> SearchPlan:
-    request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), workers=2)
-    return plan_search(request, space.configurations(TINY), more.pop("selection", "inner"), **more)
+def planned(root: Path, store: Path, space: Space = SPACE, **more: Any) -> Grid:
+    request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), here=True)
+    (grid,) = plan_experiment(request, space.configurations(TINY), more.pop("selection", "inner"), **more).grids
+    return grid
 
 
-def outcome(plan: SearchPlan) -> SearchOutcome:
+def outcome(plan: Grid) -> SearchOutcome:
     queue = queue_at_the_end(plan, "none", {})
     standings = {name: queue.standing(name) for name in plan.plans}
-    return SearchOutcome(standings=standings, chosen=queue.chosen(), trained=0, failed={})
+    return SearchOutcome(standings=standings, chosen=queue.chosen(), clips=0, trained=0, failed={})
 
 
 def test_labels_of_the_left_out_subject_change_no_proposal_for_it(root: Path, tmp_path: Path) -> None:
     study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=12, seed=3)
     plan = planned(root, tmp_path, study=study)
     queue = trained_here(plan)
-    outer, truth = plan.first.subjects[0], plan.truth
+    outer, truth = plan.first.subjects[0], plan.first.truth
     first = replay(plan, queue)
     clips = plan.first.selection.clips
     mine = [clip.clip_id for clip in clips if clip.subject == outer]
@@ -225,8 +227,8 @@ def test_points_that_cannot_be_run_are_left_out_and_named(root: Path, tmp_path: 
     gone = [name for name in names if "frozen=layer3 layer4_init=pretrained" in name]
     assert list(plan.left_out) == gone and len(gone) == 2 and set(plan.plans) == set(names) - set(gone)
     why = "--layer4-init pretrained with fer2013, which holds no layer4"
-    assert f"left out: 2 configurations: {why}" in plan_text(plan)
-    table = table_of(plan, outcome(plan)).set_index("configuration")
+    assert f"left out: 2 configurations: {why}" in plan_text(Experiment(grids=[plan]))
+    table = configurations_table(plan, outcome(plan)).set_index("configuration")
     assert list(table.index) == names
     assert set(table.loc[gone, "state"]) == {"cannot be run"} and set(table.loc[gone, "why"]) == {why}
     assert table.loc[gone, "accuracy"].isna().all()
@@ -241,7 +243,7 @@ def test_a_search_of_which_no_point_can_be_run_is_refused(root: Path, tmp_path: 
 def test_a_draw_counts_what_can_be_run(root: Path, tmp_path: Path) -> None:
     request = Request(database="synthetic", root=root, recipe=TINY, store=str(tmp_path))
     order = FREEZING.sample(TINY, FREEZING.points, seed=2)
-    found = [plan_search(request, order, "literature", at_most=count) for count in range(1, 5)]
+    found = [plan_experiment(request, order, "literature", at_most=count).grids[0] for count in range(1, 5)]
     assert [len(plan.plans) for plan in found] == [1, 2, 3, 4]
     assert list(found[2].plans) == list(found[3].plans)[:3]
     assert len(found[3].configurations) == 4 + len(found[3].left_out) <= len(order)
@@ -271,12 +273,14 @@ def test_the_key_of_a_fold_is_the_digest_of_all_that_makes_it(root: Path, tmp_pa
     plan = planned(root, tmp_path).first
     spec, recipe = plan.folds[0], plan.request.recipe
     made_of = asdict(spec.task)
+    del made_of["train_subjects"]
     for clips in ("train_clips", "test_clips"):
-        made_of[clips] = [(clip, plan.clips[clip].features_key) for clip in getattr(spec.task, clips)]
+        made_of[clips] = [(clip, plan.clips[clip].keys[plan.inputs[0]]) for clip in getattr(spec.task, clips)]
+    assert isinstance(recipe, Settings)
     parts = {"task": made_of, "model": asdict(recipe.model), "training": asdict(recipe.training)}
-    whole = content_key({**parts, "frozen": "layer4", "trunk": plan.inputs.trunk, "version": VERSION})
+    whole = content_key({**parts, "frozen": "layer4", "trunk": plan.weights["trunk"], "version": 1})
     assert recipe.preparation.frozen == "layer4"
-    assert spec.key == whole == fold_key(spec.task, plan.clips, recipe, plan.inputs.trunk)
+    assert spec.key == whole == fold_key(spec.task, plan.clips, recipe, plan.weights)
 
 
 def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(root: Path, tmp_path: Path) -> None:
@@ -284,12 +288,12 @@ def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(r
     done = planned(root, tmp_path)
     trained_here(done)
     fresh = planned(root, tmp_path / "other")
-    progress = Progress(fresh, "none", said.append)
+    progress = Progress(Experiment(grids=[fresh], partial=True), said.append)
     for name, lane, spec in fresh.choosing():
         if name == "k=1 rate=0.01" and lane == fresh.lanes[0]:
             progress.on_finish(spec, done.results[spec.key])
-    assert said[1].startswith("fold 2 k=1 rate=0.01: 2/12 inner folds, synthetic/01, without synthetic/0")
-    assert f"at most {6 * 4 * 3 + 4 - 2} folds left, ETA at most " in said[1]
+    assert said[1].startswith("fold 2 k=1 rate=0.01 for synthetic/01, inner fold 2/3: ")
+    assert f"; at most {6 * 4 * 3 + 6 * 4 - 2} left, ETA at most " in said[1]
 
 
 def test_mlflow_gets_the_best_of_many_configurations() -> None:

@@ -55,7 +55,7 @@ def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hou
             f" {each:.1f} s each, measured now"
         )
     for method, specs in _by_method(todo).items():
-        speed = _speed(experiment, specs)
+        speed = speed_of(specs, _finished(experiment))
         costs = [spec.cost for spec in specs]
         best, worst = (sum(costs) * each for each in (speed.low, speed.high))
         on_gpu = on_gpu or speed.device != "cpu"
@@ -110,11 +110,11 @@ def _by_method(todo: Sequence[FoldSpec]) -> dict[str, list[FoldSpec]]:
     return found
 
 
-def _speed(experiment: Experiment, specs: Sequence[FoldSpec]) -> Speed:
-    """What finished folds of the method took, those of a GPU where there are any; without one, what a few steps of the
-    longest fold take here now."""
+def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, FoldResult]]) -> Speed:
+    """What a unit of cost of these folds takes: by what finished folds of their method took, those of a GPU where there
+    are any; without one, by a few steps of the longest fold, here and now."""
     method, rates = specs[0].recipe.method, dict[str, list[float]]()
-    for spec, result in _finished(experiment):
+    for spec, result in finished:
         if result.device and spec.recipe.method == method:
             rates.setdefault(result.device, []).append(result.seconds / spec.cost)
     for device, found in sorted(rates.items(), key=lambda pair: (pair[0] == "cpu", pair[0])):
