@@ -64,6 +64,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     begun = perf_counter()
     _refuse(options)
     import tune_spaces
+    from aman.databases import find
     from aman.recipe import settings_of, variant
     from aman.runs import read_run
     from cluster.experiment import paper_results as results
@@ -92,7 +93,8 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
         say("nothing was started")
         return DONE
 
-    out = options.out or Path("runs") / job / "-".join([*options.database, options.recipe_name, f"s{options.seed}"])
+    names = [find(one).name for one in options.database]  # an option may be the path of a file
+    out = options.out or Path("runs") / job / "-".join([*names, options.recipe_name, f"s{options.seed}"])
     make_folder(out)
     trained, failed = run_paper(paper, say)
     runs = results.score_all(paper, job, options.recipe_name, out, failed)
