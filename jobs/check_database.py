@@ -48,7 +48,8 @@ def main(options: Options) -> int:
         index = release.index(database.index)
         listed = release.look(database.official_list) if database.official_list else None
         if options.images:
-            say(f"{len(index.clips)} clips indexed; decoding {sum(len(clip.frames) for clip in index)} images")
+            images = sum(len(clip.frames) for clip in index)
+            say(f"{len(index.clips)} clips indexed; {f'decoding {images} images' if images else 'reading the arrays'}")
             index = check_images(index, release.folder, release.read)
     found = check(index, protocol, listed)
     for problem in found.problems:

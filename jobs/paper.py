@@ -60,6 +60,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     begun = perf_counter()
     _refuse(options)
     import tune_spaces
+    from aman.databases import find
     from aman.methods import settings_of, variant
     from aman.runs import read_run
     from cluster.experiment.estimate import estimate_text
@@ -90,7 +91,8 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
         say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour))
         return DONE
 
-    out = options.out or Path("runs") / job / "-".join([*options.database, options.recipe_name, f"s{options.seed}"])
+    names = [find(one).name for one in options.database]  # an option may be the path of a file
+    out = options.out or Path("runs") / job / "-".join([*names, options.recipe_name, f"s{options.seed}"])
     make_folder(out)
     done = run(experiment, say)
     runs = table_runs(tables, done, out, job=job, recipe=options.recipe_name)

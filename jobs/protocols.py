@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from aman.databases import find, reader_for
+from aman.databases import Database, find, reader_for
 from aman.errors import UsageError
 from aman.protocols import Edition, Protocol, protocol_named, protocols
 from jobs.command_line import DATABASE_HELP, DONE, run_job, say
@@ -42,7 +42,7 @@ def main(options: Options) -> int:
     chosen = [protocol_named(name, options.database) for name in options.names] or list(every)
     if options.root and len(chosen) != 1:
         raise UsageError(got=f"--root for {len(chosen)} protocols", expected="one NAME with it", fix="name one")
-    shown = [_show(protocol) for protocol in chosen]
+    shown = [_show(protocol, find(options.database or protocol.database)) for protocol in chosen]
     if options.root:
         shown[0]["release"] = _show_release(release(chosen[0], options.root, options.database))
     if options.json:
@@ -59,8 +59,9 @@ def release(protocol: Protocol, root: str, database: str = "") -> "Selection":
         return select(found.index(reader_for(database or protocol.database)), protocol)
 
 
-def _show(protocol: Protocol) -> dict[str, Any]:
+def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
     say(f"{protocol.name} ({protocol.database}): {protocol.rule}")
+    say(f"  {database.title}; under --root: {database.about}")
     editions = [_show_edition(protocol, edition) for edition in protocol.editions]
     if not editions:
         say("  no published size")

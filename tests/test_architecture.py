@@ -74,6 +74,7 @@ ALL_OF_AMAN = "\n".join(
         "report",
     )
 )
+ALL_OF_AMAN += "\naman.databases.databases()"
 
 
 def test_the_method_pulls_in_no_cluster_tracker_or_network() -> None:

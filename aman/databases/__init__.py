@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from aman.databases.base import Database
-from aman.databases.index import ArrayRow, Clip, Index, Problem
+from aman.databases.base import Database, Edition, Protocol, Published
+from aman.databases.index import ArrayRow, Clip, Index, Problem, unusable
 from aman.errors import UsageError
 
 
@@ -104,4 +104,18 @@ def _run(path: Path, version: tuple[int, int]) -> ModuleType:
     return module
 
 
-__all__ = ["ArrayRow", "Clip", "Database", "Index", "Problem", "databases", "find", "names", "reader_for"]
+__all__ = [
+    "ArrayRow",
+    "Clip",
+    "Database",
+    "Edition",
+    "Index",
+    "Problem",
+    "Protocol",
+    "Published",
+    "databases",
+    "find",
+    "names",
+    "reader_for",
+    "unusable",
+]

@@ -92,9 +92,9 @@ def ids(database: str, subject: str, clip: str) -> tuple[str, str, bool]:
     of that name.
     """
     subject, clip = (name.removeprefix(f"{database}/") for name in (subject, clip))
-    if not NAME.match(clip):
-        raise ValueError(f"{clip!r} is no name of a clip")
     identify = find(database).identify if database in databases() else None
+    if not NAME.match(clip) or (identify and "/" in clip):
+        raise ValueError(f"{clip!r} is no name of a clip")
     if identify is None:
         return f"{database}/{subject}/{clip}", f"{database}/{subject}", False
     return *identify(subject, clip), True
