@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aman.pretraining import STARTS, Pretraining, check, read_sets
+from aman.pretraining.faces import read_sets
+from aman.pretraining.settings import STARTS, Pretraining, check
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def main(options: Options) -> int:
         steps = settings.epochs * (len(sets.training_MHW) // settings.batch)
         say(f"{settings.epochs} epochs, {steps} steps of {settings.batch} pictures; nothing was started")
         return DONE
-    from aman.face_classifier import write_weights
-    from aman.face_training import pretrain
+    from aman.pretraining.classifier import write_weights
+    from aman.pretraining.training import pretrain
     from cluster.machines.session import ray_session
     from cluster.training.data_parallel import read_checkpoint, train
 

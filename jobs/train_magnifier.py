@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from aman.magnifier_recipe import MagnifierTraining, check_training
+from aman.magnify.training.settings import MagnifierTraining, check_training
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main(options: Options) -> int:
     from cluster.training.data_parallel import read_checkpoint, train
 
     with ray_session(settings.workers):
-        from aman.magnifier_training import train as loop
+        from aman.magnify.training.loop import train as loop
 
         tells = partial(tell, settings.steps)
         curve = train(loop, settings, folder=options.folder, workers=settings.workers, say=tells)
@@ -89,8 +89,8 @@ def finish(state: dict[str, Any], options: Options) -> tuple[dict[str, float], l
     """Write the weights and a sheet of examples; the scores of the weights as they are in the file, and the files."""
     import cv2
 
-    from aman.magnifier_training import judge, sheet
     from aman.magnify.network import Magnifier
+    from aman.magnify.training.loop import judge, sheet
     from aman.magnify.weights import load_magnifier, save_magnifier
 
     network = Magnifier()
