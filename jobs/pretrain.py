@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aman.pretraining import STARTS, Pretraining, check, read_sets
+from aman.pretraining.faces import read_sets
+from aman.pretraining.settings import STARTS, Pretraining, check
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class Options:
 
 def main(options: Options) -> int:
     """Plan, train, write, log."""
-    from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
@@ -57,46 +57,38 @@ def main(options: Options) -> int:
         steps = settings.epochs * (len(sets.training_MHW) // settings.batch)
         say(f"{settings.epochs} epochs, {steps} steps of {settings.batch} pictures; nothing was started")
         return DONE
-    from aman.face_classifier import write_weights
-    from aman.face_training import pretrain
-    from cluster.machines.session import ray_session
-    from cluster.training.data_parallel import read_checkpoint, train
+    from aman.pretraining.classifier import write_weights
+    from aman.pretraining.training import pretrain
+    from cluster.training.weights import train_weights
 
-    with ray_session(options.workers) as slots:
-        workers = options.workers or slots.gpus or 1
-        curve = train(pretrain, settings, folder=options.folder, workers=workers, say=lambda line: say(text(line)))
-    checkpoint = read_checkpoint(options.folder)
-    assert checkpoint is not None
-    result = checkpoint["state"]["result"]
+    curve, state = train_weights(pretrain, settings, folder=options.folder, workers=options.workers, say=tell)
+    result = state["result"]
     say("\n".join(f"remark: {remark}" for remark in result["remarks"]))
     about = {**result["scores"], "classes": result["classes"], "settings": without_paths(settings), "faces": "FER2013"}
     write_weights(result["network"], options.out, options.layer4_out, about)
-    run_id = log(options, settings, result, curve)
     scores = result["scores"]
     say(f"PublicTest {100 * scores['public']:.2f} %, PrivateTest {100 * scores['private']:.2f} %: {options.out}")
-    say(f"MLflow run {run_id or 'missing'}; next: {next_command(options.tracking_uri)}")
-    say(f"or jobs/loso.py --trunk {options.out}")
+    track(options, settings, result, curve)
     return DONE
 
 
-def text(line: "Progress") -> str:
-    """A line for the log."""
+def tell(line: "Progress") -> None:
+    """One line of the curve, with the time that is left."""
     m = line.metrics
     if "private" in m:
-        return f"epoch {m['epoch']:.0f} was chosen on PublicTest ({100 * m['public']:.2f} %) and scored on PrivateTest"
+        say(f"epoch {m['epoch']:.0f} was chosen on PublicTest ({100 * m['public']:.2f} %) and scored on PrivateTest")
+        return
     scored = f", PublicTest {100 * m['public']:.2f} % at {m['size']:.0f} px" if "public" in m else ""
-    return (
-        f"epoch {m['epoch']:.2f}: loss {m['loss']:.3f}{scored}, {m['seconds']:.0f} s, ETA {m['remaining'] / 60:.0f} min"
-    )
+    left = f"{m['seconds']:.0f} s, ETA {m['remaining'] / 60:.0f} min"
+    say(f"epoch {m['epoch']:.2f}: loss {m['loss']:.3f}{scored}, {left}")
 
 
-def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: "list[Progress]") -> str | None:
-    """The MLflow run with scores, curves and the confusion matrix of PrivateTest; its id, None where the
-    tracker fails."""
+def track(options: Options, settings: Pretraining, result: dict[str, Any], curve: "list[Progress]") -> None:
+    """One MLflow run for these weights, with scores, curves and the confusion matrix of PrivateTest."""
     from aman.content import content_key
     from aman.figures import confusion_figure
-    from cluster.tracking.pending import log_or_keep
     from cluster.tracking.record import RunRecord
+    from cluster.training.weights import log_weights
 
     figure, settled = options.folder / "confusion.png", without_paths(settings)
     confusion_figure(result["confusion"]["private"], result["classes"], figure)
@@ -113,7 +105,7 @@ def log(options: Options, settings: Pretraining, result: dict[str, Any], curve: 
         dataset="fer2013",
         dataset_digest=result["faces"],
     )
-    return log_or_keep(options.tracking_uri, record, [], options.folder, say)
+    log_weights(record, uri=options.tracking_uri, folder=options.folder, use=f"--trunk {options.out}", say=say)
 
 
 def without_paths(settings: Pretraining) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from aman.magnifier_recipe import MagnifierTraining, check_training
+from aman.magnify.training.settings import MagnifierTraining, check_training
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class Options:
 def main(options: Options) -> int:
     """Train, save, judge, log."""
     begun, settings = perf_counter(), options.settings
-    from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
 
     check_training(settings)
@@ -59,22 +58,16 @@ def main(options: Options) -> int:
         hours = settings.batch * pixels / PIXELS_A_SECOND / 3600
         say(f"about {hours:.2g} h with a processor core a worker; the weights would go to {options.out}")
         return DONE
-    from cluster.machines.session import ray_session
-    from cluster.training.data_parallel import read_checkpoint, train
+    from aman.magnify.training.loop import train
+    from cluster.training.weights import train_weights
 
-    with ray_session(settings.workers):
-        from aman.magnifier_training import train as loop
-
-        tells = partial(tell, settings.steps)
-        curve = train(loop, settings, folder=options.folder, workers=settings.workers, say=tells)
-    checkpoint = read_checkpoint(options.folder)
-    assert checkpoint is not None, "the last report of the loop carries a checkpoint"
-    scores, files = finish(checkpoint["state"]["network"], options)
+    tells = partial(tell, settings.steps)
+    curve, state = train_weights(train, settings, folder=options.folder, workers=settings.workers, say=tells)
+    scores, files = finish(state["network"], options)
     for name, value in scores.items():
         say(f"{name:32} {value:6.2f}")
-    run_id = track(options, curve, scores, files)
-    say(f"done in {perf_counter() - begun:.0f} s: {options.out}, MLflow run {run_id or 'missing'}")
-    say(f"Next: python jobs/loso.py --magnifier {options.out}; {next_command(options.tracking_uri)}")
+    say(f"done in {perf_counter() - begun:.0f} s: {options.out}")
+    track(options, curve, scores, files)
     return DONE
 
 
@@ -89,8 +82,8 @@ def finish(state: dict[str, Any], options: Options) -> tuple[dict[str, float], l
     """Write the weights and a sheet of examples; the scores of the weights as they are in the file, and the files."""
     import cv2
 
-    from aman.magnifier_training import judge, sheet
     from aman.magnify.network import Magnifier
+    from aman.magnify.training.loop import judge, sheet
     from aman.magnify.weights import load_magnifier, save_magnifier
 
     network = Magnifier()
@@ -103,9 +96,9 @@ def finish(state: dict[str, Any], options: Options) -> tuple[dict[str, float], l
 
 def track(options: Options, curve: "list[Progress]", scores: dict[str, float], files: list[Path]) -> str | None:
     """One MLflow run for these weights; its id, None where the tracker fails."""
-    from cluster.tracking.pending import log_or_keep
     from cluster.tracking.record import RunRecord
     from cluster.training.checkpoint import settings_of
+    from cluster.training.weights import log_weights
 
     digest = hashlib.sha256(options.out.read_bytes()).hexdigest()
     names = sorted({name for line in curve for name in line.metrics})
@@ -122,7 +115,8 @@ def track(options: Options, curve: "list[Progress]", scores: dict[str, float], f
         dataset="procedural scenes",
         dataset_digest=hashlib.sha256(repr(options.settings.scenes).encode()).hexdigest(),
     )
-    return log_or_keep(options.tracking_uri, record, [], options.folder, say)
+    use = f"--magnifier {options.out}"
+    return log_weights(record, uri=options.tracking_uri, folder=options.folder, use=use, say=say)
 
 
 if __name__ == "__main__":

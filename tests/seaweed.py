@@ -5,18 +5,17 @@
 
 import os
 import secrets
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aman.errors import UsageError
+from cluster.machines.server import Process, start_server, stop_server
 from cluster.store.s3 import client
 
 LOOPBACK = "127.0.0.1"
@@ -39,7 +38,7 @@ SECONDS_TO_START = 40
 class Server:
     """A running server."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     port: int
     environment: dict[str, str]
     """What a client needs: endpoint, region and credentials, in boto3's variables."""
@@ -74,64 +73,44 @@ def start(
     options = [f"-{name}.port={ports[name]}" for name in ("master", "volume", "filer", "s3", "admin")]
     options += [f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in ("master", "volume", "filer", "s3", "admin")]
     command = [
-        *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
         *(str(program), "-logtostderr=true", "mini", "-dir", str(folder), "-ip", address, "-ip.bind", address),
         *options,
         *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-disableHttp"),
         *("-s3.autoCreateBucket=false", f"-s3.iam.readOnly={str(not users).lower()}"),
         *("-master.telemetry=false", f"-s3.localSocket={folder}/s3.sock", f"-filer.localSocket={folder}/filer.sock"),
     ]
-    log = (folder / "server.log").open("ab")
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **keys, "GOMEMLIMIT": "384MiB", "GOGC": "50"},
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
     environment = {
         **keys,
         "AWS_ENDPOINT_URL": f"http://{address}:{ports['s3']}",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    server = Server(process=process, port=ports["s3"], environment=environment)
+    asking = client(environment)
+    process = start_server(
+        command,
+        {**keys, "GOMEMLIMIT": "384MiB", "GOGC": "50"},
+        name="an S3 server",
+        log=folder / "server.log",
+        ready=lambda: ready(asking),
+        seconds=SECONDS_TO_START,
+        when_we_die="KILL",
+    )
+    return Server(process=process, port=ports["s3"], environment=environment)
+
+
+def ready(asking: Any) -> bool:
+    """Whether an object was really put and got: an open port is not ready."""
     try:
-        wait_ready(server)
-    except BaseException:
-        process.kill()
-        raise
-    return server
-
-
-def wait_ready(server: Server) -> None:
-    """Until an object was really put and got: an open port is not ready."""
-    asking, begun = client(server.environment), time.monotonic()
-    while True:
-        try:
-            if "ready" not in {one["Name"] for one in asking.list_buckets()["Buckets"]}:
-                asking.create_bucket(Bucket="ready")
-            asking.put_object(Bucket="ready", Key="probe", Body=b"probe")
-            if asking.get_object(Bucket="ready", Key="probe")["Body"].read() == b"probe":
-                return
-        except Exception:  # whatever a server says that is not up yet
-            if server.process.poll() is not None or time.monotonic() - begun > SECONDS_TO_START:
-                raise UsageError(
-                    got="an S3 server that does not start",
-                    expected="it within 40 s",
-                    fix="see server.log in its folder",
-                ) from None
-        time.sleep(0.2)
+        if "ready" not in {one["Name"] for one in asking.list_buckets()["Buckets"]}:
+            asking.create_bucket(Bucket="ready")
+        asking.put_object(Bucket="ready", Key="probe", Body=b"probe")
+        return asking.get_object(Bucket="ready", Key="probe")["Body"].read() == b"probe"
+    except Exception:  # whatever a server says that is not up yet
+        return False
 
 
 def stop(server: Server, how: int = signal.SIGTERM) -> None:
     """End the server by its process id."""
-    server.process.send_signal(how)
-    try:
-        server.process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        server.process.kill()
-        server.process.wait()
+    stop_server(server.process, how)
 
 
 @contextmanager

@@ -65,14 +65,9 @@ def modules_after(statement: str) -> set[str]:
 
 
 ALL_OF_AMAN = "\n".join(
-    f"import aman.{name}"
-    for name in (
-        *(path.stem for path in (ROOT / "aman").glob("*.py") if path.stem != "__init__"),
-        "databases",
-        "magnify",
-        "models",
-        "report",
-    )
+    f"import {'.'.join(path.relative_to(ROOT).with_suffix('').parts)}"
+    for path in sorted((ROOT / "aman").rglob("*.py"))
+    if path.stem != "__init__"
 )
 ALL_OF_AMAN += "\naman.databases.databases()"
 

@@ -1,6 +1,7 @@
 """Scenes with known motion, and a training that goes on where it was killed."""
 
 import contextlib
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from torch import nn
 
 from aman.errors import UsageError
-from aman.magnifier_recipe import MagnifierTraining, SceneRanges, check_training
-from aman.magnifier_training import Pair, held_out, loss_of, rate_at, sheet, start, train
+from aman.magnify.training.loop import Pair, held_out, loss_of, sheet, start, train
+from aman.magnify.training.scenes import Dice, canvases, displacements, generator_for, look, scenes
+from aman.magnify.training.settings import MagnifierTraining, SceneRanges, check_training
 from aman.magnify.weights import load_magnifier
-from aman.scenes import Dice, canvases, displacements, generator_for, look, scenes
 from cluster.training.checkpoint import read_progress
 from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint
 from jobs.command_line import parse
@@ -147,13 +148,6 @@ def test_pixels_that_nobody_can_know_count_little() -> None:
     assert 0 < loss_of(wrong, made, 0.1) < loss_of(wrong, made, 1.0)
 
 
-def test_the_rate_rises_and_falls_to_nothing() -> None:
-    settings = MagnifierTraining(steps=100, warmup=10, rate=1.0)
-    rates = [rate_at(step, settings) for step in range(100)]
-    assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] < 1e-3
-
-
 def test_a_short_training_lowers_the_loss(tmp_path: Path) -> None:
     settings = replace(SMALL, steps=80, batch=4, warmup=5, report_every=10, save_every=80)
     curve = run(tmp_path, settings)
@@ -173,6 +167,23 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(tmp_path: Path) ->
     assert losses[0] == losses[1]
     first, second = network_of(tmp_path / "whole"), network_of(tmp_path / "killed")
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_rate_of_a_line_is_that_of_its_step(tmp_path: Path) -> None:
+    rates = [line.metrics["train/rate"] for line in run(tmp_path, SMALL)]
+    assert rates == pytest.approx([SMALL.rate * (1 + math.cos(math.pi * part / 6)) / 2 for part in (0, 1, 3, 5)])
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_words_and_a_finished_one_is_not(tmp_path: Path) -> None:
+    for dies_at, refused in ((4, True), (8, False)):
+        folder = tmp_path / str(dies_at)
+        run(folder, SMALL, dies_at=dies_at)
+        checkpoint = read_checkpoint(folder)
+        assert checkpoint is not None and checkpoint["step"] == dies_at
+        del checkpoint["state"]["schedule"]
+        torch.save(checkpoint, folder / "checkpoint.pt")
+        with pytest.raises(UsageError, match="without the state") if refused else contextlib.nullcontext():
+            run(folder, SMALL)
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
@@ -212,7 +223,7 @@ def test_the_plan_starts_nothing(
 
 
 def test_a_network_is_written_judged_and_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aman.magnifier_training.judge", lambda network: {"factor 1/psnr": 12.5})
+    monkeypatch.setattr("aman.magnify.training.loop.judge", lambda network: {"factor 1/psnr": 12.5})
     options = Options(settings=SMALL, out=tmp_path / "m.safetensors", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     curve = [Progress(step=step, metrics={"train/loss": 1 / step}) for step in range(1, 500)]
     scores, files = finish(start(0).state_dict(), options)

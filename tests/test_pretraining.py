@@ -13,14 +13,16 @@ import pandas as pd
 import pytest
 import torch
 
-from aman import face_training
-from aman.augmentation import augment, generator_for
 from aman.backbone import digest, has_layer4, load_trunk
 from aman.errors import DataError, UsageError
-from aman.face_classifier import as_input, confusion, start_network, write_weights
-from aman.face_training import class_weights, pretrain, rate_at
 from aman.fer2013 import CLASSES, VOTES
-from aman.pretraining import Pretraining, check, read_sets, size_of
+from aman.pretraining import training
+from aman.pretraining.augmentation import augment, generator_for
+from aman.pretraining.classifier import as_input, confusion, start_network, write_weights
+from aman.pretraining.faces import read_sets
+from aman.pretraining.settings import Pretraining, check, size_of
+from aman.pretraining.training import class_weights, pretrain
+from aman.schedules import warm_up_then_cosine
 from cluster.training.checkpoint import read_progress
 from cluster.training.data_parallel import alone, read_checkpoint, train
 from jobs.pretrain import Options, main
@@ -92,7 +94,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, settings: Pretraining)
 def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
     tmp_path: Path, settings: Pretraining, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(face_training, "CHECKPOINT_SECONDS", 0.0)  # one after each step
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)  # one after each step
     steps = list[int]()
 
     def until_the_second(*arguments: Any) -> torch.Tensor:
@@ -101,7 +103,7 @@ def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
             raise KeyboardInterrupt
         return augment(*arguments)
 
-    monkeypatch.setattr(face_training, "augment", until_the_second)
+    monkeypatch.setattr(training, "augment", until_the_second)
     with pytest.raises(KeyboardInterrupt):
         pretrain(alone(tmp_path, settings), settings)
     assert [line.step for line in read_progress(tmp_path)] == [1]
@@ -124,7 +126,7 @@ def test_private_labels_move_the_private_score_and_not_one_weight(
         scored.append(int(label_M[0]))
         return confusion(network, image_MHW, label_M, *more)
 
-    monkeypatch.setattr(face_training, "confusion", counted)
+    monkeypatch.setattr(training, "confusion", counted)
     other = trained(tmp_path / "run", replace(settings, faces=write(tmp_path / "permuted.parquet", permuted)))
     assert scored == [0, 0, 0, 1]  # PublicTest after two epochs and at the end, PrivateTest once
     assert_same(other["network"], result_in(undisturbed)["network"])
@@ -137,7 +139,7 @@ def test_the_chosen_epoch_is_the_best_on_publictest_among_those_at_full_size(
 ) -> None:
     right = iter([9, 5, 8, 4, 0, 0])  # of ten, after each epoch; then the two scores of the end
     monkeypatch.setattr(
-        face_training, "confusion", lambda *_: torch.diag(torch.tensor([(r := next(right)), 0])) + hits(10 - r)
+        training, "confusion", lambda *_: torch.diag(torch.tensor([(r := next(right)), 0])) + hits(10 - r)
     )
     four = replace(settings, epochs=4, first_size=32, size=48, batch=28)
     assert [size_of(epoch, four) for epoch in range(4)] == [32, 32, 48, 48]
@@ -206,11 +208,39 @@ def test_more_pictures_a_batch_than_there_are_is_refused(tmp_path: Path, setting
         trained(tmp_path, replace(settings, batch=29))
 
 
-def test_the_rate_rises_to_its_highest_and_falls_to_nothing() -> None:
-    rates = [rate_at(step, 100, 0.5) for step in range(100)]
-    assert max(rates) == rates[14] == rates[15] == 0.5
-    assert rates[:15] == sorted(rates[:15]) and rates[15:] == sorted(rates[15:], reverse=True)
-    assert 0 < rates[-1] < 0.001
+def test_the_rate_has_fallen_to_nothing_when_the_last_step_is_done(
+    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[torch.optim.lr_scheduler.SequentialLR] = []
+
+    def noted(*arguments: Any, **more: Any) -> torch.optim.lr_scheduler.SequentialLR:
+        made.append(warm_up_then_cosine(*arguments, **more))
+        return made[0]
+
+    monkeypatch.setattr(training, "warm_up_then_cosine", noted)
+    trained(tmp_path, settings)
+    (schedule,) = made
+    assert schedule.last_epoch == 4  # two epochs of two batches
+    assert schedule.get_last_lr() == pytest.approx([0.0], abs=1e-12)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_words_and_a_finished_run_of_one_is_not(
+    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch, undisturbed: Path
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "result", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, settings)
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint is not None
+    del checkpoint["state"]["schedule"]
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    with pytest.raises(UsageError, match="without the state of the learning rate"):
+        trained(tmp_path, settings)
+    finished = read_checkpoint(undisturbed)
+    assert finished is not None and set(finished["state"]) == {"result"}  # what earlier versions wrote at the end, too
 
 
 def test_class_weights_favour_rare_classes_and_leave_the_mean_at_one() -> None:

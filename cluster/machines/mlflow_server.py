@@ -8,11 +8,8 @@ import argparse
 import configparser
 import os
 import secrets
-import shutil
 import signal
-import subprocess
 import sys
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +20,7 @@ from urllib.parse import urlsplit
 
 from aman.errors import UsageError, UserError
 from aman.files import write_whole
+from cluster.machines.server import Process, start_server, stop_server
 
 LOOPBACK = "127.0.0.1"
 PORT = 5000
@@ -55,7 +53,7 @@ class Settings:
         return f"http://{LOOPBACK}:{self.port}"
 
 
-def start(settings: Settings, *, leave_running: bool = False) -> "subprocess.Popen[bytes] | None":
+def start(settings: Settings, *, leave_running: bool = False) -> Process | None:
     """Start the server and return when it answers; None where it was running already.
 
     `UsageError` where it does not start or somebody else's server has the port.
@@ -68,14 +66,11 @@ def start(settings: Settings, *, leave_running: bool = False) -> "subprocess.Pop
         return None
     database = settings.backend_uri or os.environ.get(BACKEND) or f"sqlite:///{folder}/mlflow.db"
     command = [
-        # MLflow hands the signal on to the server proper; killed itself, it would leave that behind.
-        *(["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") and not leave_running else []),
         *(str(Path(sys.executable).with_name("mlflow")), "server", "--host", LOOPBACK, "--port", str(settings.port)),
         *("--workers", "1", "--artifacts-destination", settings.artifacts or str(folder / "artifacts")),
         *(("--app-name", "basic-auth") if settings.auth else ()),
     ]
     environment = {
-        **os.environ,
         BACKEND: database,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves seven helper processes and 2 GB
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -85,30 +80,16 @@ def start(settings: Settings, *, leave_running: bool = False) -> "subprocess.Pop
             "MLFLOW_AUTH_CONFIG_PATH": str(folder / SETTINGS),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": (folder / SECRET).read_text(),
         }
-    with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            umask=0o077,
-        )
-    try:
-        begun = time.monotonic()
-        while not answers(settings):
-            if process.poll() is not None or time.monotonic() - begun > SECONDS_TO_START:
-                raise UsageError(
-                    got="an MLflow server that does not start",
-                    expected=f"it within {SECONDS_TO_START} s",
-                    fix=f"see {settings.folder / LOG}",
-                )
-            time.sleep(0.3)
-    except BaseException:
-        stop(process)
-        raise
-    return process
+    return start_server(
+        command,
+        environment,
+        name="an MLflow server",
+        log=settings.folder / LOG,
+        ready=lambda: answers(settings),
+        seconds=SECONDS_TO_START,
+        # MLflow hands this signal on to the server proper; killed itself, it would leave that behind.
+        when_we_die="" if leave_running else "TERM",
+    )
 
 
 def answers(settings: Settings) -> bool:
@@ -148,16 +129,6 @@ def credentials(folder: Path) -> tuple[str, str]:
     return kept["mlflow"]["mlflow_tracking_username"], kept["mlflow"]["mlflow_tracking_password"]
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the server by its process id."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # its own group: it was started as the first of one
-        process.wait()
-
-
 @contextmanager
 def running(settings: Settings) -> Iterator[Settings]:
     """A server for a while."""
@@ -166,7 +137,7 @@ def running(settings: Settings) -> Iterator[Settings]:
     try:
         yield settings
     finally:
-        stop(process)
+        stop_server(process)
 
 
 def _write_secrets(folder: Path) -> None:
@@ -233,7 +204,7 @@ def main() -> None:
     try:
         process.wait()
     except KeyboardInterrupt:
-        stop(process)
+        stop_server(process)
 
 
 if __name__ == "__main__":

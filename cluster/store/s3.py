@@ -9,7 +9,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -47,7 +48,7 @@ class S3Store:
             )
         self.uri, self.option, self.bucket = uri, option, parts.netloc
         self.prefix = f"{parts.path.strip('/')}/" if parts.path.strip("/") else ""
-        self.encryption = {OPTIONS[name]: value for name, value in options.items()}
+        self.encryption: dict[str, Any] = {OPTIONS[name]: value for name, value in options.items()}
 
     def __reduce__(self) -> tuple:
         return type(self), (self.uri, self.option)
@@ -67,16 +68,13 @@ class S3Store:
         """
         found = None
         for attempt in range(ATTEMPTS):
-            answer = self._ask("get_object", Key=self.prefix + name, absent=None)
+            answer = self._ask("get_object", Key=self.prefix + name, none_for=ABSENT)
             if answer is None:
                 return None
-            try:
+            with suppress(Exception):  # a body cut off on its way: the client does not ask again by itself
                 found = answer["Body"].read(), str(answer["ETag"])
-            except Exception:  # a body cut off on its way: the client does not ask again by itself
-                _pause(attempt)
-                continue
-            if sound(found[0], answer):
-                break
+            if found and sound(found[0], answer):
+                return found
             _pause(attempt)
         if found is None:
             raise self._error("500, a body that was cut off")
@@ -85,18 +83,10 @@ class S3Store:
     def put(self, name: str, content: bytes) -> bool:
         assert content, "an empty object counts as absent"
         writer = secrets.token_hex(8)
-        digest = hashlib.sha256(content)
-        body: dict[str, Any] = {
-            "Key": self.prefix + name,
-            "Body": content,
-            "Metadata": {SHA256: digest.hexdigest(), WRITER: writer},
-            "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
-            **self.encryption,
-        }
-        condition: dict[str, str] = {"IfNoneMatch": "*"}
+        body = self._body(name, content, {WRITER: writer})
+        condition: dict[str, Any] = {"IfNoneMatch": "*"}
         for attempt in range(ATTEMPTS):
-            done = self._ask("put_object", **body, **condition, exists="exists", again="again")
-            if done not in ("exists", "again"):
+            if self._ask("put_object", **body, **condition, none_for=(*EXISTS, *AGAIN)):
                 return True
             there = self._head(name)
             if there and there.get("Metadata", {}).get(WRITER) == writer:
@@ -108,15 +98,17 @@ class S3Store:
         return False
 
     def replace(self, name: str, content: bytes) -> None:
+        self._ask("put_object", **self._body(name, content, {}))
+
+    def _body(self, name: str, content: bytes, metadata: Mapping[str, str]) -> dict[str, Any]:
         digest = hashlib.sha256(content)
-        self._ask(
-            "put_object",
-            Key=self.prefix + name,
-            Body=content,
-            Metadata={SHA256: digest.hexdigest()},
-            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+        return {
+            "Key": self.prefix + name,
+            "Body": content,
+            "Metadata": {SHA256: digest.hexdigest(), **metadata},
+            "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
             **self.encryption,
-        )
+        }
 
     def size(self, name: str) -> int | None:
         there = self._head(name)
@@ -133,9 +125,10 @@ class S3Store:
         source = {"Bucket": self.bucket, "Key": key}
         there = self._head(name)
         if there and there["ContentLength"]:
-            self._ask("copy_object", CopySource=source, Key=target, **self.encryption, absent=None)
+            self._ask("copy_object", CopySource=source, Key=target, **self.encryption, none_for=ABSENT)
             # Only if it is still the damaged one: another process may have made it anew by now.
-            self._ask("put_object", Key=key, Body=b"", IfMatch=there["ETag"], exists=None, again=None, absent=None)
+            changed = (*ABSENT, *EXISTS, *AGAIN)
+            self._ask("put_object", Key=key, Body=b"", IfMatch=there["ETag"], none_for=changed)
 
     def objects(self) -> Iterator[tuple[str, int, str]]:
         """Name, bytes and ETag of all objects, empty ones too."""
@@ -148,16 +141,16 @@ class S3Store:
             yield one["Key"][len(self.prefix) :], now - one["LastModified"].timestamp(), one["Size"]
 
     def delete(self, name: str) -> None:
-        self._ask("delete_object", Key=self.prefix + name, absent=None)
+        self._ask("delete_object", Key=self.prefix + name, none_for=ABSENT)
 
     def check_writable(self) -> None:
         self._ask("put_object", Key=f"{self.prefix}probe", Body=b"probe", **self.encryption, attempts=3)
 
     def _head(self, name: str) -> dict[str, Any] | None:
-        return self._ask("head_object", Key=self.prefix + name, absent=None)
+        return self._ask("head_object", Key=self.prefix + name, none_for=ABSENT)
 
     def _list(self, prefix: str) -> Iterator[dict[str, Any]]:
-        token: dict[str, str] = {}
+        token: dict[str, Any] = {}
         while True:
             page = self._ask("list_objects_v2", Prefix=self.prefix + prefix, **token)
             yield from page.get("Contents", ())
@@ -165,30 +158,22 @@ class S3Store:
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _ask(self, verb: str, **request: Any) -> Any:
-        """One request, made again while the server is away; `absent`, `exists` and `again` say what those answers
-        become, where they are no fault; `attempts` how often at most."""
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-        from botocore.exceptions import ConnectionError as NoConnectionError
+    def _ask(self, verb: str, *, attempts: int = ATTEMPTS, none_for: Sequence[str] = (), **request: Any) -> Any:
+        """The answer to a request, which is made again while the server is away; None for an error named in `none_for`.
 
-        become = {name: request.pop(name) for name in ("absent", "exists", "again", "attempts") if name in request}
-        attempts = become.pop("attempts", ATTEMPTS)
+        The loop is written out: botocore's own retries leave out 409, and give up early where many requests fail.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
         for attempt in range(attempts):
             try:
                 return getattr(_client(os.getpid()), verb)(Bucket=self.bucket, **request)
-            except ClientError as error:
-                code = str(error.response.get("Error", {}).get("Code", ""))
-                status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-                for kind, codes in (("absent", ABSENT), ("exists", EXISTS), ("again", AGAIN)):
-                    if code in codes and kind in become:
-                        return become[kind]
-                passing = status >= 500 or code in ("SlowDown", "RequestTimeout", *AGAIN)
+            except (ClientError, BotoCoreError) as error:
+                why, passing = _meaning(error)
+                if why in none_for:
+                    return None
                 if not passing or attempt == attempts - 1:
-                    raise self._error(code or str(status)) from None
-            except BotoCoreError as error:
-                passing = isinstance(error, HTTPClientError | NoConnectionError)
-                if not passing or attempt == attempts - 1:
-                    raise self._error(type(error).__name__) from None
+                    raise self._error(why) from None
             _pause(attempt)
         raise AssertionError("unreachable")
 
@@ -205,6 +190,18 @@ class S3Store:
             expected="a bucket that exists, an endpoint that answers, and the right to get, put and list",
             fix="check AWS_ENDPOINT_URL, AWS_PROFILE or the credentials, and the bucket's policy",
         )
+
+
+def _meaning(error: Exception) -> tuple[str, bool]:
+    """The name of an error of the client, and whether the next attempt may succeed."""
+    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnectionError
+
+    if not isinstance(error, ClientError):
+        return type(error).__name__, isinstance(error, HTTPClientError | NoConnectionError)
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return code or str(status), status >= 500 or code in ("SlowDown", "RequestTimeout", *AGAIN)
 
 
 @lru_cache(maxsize=2)

@@ -1,40 +1,25 @@
-"""Training of the learned magnifier from scenes made as it goes: no pictures, no epochs, every step is new.
-
-The loop is one worker's. It needs a context with `rank`, `world_size`, `device`, `resume()`, `wrap(model)` and
-`report(step, metrics, state)`; what runs it, and on how many machines, is not its affair.
-"""
+"""Training of the learned magnifier from scenes made as it goes: no pictures, no epochs, every step is new."""
 
 import math
 import time
 from functools import partial
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from aman.magnifier_recipe import MagnifierTraining
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import acceptance, identity
 from aman.magnify.network import Magnifier
-from aman.scenes import Scenes, generator_for, scenes
+from aman.magnify.training.scenes import Scenes, generator_for, scenes
+from aman.magnify.training.settings import MagnifierTraining
+from aman.schedules import resume_schedule, warm_up_then_cosine
+from aman.worker import Worker
 
 HELD_OUT = -1
 """Seed of the scenes that are never trained on."""
 HELD_OUT_SCENES = 32
-
-
-class Context(Protocol):
-    """What the loop is given: its place among the workers, and where its reports and checkpoints go."""
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def device(self) -> torch.device: ...
-    def resume(self) -> dict[str, Any] | None: ...
-    def wrap(self, model: nn.Module) -> nn.Module: ...
-    def report(self, step: int, metrics: dict[str, float], state: dict[str, Any] | None = None) -> None: ...
 
 
 def start(seed: int) -> Magnifier:
@@ -94,63 +79,59 @@ def loss_of(image_BCHW: torch.Tensor, made: Scenes, unseen: float) -> torch.Tens
     return ((image_BCHW - made.truth_BCHW).abs() * weight).sum() / (3 * weight.sum())
 
 
-def rate_at(step: int, settings: MagnifierTraining) -> float:
-    """The rate of the step (0 is the first): up in a line, down as a cosine."""
-    if step < settings.warmup:
-        return settings.rate * (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def train(context: Context, settings: MagnifierTraining) -> None:
+def train(worker: Worker, settings: MagnifierTraining) -> None:
     """Train to the last step, from the last checkpoint where there is one; the last report carries the network."""
+    state = worker.resume() or {}
+    begun, before, seconds = int(state.get("step", 0)), time.perf_counter(), float(state.get("seconds", 0.0))
+    if begun == settings.steps:
+        return
     torch.set_num_threads(1)  # the sums of several threads differ in their last bits
-    network = start(settings.seed).to(memory_format=torch.channels_last).to(context.device)
-    model = context.wrap(Pair(network, half_decoder=settings.half_decoder))
+    network = start(settings.seed).to(memory_format=torch.channels_last).to(worker.device)
+    model = worker.wrap(Pair(network, half_decoder=settings.half_decoder))
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
-    begun, before, seconds = 0, time.perf_counter(), 0.0
-    state = context.resume()
-    if state is not None:
+    schedule = warm_up_then_cosine(optimiser, warm_up=settings.warmup, steps=settings.steps)
+    if state:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
-        begun, seconds = int(state["step"]), float(state["seconds"])
-    total = torch.zeros((), device=context.device)
+        resume_schedule(schedule, state)
+    total = torch.zeros((), device=worker.device)
     for step in range(begun, settings.steps):
         made = scenes(
             settings.batch,
             settings.small_crop if step < settings.small_steps else settings.crop,
-            generator_for(settings.seed, step, context.rank, context.device),
+            generator_for(settings.seed, step, worker.rank, worker.device),
             settings.scenes,
         )
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, settings)
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(model(made.a_BCHW, made.b_BCHW, made.factor_B), made, settings.unseen)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimiser.step()
+        rate = float(schedule.get_last_lr()[0])
+        schedule.step()
         total += loss.detach()
         done = step + 1
         if done % settings.report_every and done < settings.steps:
             continue
         metrics = {
             "train/loss": float(total) / (done - last_report(step, settings)),
-            "train/rate": rate_at(step, settings),
+            "train/rate": rate,
         }
         total.zero_()
         if not math.isfinite(metrics["train/loss"]):
             raise FloatingPointError(f"the training loss at step {done} is no number: lower the rate")
         metrics["train/seconds"] = seconds + time.perf_counter() - before
         saved = None
-        if context.rank == 0 and (done % settings.save_every == 0 or done == settings.steps):
+        if worker.rank == 0 and (done % settings.save_every == 0 or done == settings.steps):
             metrics |= validate(network, settings)
             saved = {
                 "step": done,
                 "seconds": metrics["train/seconds"],
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
             }
-        context.report(done, metrics, saved)
+        worker.report(done, metrics, saved)
 
 
 def last_report(step: int, settings: MagnifierTraining) -> int:

@@ -6,17 +6,20 @@ one that was not. Letters: `B` pictures of a batch, `M` of a set, `H W` their si
 
 import math
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.augmentation import augment, generator_for
 from aman.errors import UsageError
-from aman.face_classifier import accuracy, as_input, autocast, confusion, copy_of, mean_recall, start_network
-from aman.pretraining import FaceSets, Pretraining, full_size_from, read_sets, size_of
+from aman.pretraining.augmentation import augment, generator_for
+from aman.pretraining.classifier import accuracy, as_input, autocast, confusion, copy_of, mean_recall, start_network
+from aman.pretraining.faces import FaceSets, read_sets
+from aman.pretraining.settings import Pretraining, full_size_from, size_of
+from aman.schedules import resume_schedule, warm_up_then_cosine
 from aman.training.neural import be_deterministic
+from aman.worker import Worker
 
 CHECKPOINT_SECONDS = 60.0
 WARM_UP = 0.15
@@ -24,83 +27,75 @@ WARM_UP = 0.15
 MOMENTUM = 0.9
 
 
-class Run(Protocol):
-    """What the loop needs of the worker that it runs in; `cluster.training.data_parallel.Context` is one."""
-
-    rank: int
-    world_size: int
-    device: torch.device
-
-    def resume(self) -> dict[str, Any] | None: ...
-    def wrap(self, model: nn.Module) -> nn.Module: ...
-    def report(self, step: int, metrics: dict[str, float], state: dict[str, Any] | None = None) -> None: ...
-
-
-def pretrain(run: Run, settings: Pretraining) -> None:
+def pretrain(worker: Worker, settings: Pretraining) -> None:
     """Train, choose the epoch on PublicTest, score it once on PrivateTest.
 
     Steps are the optimiser's; the line after the last has the scores, and its checkpoint the result (see `result`).
     """
     be_deterministic()
-    state = run.resume() or {}
+    state = worker.resume() or {}
     if "result" in state:
         return
     sets = read_sets(settings)
     per_epoch = len(sets.training_MHW) // settings.batch
-    if per_epoch == 0 or settings.batch < 2 * run.world_size:
+    if per_epoch == 0 or settings.batch < 2 * worker.world_size:
         raise UsageError(
-            got=f"batches of {settings.batch} for {len(sets.training_MHW)} pictures and {run.world_size} workers",
+            got=f"batches of {settings.batch} for {len(sets.training_MHW)} pictures and {worker.world_size} workers",
             expected="a full batch of pictures, and two of a batch for each worker",
             fix="choose another --batch, or fewer --workers",
         )
     network = start_network(settings, len(sets.classes))
     network.load_state_dict(state.get("network", network.state_dict()))
-    model = run.wrap(network)
+    model = worker.wrap(network)
     optimiser = torch.optim.SGD(
-        model.parameters(), lr=0.0, momentum=MOMENTUM, nesterov=True, weight_decay=settings.weight_decay
+        model.parameters(), lr=settings.rate, momentum=MOMENTUM, nesterov=True, weight_decay=settings.weight_decay
     )
+    total = per_epoch * settings.epochs
+    schedule = warm_up_then_cosine(optimiser, warm_up=max(1, round(WARM_UP * total)), steps=total)
     if state:
         optimiser.load_state_dict(state["optimiser"])
-    images, labels = (torch.from_numpy(array).to(run.device) for array in (sets.training_MHW, sets.training_ME))
+        resume_schedule(schedule, state)
+    images, labels = (torch.from_numpy(array).to(worker.device) for array in (sets.training_MHW, sets.training_ME))
     weights = class_weights(labels, settings)
     best: dict[str, Any] = state.get("best", {"public": -1.0})
-    done, total = int(state.get("step", 0)), per_epoch * settings.epochs
+    done = int(state.get("step", 0))
     clock = Clock(settings, per_epoch, done, float(state.get("seconds", 0.0)))
-    loss_sum = torch.tensor(float(state.get("loss_sum", 0.0)), device=run.device)
+    loss_sum = torch.tensor(float(state.get("loss_sum", 0.0)), device=worker.device)
     for step in range(done, total):
         epoch, place = divmod(step, per_epoch)
         chosen = order_of(len(images), settings.seed, epoch)[place * settings.batch : (place + 1) * settings.batch]
-        mine = slice(run.rank, None, run.world_size)
+        mine = slice(worker.rank, None, worker.world_size)
         x_BHW = augment(images[chosen], size_of(epoch, settings), settings, generator_for(settings.seed, epoch, place))
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, total, settings.rate)
         model.train()
-        with autocast(run.device):
+        with autocast(worker.device):
             logits_BE = model(as_input(x_BHW[mine]))
         soft_BE = labels[chosen][mine]
         loss = F.cross_entropy(logits_BE.float(), soft_BE, weights, label_smoothing=settings.label_smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        schedule.step()
         loss_sum = loss.detach() + (loss_sum if place else 0.0)
         ends = place + 1 == per_epoch
-        if run.rank != 0 or not (ends or clock.due()):
+        if worker.rank != 0 or not (ends or clock.due()):
             continue
         metrics = {"epoch": (step + 1) / per_epoch, "loss": float(loss_sum) / (place + 1)}
         if not math.isfinite(metrics["loss"]):
             raise FloatingPointError(f"the loss is {metrics['loss']} at step {step}: the rate may be too high")
         if ends:
-            public = accuracy(confusion(network, sets.public_MHW, sets.public_M, size_of(epoch, settings), run.device))
-            metrics |= {"public": public, "size": float(size_of(epoch, settings))}
+            size = size_of(epoch, settings)
+            public = accuracy(confusion(network, sets.public_MHW, sets.public_M, size, worker.device))
+            metrics |= {"public": public, "size": float(size)}
             if epoch >= full_size_from(settings) and public > best["public"]:
                 best = {"network": copy_of(network), "public": public, "epoch": epoch + 1}
         metrics |= {"seconds": clock.seconds, "remaining": clock.remaining(step + 1)}
         state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "best": best, "step": step + 1}
-        run.report(step + 1, metrics, {**state, "loss_sum": float(loss_sum), "seconds": clock.seconds})
+        state |= {"schedule": schedule.state_dict(), "loss_sum": float(loss_sum), "seconds": clock.seconds}
+        worker.report(step + 1, metrics, state)
         clock.reported = time.perf_counter()
-    if run.rank == 0:
+    if worker.rank == 0:
         scored = result(network, sets, settings.size, best, clock.seconds)
-        run.report(total + 1, dict(scored["scores"]), {"result": scored})
+        worker.report(total + 1, dict(scored["scores"]), {"result": scored})
 
 
 def result(network: nn.Module, sets: FaceSets, size: int, best: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -156,14 +151,6 @@ def class_weights(label_ME: torch.Tensor, settings: Pretraining) -> torch.Tensor
     share = label_ME.sum(dim=0).clamp(min=1) / len(label_ME)
     weights = share ** -{"none": 0.0, "sqrt": 0.5, "full": 1.0}[settings.class_weights]
     return weights / (weights * share).sum()
-
-
-def rate_at(step: int, steps: int, highest: float) -> float:
-    """The learning rate: linearly up, then down to nothing as a cosine."""
-    top = max(1, round(WARM_UP * steps))
-    if step < top:
-        return highest * (step + 1) / top
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - top) / max(1, steps - top)))
 
 
 def order_of(count: int, seed: int, epoch: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from aman.pretraining import Pretraining
+from aman.pretraining.settings import Pretraining
 
 
 def augment(image_BHW: torch.Tensor, size: int, settings: Pretraining, draw: torch.Generator) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from aman.backbone import load_trunk, normalise
 from aman.files import write_whole
-from aman.pretraining import Pretraining
+from aman.pretraining.settings import Pretraining
 
 TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
 """What a trunk file holds, by the beginnings of the names."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from aman.magnifier_recipe import SceneRanges
+from aman.magnify.training.settings import SceneRanges
 
 FINE = 2
 """Canvas pixels per pixel."""

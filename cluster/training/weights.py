@@ -1,0 +1,42 @@
+"""The project's own weights: their training in a Ray session, and what a job logs and says of them at the end."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cluster.machines.session import ray_session
+from cluster.tracking.log import next_command
+from cluster.tracking.pending import log_or_keep
+from cluster.tracking.record import RunRecord
+from cluster.training.checkpoint import Progress, read_checkpoint
+from cluster.training.data_parallel import Context, train
+
+
+def train_weights(
+    loop: Callable[[Context, Any], None],
+    settings: Any,
+    *,
+    folder: Path,
+    workers: int,
+    say: Callable[[Progress], None],
+) -> tuple[list[Progress], dict[str, Any]]:
+    """Train in a Ray session; the whole curve, and the state of the last checkpoint.
+
+    With 0 `workers` each GPU has one, and a machine without a GPU has one in all. Raises what `train` raises.
+    """
+    with ray_session(workers) as slots:
+        curve = train(loop, settings, folder=folder, workers=workers or slots.gpus or 1, say=say)
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint is not None, "the last report of a loop carries a checkpoint"
+    return curve, checkpoint["state"]
+
+
+def log_weights(record: RunRecord, *, uri: str, folder: Path, use: str, say: Callable[[str], None]) -> str | None:
+    """Log one run for the weights, and say where the run is and how the weights are used.
+
+    The run's id, or None where the tracker fails: the record is then kept in `folder` for a later upload.
+    """
+    run_id = log_or_keep(uri, record, [], folder, say)
+    say(f"MLflow run {run_id or 'missing'}; {next_command(uri)}")
+    say(f"Next: python jobs/loso.py {use}")
+    return run_id
