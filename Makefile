@@ -32,9 +32,9 @@ test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked do
 	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about four minutes on two cores"
 	$(BIN)/python -m pytest tests/cluster -o addopts="-q --strict-markers --strict-config"
 
-test-faults: env  ## Break a small benchmark in every way and compare: about MINUTES minutes, five of them for three hosts (Linux, root)
-	@echo "test-faults: killed workers, drivers, servers and hosts, damaged and full disks; about MINUTES minutes on two cores"
-	@echo "             FAULTS='--rounds 4 --kills 20' repeats the README's table (an hour); FAULTS='-k disk' takes some"
+test-faults: env  ## Break a small benchmark in every way and compare: about twenty-five minutes, half of them for three hosts (Linux, root)
+	@echo "test-faults: killed workers, drivers, servers and hosts, damaged and full disks; about twenty-five minutes on two cores"
+	@echo "             FAULTS='--rounds 4 --kills 20' breaks as often as the README says (an hour); FAULTS='-k disk' runs a part"
 	$(BIN)/python -m pytest tests/faults -o addopts="-q --strict-markers --strict-config" -o timeout=3600 $(FAULTS)
 
 lint: env  ## Ruff, mypy and the import contracts: half a minute

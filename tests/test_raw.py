@@ -18,7 +18,7 @@ import pytest
 import ray
 from seaweed import Server
 from small import GREY, samm_row, small_database, small_samm, small_smic, write_image
-from test_cluster_storage import relayed
+from test_cluster_storage import through_a_faulty_proxy
 
 from aman.databases import Clip, Index, reader_for
 from aman.errors import DataError, UsageError
@@ -396,17 +396,17 @@ def test_a_body_that_was_damaged_on_its_way_is_asked_for_again(
     uri: str, folder: Path, tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Where its digest is not known yet, and where it is."""
-    with relayed(s3_server, monkeypatch, damage(how, 2)) as relay:
+    with through_a_faulty_proxy(s3_server, monkeypatch, damage(how, 2)) as proxy:
         monkeypatch.setenv("AMAN_LOCAL_CACHE", str(tmp_path / "near"))
         plan = plan_of(uri, tmp_path / "store")
-        assert relay.faults == 2
+        assert proxy.faults == 2
     here = plan_of(folder, tmp_path / "other")
     assert [one.digests for one in plan.clips.values()] == [one.digests for one in here.clips.values()]
     clip = plan.clips["synthetic/sub01/EP01_01"]
-    with relayed(s3_server, monkeypatch, damage(how, 1)) as relay:
+    with through_a_faulty_proxy(s3_server, monkeypatch, damage(how, 1)) as proxy:
         monkeypatch.setenv("AMAN_LOCAL_CACHE_GB", "0")
         assert read_file(clip.clip.frames[1], clip.digests[1]) == (folder / IMAGE).read_bytes()
-        assert relay.faults == 1
+        assert proxy.faults == 1
 
 
 def test_an_object_whose_etag_is_no_md5_is_sound_when_two_answers_agree(
@@ -425,10 +425,10 @@ def test_an_object_whose_etag_is_no_md5_is_sound_when_two_answers_agree(
         asked.append(request)
         return flip(request, reply)
 
-    with relayed(s3_server, monkeypatch, fault) as relay:
+    with through_a_faulty_proxy(s3_server, monkeypatch, fault) as proxy:
         found, etag = fetch(path)
     assert found == content and etag.strip('"') != hashlib.md5(content).hexdigest()
-    assert (relay.faults, len(asked)) == (1, 3)
+    assert (proxy.faults, len(asked)) == (1, 3)
 
 
 # Files that travel with the task
