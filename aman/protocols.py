@@ -47,6 +47,9 @@ class Protocol:
         return self.labels.get(database, {}).get(label)
 
 
+INNER_SPLITS = 5
+"""Groups of training subjects, where something is chosen inside a fold."""
+
 _FIVE = ("happiness", "disgust", "repression", "surprise", "others")
 _THREE = ("negative", "positive", "surprise")
 _SAMM = ("anger", "other", "happiness", "surprise", "contempt")
@@ -334,3 +337,17 @@ def restrict(selection: Selection, subjects: tuple[str, ...]) -> tuple[str, ...]
             )
         chosen.append(matches[0])
     return tuple(dict.fromkeys(chosen)) or selection.subjects
+
+
+def groups_of(clips_by_subject: Mapping[str, int], splits: int = INNER_SPLITS) -> list[tuple[str, ...]]:
+    """Subjects in `splits` groups of about equally many clips; one subject each where there are fewer of them.
+
+    The subject with the most clips goes first, always to the group with the fewest; nothing is drawn.
+    """
+    groups: list[list[str]] = [[] for _ in range(min(splits, len(clips_by_subject)))]
+    sizes = [0] * len(groups)
+    for subject in sorted(clips_by_subject, key=lambda subject: (-clips_by_subject[subject], subject)):
+        smallest = sizes.index(min(sizes))
+        groups[smallest].append(subject)
+        sizes[smallest] += clips_by_subject[subject]
+    return [tuple(sorted(group)) for group in groups]

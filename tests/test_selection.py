@@ -11,8 +11,8 @@ from small import EMOTIONS, clip_of
 
 from aman.databases import Index
 from aman.errors import DataError, UsageError
-from aman.protocols import PROTOCOLS, Selection, select
-from aman.selection import choose, groups_of, inner_labels, inner_tasks, right_clips
+from aman.protocols import PROTOCOLS, Selection, groups_of, select
+from aman.selection import choose, inner_labels, inner_tasks, right_clips
 from aman.training import FoldResult, FoldTask
 
 CASME2 = (9, 13, 7, 5, 19, 4, 9, 3, 13, 13, 10, 12, 8, 4, 3, 4, 34, 3, 15, 11, 2, 2, 12, 7, 7, 17)
