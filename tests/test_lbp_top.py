@@ -224,6 +224,10 @@ def test_a_setting_outside_its_range_is_named(settings: LbpTopSettings, option: 
         METHOD.check(settings)
 
 
+def test_a_fold_of_twice_the_clips_costs_more_than_twice_as_much() -> None:
+    assert METHOD.cost(LbpTopSettings(), 200) > 2 * METHOD.cost(LbpTopSettings(), 100)
+
+
 def test_extreme_settings_that_are_allowed_leave_voxels_in_each_block() -> None:
     settings = LbpTopSettings(blocks=32, radius=16, time_radius=9, periods=2)
     METHOD.check(settings)
