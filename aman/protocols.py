@@ -28,6 +28,10 @@ def protocol_named(name: str, database: str = "") -> Protocol:
     return protocols()[name]
 
 
+INNER_SPLITS = 5
+"""Groups of training subjects, where something is chosen inside a fold."""
+
+
 def published() -> dict[str, dict[str, Published]]:
     """What papers print: by method, then by protocol. Each number is kept once, in the file of its database."""
     found: dict[str, dict[str, Published]] = {}

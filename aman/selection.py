@@ -9,28 +9,10 @@ the chosen configuration for each of the 26 outer folds; 5 configurations on the
 task serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
 """
 
-from collections.abc import Mapping
 
 from aman.errors import DataError, UsageError
-from aman.protocols import Selection
+from aman.protocols import INNER_SPLITS, Selection, groups_of
 from aman.training.base import FoldTask
-
-INNER_SPLITS = 5
-"""Groups of the other subjects."""
-
-
-def groups_of(clips_by_subject: Mapping[str, int], splits: int = INNER_SPLITS) -> list[tuple[str, ...]]:
-    """Subjects in `splits` groups of about equally many clips; one subject each where there are fewer of them.
-
-    The subject with the most clips goes first, always to the group with the fewest; nothing is drawn.
-    """
-    groups: list[list[str]] = [[] for _ in range(min(splits, len(clips_by_subject)))]
-    sizes = [0] * len(groups)
-    for subject in sorted(clips_by_subject, key=lambda subject: (-clips_by_subject[subject], subject)):
-        smallest = sizes.index(min(sizes))
-        groups[smallest].append(subject)
-        sizes[smallest] += clips_by_subject[subject]
-    return [tuple(sorted(group)) for group in groups]
 
 
 def inner_tasks(selection: Selection, outer: str, *, seed: int, splits: int = INNER_SPLITS) -> list[FoldTask]:
@@ -65,6 +47,7 @@ def inner_tasks(selection: Selection, outer: str, *, seed: int, splits: int = IN
                 test_clips=tuple(clip.clip_id for clip in others if clip.subject in group),
                 classes=len(selection.protocol.classes),
                 seed=seed,
+                train_subjects=tuple(clip.subject for clip in train),
             )
         )
     return tasks

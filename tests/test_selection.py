@@ -12,8 +12,8 @@ from small import EMOTIONS, clip_of
 
 from aman.databases import Index
 from aman.errors import DataError, UsageError
-from aman.protocols import Selection, protocols, select
-from aman.selection import groups_of, inner_tasks
+from aman.protocols import Selection, groups_of, protocols, select
+from aman.selection import inner_tasks
 from aman.training import FoldResult, FoldTask
 from cluster.experiment.score import right_of
 from cluster.folds.race_queue import Entry, SearchQueue
