@@ -54,9 +54,10 @@ REGISTRY = "aman.training.base"
 SHARED = "aman.inputs.base"
 """What all inputs derive from: no stage, and part of every input and method."""
 NOT_COUNTED = (
-    "aman.databases",
     "aman.content",
+    "aman.databases",
     "aman.errors",
+    "aman.files",
     "aman.methods",
     "aman.protocols",
     "aman.recipe",
