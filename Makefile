@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-cluster test-faults lint lock bench store tracker clean
+.PHONY: help env demo test test-cluster test-faults lint lock released bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -46,6 +46,9 @@ lint: env  ## Ruff, mypy and the import contracts: half a minute
 lock: env  ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --all-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --upgrade -o requirements.lock
+
+released: env  ## Take the code for the released one; of stages that changed: SAME="tim" keeps results, RAISED="tim" ends them
+	$(BIN)/python -m aman.released --same "$(SAME)" --raised "$(RAISED)"
 
 bench: env  ## Print the speed comparisons: about five minutes on two cores
 	$(BIN)/python bench/loso.py

@@ -258,3 +258,17 @@ __all__ = [
     "select",
     "with_classes",
 ]
+
+
+def groups_of(clips_by_subject: Mapping[str, int], splits: int = INNER_SPLITS) -> list[tuple[str, ...]]:
+    """Subjects in `splits` groups of about equally many clips; one subject each where there are fewer of them.
+
+    The subject with the most clips goes first, always to the group with the fewest; nothing is drawn.
+    """
+    groups: list[list[str]] = [[] for _ in range(min(splits, len(clips_by_subject)))]
+    sizes = [0] * len(groups)
+    for subject in sorted(clips_by_subject, key=lambda subject: (-clips_by_subject[subject], subject)):
+        smallest = sizes.index(min(sizes))
+        groups[smallest].append(subject)
+        sizes[smallest] += clips_by_subject[subject]
+    return [tuple(sorted(group)) for group in groups]

@@ -9,7 +9,6 @@ the chosen configuration for each of the 26 outer folds; 5 configurations on the
 task serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
 """
 
-
 from aman.errors import DataError, UsageError
 from aman.protocols import INNER_SPLITS, Selection, groups_of
 from aman.training.base import FoldTask

@@ -42,7 +42,7 @@ from aman.content import content_key
 from aman.databases.index import Clip
 from aman.errors import UsageError
 from aman.faces import FACE_SIZE
-from aman.inputs.magnified import pack_features
+from aman.inputs.features import pack_features
 from aman.methods import variant
 from aman.methods.aman import RECIPES, Preparation, Settings, sample
 from aman.models.aman import AMAN, Output

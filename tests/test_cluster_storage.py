@@ -24,7 +24,8 @@ from seaweed import Server
 
 from aman.content import content_key
 from aman.errors import DataError, UsageError
-from aman.inputs.magnified import pack_features, pack_images, unpack_features, unpack_images
+from aman.inputs.features import pack_features, unpack_features
+from aman.inputs.images import pack_images, unpack_images
 from cluster.store.base import Store
 from cluster.store.cleanup import removable, status, verify
 from cluster.store.folder import FolderStore

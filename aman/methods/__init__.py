@@ -11,6 +11,7 @@ from typing import Any
 
 from aman.errors import UsageError
 from aman.training import (
+    Alignment,
     Axis,
     Classical,
     FoldResult,
@@ -25,6 +26,7 @@ from aman.training import (
 )
 
 __all__ = [
+    "Alignment",
     "Axis",
     "Classical",
     "FoldResult",

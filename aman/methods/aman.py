@@ -14,6 +14,7 @@ from aman.errors import UsageError
 from aman.inputs.base import Input, View
 from aman.methods import Axis, Neural, Recipe, settings_of, within
 from aman.tim import INTERPOLATED_FRAMES, sampled_frames
+from aman.versions import version_of
 
 MAGNIFIER_NAMES = ("none", "linear", "phase", "learned")
 """What `--magnifier` takes beside a file of weights."""
@@ -126,8 +127,9 @@ class Aman(Neural, settings=Settings):
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.aligned import Aligned
+        from aman.inputs.features import Features
+        from aman.inputs.images import Images
         from aman.inputs.interpolated import Interpolated
-        from aman.inputs.magnified import Features, Images
 
         of = settings.preparation
         aligned = Aligned(align=of.align, landmark_model=of.landmark_model)
@@ -181,7 +183,7 @@ class Aman(Neural, settings=Settings):
             "training": asdict(settings.training),
             "frozen": settings.preparation.frozen,
             "trunk": weights["trunk"],
-            "version": self.version,
+            "version": version_of(type(self)),
         }
 
     def effective(self, settings: Settings, base: Settings) -> Settings:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from aman.errors import UsageError
-from aman.inputs.aligned import Alignment
 from aman.inputs.base import Input
 from aman.inputs.interpolated import Interpolated
 from aman.inputs.lbp_top import LbpTop
-from aman.methods import Classical, Published, Recipe, within
+from aman.methods import Alignment, Classical, Published, Recipe, within
 from aman.tim import INTERPOLATED_FRAMES
+from aman.versions import version_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,11 @@ class LbpTopSettings(Recipe):
     """Values of the SVM's C, one of which is chosen inside each fold; of equally good ones the smallest."""
 
 
-class LbpTopSvm(Classical):
+class LbpTopSvm(Classical, settings=LbpTopSettings):
     """The method."""
 
     name = "lbp-top"
     title = "LBP-TOP + SVM"
-    Settings = LbpTopSettings
     published: ClassVar[Mapping[str, Published]] = {
         "casme2-5": Published(
             accuracy=63.41,
@@ -98,7 +97,7 @@ class LbpTopSvm(Classical):
     def key_parts(self, settings: LbpTopSettings, weights: Mapping[str, str]) -> dict[str, object]:
         """The key of the input has all other settings."""
         del weights
-        return {"method": self.name, "costs": self.grid(settings)["svc__C"], "version": self.version}
+        return {"method": self.name, "costs": self.grid(settings)["svc__C"], "version": version_of(type(self))}
 
     def folder(self, settings: LbpTopSettings) -> list[str]:
         blocks = f"{settings.blocks}x{settings.blocks}x{settings.periods}"

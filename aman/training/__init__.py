@@ -11,9 +11,10 @@ from aman.training.base import (
     Published,
     Recipe,
 )
-from aman.training.settings import settings_of, variant, within
+from aman.training.settings import Alignment, settings_of, variant, within
 
 __all__ = [
+    "Alignment",
     "Axis",
     "Classical",
     "FoldResult",

