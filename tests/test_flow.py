@@ -11,6 +11,7 @@ import pytest
 from moving import SIZE, bump, clip, moved, smile, texture
 
 from aman.inputs import ClipFacts, Input, chain, keys_of
+from aman.inputs import displacement as of_libraries
 from aman.inputs.aligned import Alignment
 from aman.inputs.displacement import FlowKind, displacement, grey, optical_strain
 from aman.inputs.flow import Flow, SmallFlow, stretched
@@ -204,7 +205,7 @@ def test_the_apex_the_kind_of_flow_and_the_scale_enter_the_key() -> None:
 
 def test_another_version_of_a_library_renames_its_own_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {kind: key(Flow(source=small().source.source, flow=kind)) for kind in KINDS}
-    monkeypatch.setattr("skimage.__version__", "0.0.1")
+    monkeypatch.setattr(of_libraries, "version", lambda name: "0.0.1")
     after = {kind: key(Flow(source=small().source.source, flow=kind)) for kind in KINDS}
     assert [kind for kind in KINDS if after[kind] != before[kind]] == ["tvl1"]
     monkeypatch.setattr(cv2, "getVersionString", lambda: "0.0.1")

@@ -1,5 +1,6 @@
 """Displacement between two images by the optical flow of well-known libraries, and the strain of such a field."""
 
+from importlib.metadata import version
 from typing import Any, Literal
 
 import cv2
@@ -12,7 +13,7 @@ FlowKind = Literal["tvl1", "dis", "farneback"]
 Field = npt.NDArray[np.floating[Any]]
 
 FARNEBACK = (0.5, 3, 15, 3, 5, 1.2, 0)
-"""Pyramid scale, levels, window, iterations, neighbourhood, its Gaussian, flags: as most code of this field has them."""
+"""Pyramid scale, levels, window, iterations, neighbourhood, its Gaussian, flags: as most code of the field has them."""
 
 
 def grey(face_HWC: Image) -> Image:
@@ -43,9 +44,7 @@ def displacement(first_HW: Image, second_HW: Image, kind: FlowKind) -> npt.NDArr
 def library(kind: FlowKind) -> str:
     """The library that computes this flow, and its version: another version may give other numbers."""
     if kind == "tvl1":
-        import skimage
-
-        return f"scikit-image {skimage.__version__}"
+        return f"scikit-image {version('scikit-image')}"
     return f"opencv {cv2.getVersionString()}"
 
 

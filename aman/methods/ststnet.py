@@ -69,28 +69,28 @@ class STSTNet(Neural):
         )
     }
 
-    def inputs(self, settings: Settings) -> tuple[Input, ...]:
+    def inputs(self, settings: Any) -> tuple[Input, ...]:
         flow = Flow(source=Keyframes(source=settings.alignment.aligned()), flow=settings.picture.flow)
         return (SmallFlow(source=flow, size=SIZE, scale=settings.picture.scale),)
 
-    def check(self, settings: Settings) -> None:
+    def check(self, settings: Any) -> None:
         training = settings.training
         within("--epochs", training.epochs, 1, 100_000)
         within("--batch", training.batch, 1, 100_000)
         if not 0 < training.rate < 100:
             raise UsageError(got=f"--rate {training.rate}", expected="a rate above 0", fix="the default is 5e-5")
 
-    def absolute(self, settings: Settings) -> Settings:
+    def absolute(self, settings: Any) -> Any:
         return replace(settings, alignment=settings.alignment.absolute())
 
-    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
+    def key_parts(self, settings: Any, weights: Mapping[str, str]) -> dict[str, object]:
         """Alignment and picture are in the keys of the clips' inputs, where a file counts by digest, not by path."""
         return {"method": self.name, "training": asdict(settings.training), "version": self.version}
 
-    def build(self, settings: Settings, classes: int, seed: int) -> Any:
+    def build(self, settings: Any, classes: int, seed: int) -> Any:
         return network(classes)
 
-    def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
+    def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]:
         import torch
 
         return torch.optim.Adam(model.parameters(), lr=settings.training.rate), None
