@@ -248,3 +248,18 @@ def test_a_setting_outside_its_range_is_refused_by_its_option(wrong: dict[str, A
     with pytest.raises(UsageError, match=f"--{next(iter(wrong))}"):
         METHOD.check(variant(Settings(), **wrong))
     METHOD.check(Settings())
+
+
+def test_an_estimate_times_steps_of_as_many_clips_as_a_fold_has_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    step = neural.train_step
+
+    def counted(*given: Any) -> float:
+        seen.append(len(given[3][0]))
+        return step(*given)
+
+    monkeypatch.setattr(neural, "train_step", counted)
+    seconds = METHOD.unit_seconds(Settings(), CLASSES)
+    assert set(seen) == {256}
+    assert len(seconds) == neural.TIMED_STEPS
+    assert min(seconds) > 0

@@ -60,6 +60,7 @@ class STSTNet(Neural):
     name = "ststnet"
     title = "STSTNet"
     Settings = Settings
+    timed_clips = 256
     published: ClassVar[Mapping[str, Published]] = {
         "megc2019": Published(
             uf1=73.53,
