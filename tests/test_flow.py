@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 from moving import SIZE, bump, clip, moved, smile, texture
 
+from aman.databases.index import Clip
 from aman.inputs import ClipFacts, Input, chain, keys_of
 from aman.inputs import displacement as of_libraries
-from aman.inputs.aligned import Alignment
+from aman.inputs.aligned import Alignment, Source
 from aman.inputs.displacement import FlowKind, displacement, grey, optical_strain
 from aman.inputs.flow import Flow, SmallFlow, stretched
 from aman.inputs.keyframes import Keyframes
@@ -221,6 +222,25 @@ def test_the_place_of_the_landmark_model_enters_no_key(tmp_path: Path) -> None:
         weights = {name: digest for stage in chain(last) for name, digest in stage.weights().items()}
         keys.add(key(last, replace(FACTS, weights=weights)))
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize("apex", [12, None], ids=["annotated", "found"])
+def test_a_clip_on_disk_becomes_one_picture_wherever_it_is(apex: int | None, tmp_path: Path) -> None:
+    last, made = small(), []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        for number, face in enumerate(clip([0.0, 0.5, 1.0, 0.4]).face_THWC, start=10):
+            cv2.imwrite(str(folder / f"img{number}.png"), face[..., ::-1])
+        frames = tuple(folder / f"img{number}.png" for number in range(10, 14))
+        entry = Clip(clip_id="made/1/1", subject="made/1", label="x", onset=10, apex=apex, offset=13, frames=frames)
+        value: Any = Source(clip=entry)
+        for stage in chain(last):
+            value = stage.make(value)
+        made.append(value)
+    np.testing.assert_array_equal(made[0], made[1])
+    expected = last.make(smile().transpose(2, 0, 1).astype(np.float16))
+    for got, right in zip(made[0][:2], expected[:2], strict=True):
+        assert np.corrcoef(got.ravel(), right.ravel())[0, 1] > 0.95
 
 
 def test_each_stage_has_a_folder_of_its_own_in_the_store() -> None:
