@@ -3,12 +3,17 @@
 import ast
 import functools
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aman.errors import UsageError
+
+
+PARSING = threading.Lock()
+"""CPython 3.11 counts the depth of a syntax tree for all threads together: two that parse at once break each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,8 @@ class Source:
 def read(module: str, path: Path) -> Source:
     """The module of this dotted name, from its file. Raises `UsageError` where the file is no Python."""
     try:
-        tree = ast.parse(path.read_bytes())
+        with PARSING:
+            tree = ast.parse(path.read_bytes())
     except OSError as error:
         raise UsageError(got=f"{path}: {error.strerror}", expected="a file of Python", fix="check the path") from None
     except (SyntaxError, ValueError) as error:

@@ -229,6 +229,10 @@ class Neural(Method):
     The network takes the inputs' arrays as a batch, one argument each, and gives `logits_BY`, or what `read` reads.
     """
 
+    timed_clips: ClassVar[int] = 2
+    """Clips in a training step that is timed for an estimate. A small network needs more: a step takes a fixed time,
+    too, which would be shared by few."""
+
     def build(self, settings: Any, classes: int, seed: int) -> Any:
         """The network before its first step, from the seed alone; `torch.manual_seed(seed)` was called."""
         raise TypeError(f"{self.name} builds no network")

@@ -181,7 +181,7 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
     """Seconds of each of some training steps here, for a unit of the method's cost. Arrays are random."""
     be_deterministic()
     training = settings.training
-    batch = min(training.batch, 2)
+    batch = min(training.batch, method.timed_clips)
     x = [torch.rand(batch, *shape) for shape in method.shapes(settings)]
     model = build(method, settings, classes, 0).train()
     optimiser, _ = method.optimiser(model, settings, training.epochs)

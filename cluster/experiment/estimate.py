@@ -46,6 +46,8 @@ def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hou
     slots = 1 if request.here else request.workers or os.cpu_count() or 1
     lines, low, high, on_gpu = [], 0.0, 0.0, False
     for plan, clips in lacking:
+        if clips[0].clip.arrays is not None:  # nothing is made of them
+            continue
         each = clip_seconds(clips[0], plan.inputs)
         whole = ceil(len(clips) / slots) * each
         low, high = low + whole, high + whole

@@ -11,6 +11,7 @@ from aman.errors import DataError
 from aman.inputs.base import weights_of
 from aman.protocols import Selection, protocol_for, restrict, select
 from aman.training.base import FoldResult, FoldTask, Recipe
+from cluster.features.given import plan_given
 from cluster.features.keys import ClipPlan, Prepared, missing, plan_clips
 from cluster.features.loaded import Inputs
 from cluster.folds.keys import FoldSpec
@@ -147,7 +148,9 @@ def make_plan(request: Request) -> Plan:
         request = replace(request, recipe=method.absolute(request.recipe))
         inputs = method.inputs(request.recipe)
         weights = {**weights_of(inputs), **method.weights(request.recipe)}
-        plans, failed = plan_clips(selection.clips, inputs, weights, release.digests)
+        with_frames = [clip for clip in selection.clips if clip.arrays is None]
+        plans, failed = plan_clips(with_frames, inputs, weights, release.digests)
+        plans += [plan_given(clip, inputs, release.read) for clip in selection.clips if clip.arrays is not None]
     plan = Plan(
         request=request,
         selection=selection,

@@ -14,6 +14,7 @@ from aman.training.base import FoldResult
 from cluster.experiment.grid import Experiment, Grid, note_finished
 from cluster.experiment.plan import Plan
 from cluster.experiment.score import right_of
+from cluster.features.given import publish_given
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs
 from cluster.features.tasks import Report, minutes, prepare, prepare_here
@@ -22,7 +23,7 @@ from cluster.folds.here import train_here
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import Schedule
 from cluster.machines.session import Slots, capacity, ray_session
-from cluster.store.releases import in_bucket
+from cluster.store.releases import in_bucket, open_release
 
 REPAIRS = 3
 """How often inputs that turn out damaged are made again before the run gives up."""
@@ -176,8 +177,7 @@ def prepare_all(experiment: Experiment, say: Say) -> tuple[Report, int]:
         with executor(experiment) as where:
             for plan, some in lacking:
                 if some:
-                    report = where.prepare(plan, some, say)
-                    say(report.text)
+                    report = _prepare_clips(plan, some, where, say)
                     total.computed += report.computed
                     total.made.update(report.made)
                     total.failed += report.failed
@@ -189,11 +189,23 @@ def _prepare(experiment: Experiment, where: Executor, done: Done, say: Say) -> N
     for plan in experiment.preparations():
         clips = plan.clips_without_inputs()
         if clips:
-            report = where.prepare(plan, clips, say)
-            say(report.text)
+            report = _prepare_clips(plan, clips, where, say)
             done.clips += report.computed
             if report.failed:
                 experiment.drop(plan, report.failed)
+
+
+def _prepare_clips(plan: Plan, clips: list[ClipPlan], where: Executor, say: Say) -> Report:
+    """Prepare these clips of the plan; those of which arrays exist already are only published, by this process."""
+    given = [clip for clip in clips if clip.clip.arrays is not None]
+    frames = [clip for clip in clips if clip.clip.arrays is None]
+    report = where.prepare(plan, frames, say) if frames else Report()
+    if given:
+        with open_release(plan.request.root, plan.store) as release:
+            for clip in given:
+                report.add(publish_given(clip, plan.inputs, plan.cache, release.read))
+    say(report.text)
+    return report
 
 
 def _send_own_code(experiment: Experiment) -> None:

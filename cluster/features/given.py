@@ -1,0 +1,45 @@
+"""Clips of which arrays exist already: they are published as the inputs that they are, and nothing is made of files."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aman.content import content_key
+from aman.databases.arrays import array_for
+from aman.databases.index import Clip
+from aman.inputs.base import Array, Input
+from cluster.features.keys import ClipPlan, Prepared
+from cluster.store.results import Cache
+
+Read = Callable[[Path], bytes] | None
+"""What gives the bytes of files that are on no disk of this machine."""
+
+
+def plan_given(clip: Clip, inputs: Sequence[Input], read: Read = None) -> ClipPlan:
+    """Keys of a clip of which arrays exist: the digest of its row of the array that each input takes.
+
+    Raises `UsageError` for an input that none of the arrays is, `DataError` for a file that cannot be used.
+    """
+    return ClipPlan(clip=clip, keys={one: _key(one, _array(clip, one, read)) for one in inputs})
+
+
+def publish_given(plan: ClipPlan, inputs: Sequence[Input], cache: Cache, read: Read = None) -> Prepared:
+    """Publish the clip's arrays under the names of the inputs."""
+    made: dict[str, int] = {}
+    for one in inputs:
+        if not cache.has(one.name, plan.keys[one]):
+            cache.publish(one.name, plan.keys[one], one.pack(_array(plan.clip, one, read)))
+            made[f"given arrays of {one.name}"] = 1
+    return Prepared(clip_id=plan.clip.clip_id, made=made)
+
+
+def _array(clip: Clip, one: Input, read: Read) -> Array:
+    assert clip.arrays is not None, f"{clip.clip_id} has frames"
+    return np.ascontiguousarray(array_for(clip.arrays, one.name, one.shape(), read))
+
+
+def _key(one: Input, array: Array) -> str:
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    return content_key({"input": one.name, "given": digest, "type": str(array.dtype), "shape": array.shape})
