@@ -11,7 +11,6 @@ from typing import Any
 
 from aman.errors import UsageError
 
-
 PARSING = threading.Lock()
 """CPython 3.11 counts the depth of a syntax tree for all threads together: two that parse at once break each other."""
 
