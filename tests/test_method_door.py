@@ -105,7 +105,7 @@ def test_help_shows_the_settings_of_the_method_that_is_named(
         with pytest.raises(SystemExit) as end:
             parse(loso.Options, loso.__doc__, [*arguments, "--help"])
         assert end.value.code == 0
-        return set(re.findall(r"^│ --([a-z0-9-]+)", capsys.readouterr().out, flags=re.MULTILINE))
+        return set(re.findall(r"^\W{1,3}--([a-z0-9-]+)", capsys.readouterr().out, flags=re.MULTILINE))
 
     own, aman = options("--method", write(tmp_path)), options("--method", "aman")
     assert aman == options()
