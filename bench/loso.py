@@ -12,7 +12,7 @@ the same weights and the same optimiser, which steps layer4, the attentions and 
 - frozen trunk executed: the trunk forward without gradient in every step, then the trained end.
 - cached features: the trunk once a clip; a step begins at its fp16 features.
 
-Folds: the recipe `quick` on random features, the same folds in (a) a plain loop over `run_fold` in this process and
+Folds: the recipe `quick` on random features, the same folds in (a) a plain loop over `Method.train` in this process and
 (b) a Ray session, a Train run of one worker and an MLflow run in a fresh SQLite file. Steady state compares the time
 between consecutive finishes in the worker (modification times of the results that it publishes) with that between
 consecutive finishes of the loop. It holds training, publishing, the queue, and what Ray's other processes take from
@@ -34,7 +34,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from cluster.features.preparation import FEATURES, load_features
 from torch import nn
 
 from aman.backbone import FEATURE_CHANNELS, FrozenTrunk, features, load_trunk
@@ -42,16 +41,15 @@ from aman.content import content_key
 from aman.databases.index import Clip
 from aman.errors import UsageError
 from aman.faces import FACE_SIZE
-from aman.inputs.features import pack_features
 from aman.methods import variant
-from aman.methods.aman import RECIPES, Preparation, Settings, sample
-from aman.models.aman import AMAN, Output
+from aman.methods.aman import METHOD, RECIPES, Preparation, Settings
+from aman.models.aman import Output
 from aman.tim import INTERPOLATED_FRAMES
 from aman.training import FoldResult, FoldTask
-from aman.training.neural import be_deterministic, build, optimiser_for, train_step
-from cluster.experiment.score import describe
+from aman.training.neural import be_deterministic, build, train_step
 from cluster.features.keys import ClipPlan
-from cluster.folds.fleet import run_fold, train_folds
+from cluster.features.loaded import Loaded, supplies_of
+from cluster.folds.fleet import train_folds
 from cluster.folds.keys import FoldSpec, fold_key
 from cluster.machines.session import ray_session
 from cluster.store.folder import FolderStore
@@ -83,7 +81,7 @@ class Options:
 class FromImages(nn.Module):
     """AMAN with the trunk executed in every step: `image_BNKCHW` to `Output`."""
 
-    def __init__(self, trunk: FrozenTrunk, model: AMAN, gradient: bool) -> None:
+    def __init__(self, trunk: FrozenTrunk, model: nn.Module, gradient: bool) -> None:
         super().__init__()
         self.trunk, self.model, self.gradient = trunk.requires_grad_(gradient), model, gradient
 
@@ -101,14 +99,14 @@ def compare_steps(options: Options) -> dict[str, Any]:
     images, labels = torch.from_numpy(image_MNKHWC).permute(0, 1, 2, 5, 3, 4), torch.arange(clips) % CLASSES
     naive_trunk, frozen_trunk = (FrozenTrunk(load_trunk(trunk_name), options.frozen) for _ in range(2))
     cached = torch.from_numpy(np.stack([features(frozen_trunk, image_NKHWC) for image_NKHWC in image_MNKHWC]))
-    naive, frozen, head = (build(recipe, CLASSES, seed=0).to(memory_format=torch.channels_last) for _ in range(3))
-    ways: dict[str, tuple[nn.Module, AMAN, torch.Tensor]] = {
+    naive, frozen, head = (build(METHOD, recipe, CLASSES, 0).to(memory_format=torch.channels_last) for _ in range(3))
+    ways: dict[str, tuple[nn.Module, nn.Module, torch.Tensor]] = {
         "naive": (FromImages(naive_trunk, naive, gradient=True), naive, images),
         "frozen trunk executed": (FromImages(frozen_trunk, frozen, gradient=False), frozen, images),
         "cached features": (head, head, cached),
     }
     names, steps = list(ways), 1 + options.rounds * STEPS_PER_ROUND  # the first one warms up
-    optimisers = {name: optimiser_for(stepped, recipe.training, steps)[0] for name, (_, stepped, _) in ways.items()}
+    optimisers = {name: METHOD.optimiser(stepped, recipe, steps)[0] for name, (_, stepped, _) in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     losses: dict[str, list[float]] = {name: [] for name in names}
     prepared: list[float] = []
@@ -118,7 +116,7 @@ def compare_steps(options: Options) -> dict[str, Any]:
             whole, _, x = ways[name]
             whole.train().zero_grad(set_to_none=True)
             begun = time.perf_counter()
-            losses[name].append(train_step(whole, optimisers[name], x[chosen], labels[chosen]))
+            losses[name].append(train_step(METHOD, whole, optimisers[name], [x[chosen]], labels[chosen]))
             seconds[name].append(time.perf_counter() - begun)
         begun = time.perf_counter()
         features(frozen_trunk, image_MNKHWC[step % clips])
@@ -148,11 +146,11 @@ def compare_folds(options: Options, folder: Path, store: FolderStore) -> dict[st
     recipe, cache, random = variant(RECIPES["quick"], epochs=options.epochs), Cache(store), np.random.default_rng(0)
     shape = (recipe.preparation.grid_frames, recipe.preparation.grid_factors, FEATURE_CHANNELS, 1, 1)
     subjects = [f"random/{number:02d}" for number in range(FOLDS_PER_ROUND)]
-    plans = []
+    (stage,), plans = METHOD.inputs(recipe), list[ClipPlan]()
     for name, subject in ((f"{subject}/{i}", subject) for subject in subjects for i in range(CLIPS_PER_FOLD)):
         clip = Clip(clip_id=name, subject=subject, label="", onset=0, apex=None, offset=0, frames=())
-        plans.append(ClipPlan(clip=clip, images_key="", features_key=content_key({"random": name})))
-        cache.publish(FEATURES, plans[-1].features_key, pack_features(random.random(shape).astype(np.float16)))
+        plans.append(ClipPlan(clip=clip, keys={stage: content_key({"random": name})}))
+        cache.publish(stage.name, plans[-1].keys[stage], stage.pack(random.random(shape).astype(np.float16)))
     loops, rays = [], []
     for seed in range(options.rounds):
         tasks = [fold_task(subject, plans, seed) for subject in subjects]
@@ -207,10 +205,10 @@ def fold_task(subject: str, plans: Sequence[ClipPlan], seed: int) -> FoldTask:
 def plain_loop(tasks: Sequence[FoldTask], plans: Sequence[ClipPlan], recipe: Settings, cache: Cache) -> dict[str, Any]:
     """The folds one after the other in this process, the results kept in memory."""
     begun, finished, results = time.time(), [], []
-    arrays, _ = load_features(plans, recipe.preparation, *sample(recipe.preparation, recipe.model), cache)
-    x_NKCHW = {clip: torch.from_numpy(array) for clip, array in arrays.items()}
+    loaded = Loaded(supplies_of([recipe], {METHOD.inputs(recipe): plans}), cache, "cpu")
     for task in tasks:
-        results.append(run_fold(task, x_NKCHW, recipe))
+        x_train, x_test = (loaded.arrays_of(recipe, clips) for clips in (task.train_clips, task.test_clips))
+        results.append(METHOD.train(x_train, x_test, task, recipe, None))
         finished.append(time.time())
     return {"total": time.time() - begun, "finished": finished, **facts(results)}
 
@@ -220,7 +218,9 @@ def real_thing(
 ) -> dict[str, Any]:
     """The folds as a job runs them: a session, a Train run of one worker, one MLflow run."""
     by_id = {plan.clip.clip_id: plan for plan in plans}
-    specs = [FoldSpec(key=fold_key(task, by_id, recipe, "random"), task=task, recipe=recipe) for task in tasks]
+    specs = [
+        FoldSpec(key=fold_key(task, by_id, recipe, {"trunk": "random"}), task=task, recipe=recipe) for task in tasks
+    ]
     results: list[FoldResult] = []  # one worker: in the order of the queue, which is that of the tasks
     begun = time.time()
     with ray_session(1):
@@ -231,7 +231,7 @@ def real_thing(
             results.append(result)
             return 0
 
-        train_folds(specs, {recipe.preparation: plans}, store.uri, **how, on_finish=on_finish)
+        train_folds(specs, {METHOD.inputs(recipe): plans}, store.uri, **how, on_finish=on_finish)
         trained = time.time()
     closed = time.time()
     log_runs(f"sqlite:///{folder}/mlflow.db", run_record(results, recipe), [])
@@ -260,7 +260,7 @@ def run_record(results: Sequence[FoldResult], recipe: Settings) -> RunRecord:
         experiment="bench",
         name="bench",
         key=content_key({"weights": [one.weights_sha256 for one in results]}),
-        parameters=describe(recipe),
+        parameters=METHOD.describe(recipe),
         scores={f"score/{number}": 0.5 for number in range(9)},
         curves={"train/loss": [float(value) for value in np.mean([one.losses for one in results], axis=0)]},
         tags={"job": "bench"},

@@ -1,9 +1,10 @@
-"""AMAN on the synthetic database with each trunk and each magnifier, over several seeds; chance is 20 %.
+"""Methods on the synthetic database, over several seeds; chance is 20 %.
 
-`python bench/synthetic.py` prints a row a configuration. Folds are trained one after the other in this process, which
-gives the same bits as `jobs/loso.py`, and published: `jobs/loso.py` with the same settings finds them done.
+`python bench/synthetic.py` prints a row for AMAN with each trunk and each magnifier; `--method NAME` prints a row for
+another method. Clips and folds are computed one after another in this process, which gives the bits that
+`jobs/loso.py` gives, and published: `jobs/loso.py` with the same settings finds them done.
 
-Time: about eight minutes on two cores, most of it the learned magnifier; a rerun takes seconds.
+Time: AMAN about eight minutes on two cores, most of it the learned magnifier; a rerun takes seconds.
 """
 
 import json
@@ -12,36 +13,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-import torch
-from cluster.features.preparation import load_features
-
-from aman.methods import variant
-from aman.methods.aman import RECIPES, Settings, sample
-from aman.training.neural import be_deterministic
-from cluster.experiment.plan import Plan, Request, make_plan
-from cluster.experiment.run import prepare_all, run
-from cluster.folds.fleet import run_fold
-from cluster.folds.keys import pack_result
-from cluster.machines.session import ray_session
-from cluster.store.names import FOLDS
-from jobs.command_line import DONE, root_of, run_job, say
+from aman import methods
+from aman.methods import Recipe, settings_of, variant
+from cluster.experiment.grid import plan_experiment
+from cluster.experiment.plan import Request
+from cluster.experiment.run import failures_of, run
+from cluster.experiment.score import outcome_of
+from jobs.command_line import DONE, RecipeOptions, root_of, run_job, say
 from jobs.synthesize import ensure_database
 
-CONFIGURATIONS = (
-    ("fer2013", "learned", 6),
-    ("fer2013", "phase", 6),
-    ("fer2013", "linear", 6),
-    ("fer2013", "none", 6),
-    ("fer2013", "phase", 1),
-    ("random", "phase", 6),
-)
-"""Trunk, magnifier and k; everything else as in the recipe `quick`, whose own are the second row's."""
+VARIANTS = {
+    "aman": (
+        {"trunk": "fer2013", "magnifier": "learned", "k": 6},
+        {"trunk": "fer2013", "magnifier": "phase", "k": 6},
+        {"trunk": "fer2013", "magnifier": "linear", "k": 6},
+        {"trunk": "fer2013", "magnifier": "none", "k": 6},
+        {"trunk": "fer2013", "magnifier": "phase", "k": 1},
+        {"trunk": "random", "magnifier": "phase", "k": 6},
+    )
+}
+"""Settings of each row by method; everything else as in the recipe `quick`, whose own are AMAN's second row. A method
+that is not here has one row."""
+WIDTH = 42
+"""Characters of a row's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Options of the bench."""
 
+    method: str = methods.USUAL
+    """A method of aman/methods/ by its name, or a .py file."""
     seeds: int = 3
     """Seeds of the training, from 0."""
     store: str = ""
@@ -51,46 +53,32 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """A row for each configuration."""
+    """A row for each variant of the method."""
     ensure_database("synthetic", "", plan=False)
-    be_deterministic()
+    method = methods.find(options.method)
+    usual = method.recipes.get(RecipeOptions.synthetic_recipe, method.Settings())
     rows = []
-    say(f"{'trunk':<10} {'magnifier':<10} k   accuracy of each seed, and their mean, in %")
-    with ray_session():
-        for trunk, magnifier, k in CONFIGURATIONS:
-            recipe = variant(RECIPES["quick"], trunk=trunk, magnifier=magnifier, k=k)
-            found = list(accuracies(recipe, options))
-            rows.append({"trunk": trunk, "magnifier": magnifier, "k": k, "accuracy": found})
-            shown = "  ".join(f"{100 * one:.1f}" for one in found)
-            say(f"{trunk:<10} {magnifier:<10} {k}   {shown}   mean {100 * mean(found):.1f}")
+    say(f"{'':<{WIDTH}} accuracy of each seed, and their mean, in %")
+    for changes in VARIANTS.get(method.name, ({},)):
+        recipe = variant(usual, **changes)
+        found = list(accuracies(recipe, options))
+        rows.append({"method": method.name, "settings": settings_of(recipe), "accuracy": found})
+        name = " ".join([method.name, *(f"{setting}={value}" for setting, value in changes.items())])
+        say(f"{name:<{WIDTH}} {'  '.join(f'{100 * one:.1f}' for one in found)}   mean {100 * mean(found):.1f}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return DONE
 
 
-def accuracies(recipe: Settings, options: Options) -> Iterator[float]:
-    """Pooled accuracy of a configuration for each seed."""
-    features: dict[str, torch.Tensor] = {}
+def accuracies(recipe: Recipe, options: Options) -> Iterator[float]:
+    """Pooled accuracy of a recipe for each seed."""
+    root = root_of("synthetic", "")
     for seed in range(options.seeds):
-        request = Request(
-            database="synthetic", root=root_of("synthetic", ""), recipe=recipe, store=options.store, seed=seed
-        )
-        plan = make_plan(request)
-        if plan.folds_to_train():
-            prepare_all(plan, lambda line: None)
-            features = features or loaded(plan)
-            for spec in plan.folds_to_train():
-                plan.cache.publish(FOLDS, spec.key, pack_result(run_fold(spec.task, features, recipe)))
-        yield run(make_plan(request), lambda line: None).scores.accuracy
-
-
-def loaded(plan: Plan) -> dict[str, torch.Tensor]:
-    """The features that the recipe sees, by clip."""
-    recipe = plan.request.recipe
-    frames, factors = sample(recipe.preparation, recipe.model)
-    arrays, lost = load_features(list(plan.clips.values()), recipe.preparation, frames, factors, plan.cache)
-    assert not lost, lost
-    return {clip: torch.from_numpy(array) for clip, array in arrays.items()}
+        request = Request(database="synthetic", root=root, recipe=recipe, store=options.store, seed=seed, here=True)
+        experiment = plan_experiment(request)
+        done = run(experiment, lambda line: None)
+        plan = experiment.first
+        yield outcome_of(plan, done.clips, done.folds, failures_of(plan, done)).scores.accuracy
 
 
 if __name__ == "__main__":

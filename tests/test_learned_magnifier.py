@@ -8,17 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from cluster.features.preparation import Inputs, absolute, inputs
+from aman.inputs.magnified import Features, Images
 
 from aman.databases.index import Clip
 from aman.errors import UsageError
+from aman.inputs.aligned import Aligned
+from aman.inputs.base import weights_of
+from aman.inputs.interpolated import Interpolated
 from aman.magnify import MAGNIFIERS, learned, magnifier_for, magnify, weights
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import Case, Score, acceptance, identity, scenes
 from aman.magnify.network import Halve, Magnifier, Padding
 from aman.magnify.weights import PUBLISHED, load_magnifier, save_magnifier
 from aman.methods import variant
-from aman.methods.aman import MAGNIFIER_NAMES, Preparation, Settings, check
+from aman.methods.aman import MAGNIFIER_NAMES, METHOD, Settings, check
 from cluster.features.keys import plan_clip
 
 Float = npt.NDArray[np.float32]
@@ -359,17 +362,22 @@ def clip_of(folder: Path) -> Clip:
     return Clip(clip_id="s/1", subject="s", label="x", onset=0, apex=None, offset=1, frames=tuple(files))
 
 
+def images_of(magnifier: str) -> Images:
+    """Images of clips that are resized and not aligned, so that no landmark model enters."""
+    return Images(source=Interpolated(source=Aligned(align="none")), magnifier=magnifier)
+
+
 def test_keys_of_magnifiers_without_weights_are_what_they_were(tmp_path: Path) -> None:
     """From before there was a learned one: a cache of those days stays good."""
-    clip = clip_of(tmp_path)
-    keys = {
-        name: plan_clip(clip, Preparation(magnifier=name, align="none"), Inputs(landmark_model="", trunk="t"))
-        for name in ("none", "linear", "phase")
-    }
-    assert keys["none"].images_key == "826dd3c6efde70384d74619e66977680bc17020e4f4102cb9eabeb90ee496aa3"
-    assert keys["linear"].images_key == "282a5675326f642632d5ebd5897153bb6c2539f6b1fc612d0e9b5653d36ff5ce"
-    assert keys["phase"].images_key == "9698850a29a4bf4d743918f1d0d2573aeee97613d41673c77f41d4d14bbbc72e"
-    assert keys["phase"].features_key == "dbac6a6fa2d6e65d622ced5d60976a04e1afa8fdd9eae8b10bffd9f15cc57979"
+    clip, images, features = clip_of(tmp_path), {}, {}
+    for name in ("none", "linear", "phase"):
+        last = Features(source=images_of(name))
+        keys = plan_clip(clip, [last], {"landmark_model": "", "trunk": "t", "magnifier": ""}).keys
+        images[name], features[name] = keys[last.source], keys[last]
+    assert images["none"] == "826dd3c6efde70384d74619e66977680bc17020e4f4102cb9eabeb90ee496aa3"
+    assert images["linear"] == "282a5675326f642632d5ebd5897153bb6c2539f6b1fc612d0e9b5653d36ff5ce"
+    assert images["phase"] == "9698850a29a4bf4d743918f1d0d2573aeee97613d41673c77f41d4d14bbbc72e"
+    assert features["phase"] == "dbac6a6fa2d6e65d622ced5d60976a04e1afa8fdd9eae8b10bffd9f15cc57979"
 
 
 def test_keys_of_the_learned_magnifier_hold_the_weights_and_not_their_path(
@@ -383,8 +391,8 @@ def test_keys_of_the_learned_magnifier_hold_the_weights_and_not_their_path(
     save_magnifier(seeded(0, "tensorflow"), files["padded"])
 
     def key(magnifier: str) -> str:
-        preparation = Preparation(magnifier=magnifier, align="none")
-        return plan_clip(clip, preparation, inputs(preparation)).images_key
+        images = images_of(magnifier)
+        return plan_clip(clip, [images], weights_of([images])).keys[images]
 
     keys = {name: key(str(file)) for name, file in files.items()}
     assert keys["a"] == keys["copy"]
@@ -397,8 +405,12 @@ def test_workers_get_the_absolute_path_of_the_weights_and_names_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert absolute(Preparation(magnifier="a.pth")).magnifier == str(tmp_path / "a.pth")
-    assert [absolute(Preparation(magnifier=name)).magnifier for name in MAGNIFIER_NAMES] == list(MAGNIFIER_NAMES)
+
+    def absolute(magnifier: str) -> str:
+        return METHOD.absolute(variant(Settings(), magnifier=magnifier)).preparation.magnifier
+
+    assert absolute("a.pth") == str(tmp_path / "a.pth")
+    assert [absolute(name) for name in MAGNIFIER_NAMES] == list(MAGNIFIER_NAMES)
 
 
 def test_the_measure_finds_the_gain_of_the_truth_itself() -> None:

@@ -48,9 +48,9 @@ def root(tmp_path: Path) -> Path:
 def test_every_recipe_passes_its_own_check_and_finds_its_grid(name: str) -> None:
     recipe = RECIPES[name]
     check(recipe)
-    frames, factors = sample(recipe.preparation, recipe.model)
-    assert len(frames) == recipe.model.n
-    assert len(factors) == recipe.model.k
+    view = sample(recipe.preparation, recipe.model)
+    assert len(view.frames) == recipe.model.n
+    assert len(view.factors) == recipe.model.k
 
 
 def test_the_defaults_are_the_values_of_the_paper() -> None:

@@ -44,8 +44,6 @@ def result_of(task: FoldTask, said: dict[str, int]) -> FoldResult:
         subject=task.subject,
         clips=task.test_clips,
         probabilities=probabilities,
-        alpha=[],
-        beta=[],
         epoch_classes=[],
         losses=[],
         weights_sha256="",

@@ -5,10 +5,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
+from aman.inputs.magnified import Images
 
 from aman.errors import UsageError
+from aman.inputs.base import View
 from aman.methods.aman import Model, Preparation, sample
-from aman.tim import grid_factors, grid_frames, interpolate, interpolation_matrix, sampled_frames
+from aman.tim import interpolate, interpolation_matrix, sampled_frames
 
 LENGTHS = [(2, 20), (3, 4), (5, 20), (7, 3), (20, 20), (33, 20), (200, 20), (9, 1)]
 
@@ -152,28 +154,48 @@ def test_stride_counts_from_the_first_frame_in_whole_steps() -> None:
     assert sampled_frames(11, "stride") == tuple(range(11))  # the first half only
 
 
+def places(preparation: Preparation, model: Model) -> tuple[list[int], list[int]]:
+    """Rows and columns of the prepared grid that the model sees."""
+    grid = Images(grid_frames=preparation.grid_frames, grid_factors=preparation.grid_factors)
+    return grid.places(sample(preparation, model))
+
+
 def test_sample_finds_frames_and_factors_on_the_whole_grid() -> None:
-    frames, factors = sample(Preparation(), Model(n=3, k=9))
-    assert [grid_frames(Preparation())[j] for j in frames] == [3, 10, 16]
-    assert [grid_factors(Preparation())[i] for i in factors] == list(range(1, 10))
+    view = sample(Preparation(), Model(n=3, k=9))
+    assert view == View(frames=(3, 10, 16), factors=tuple(range(1, 10)))
+    frames, factors = Images().places(view)
+    assert [Images().grid.frames[j] for j in frames] == [3, 10, 16]
+    assert [Images().grid.factors[i] for i in factors] == list(range(1, 10))
 
 
 def test_sample_goes_by_absolute_frame_on_a_sparse_grid() -> None:
     sparse = Preparation(grid_frames=3, grid_factors=4)
-    assert sample(sparse, Model(n=3, k=4)) == ([0, 1, 2], [0, 1, 2, 3])
-    assert sample(sparse, Model(n=1, k=2)) == ([1], [0, 1])  # frame 10 is the second of 3, 10, 16
+    assert places(sparse, Model(n=3, k=4)) == ([0, 1, 2], [0, 1, 2, 3])
+    assert places(sparse, Model(n=1, k=2)) == ([1], [0, 1])  # frame 10 is the second of 3, 10, 16
+
+
+def test_a_view_of_what_is_loaded_goes_by_absolute_frame_and_factor() -> None:
+    loaded = View.union([View(frames=(16, 3), factors=(2, 3)), View(frames=(10,), factors=(1, 2))])
+    assert loaded == View(frames=(3, 10, 16), factors=(1, 2, 3))
+    array = np.arange(9).reshape(3, 3)
+    assert View(frames=(10, 16), factors=(3, 1)).of(array, loaded).tolist() == [[5, 3], [8, 6]]
+    with pytest.raises(ValueError, match="not in"):
+        View(frames=(4,), factors=(1,)).of(array, loaded)
 
 
 def test_the_papers_convention_starts_at_a_gain_of_two() -> None:
-    assert sample(Preparation(), Model(n=1, k=10, amp_convention="paper"))[1] == list(range(1, 11))
-    assert sample(Preparation(), Model(n=1, k=10))[1] == list(range(10))
+    assert sample(Preparation(), Model(n=1, k=10, amp_convention="paper")).factors == tuple(range(2, 12))
+    assert sample(Preparation(), Model(n=1, k=10)).factors == tuple(range(1, 11))
+    assert places(Preparation(), Model(n=1, k=10, amp_convention="paper"))[1] == list(range(1, 11))
+    assert places(Preparation(), Model(n=1, k=10))[1] == list(range(10))
 
 
 @pytest.mark.parametrize("n", range(1, 21))
 @pytest.mark.parametrize("sampling", ["linspace", "stride"])
 def test_the_full_grid_serves_every_n_and_k(n: int, sampling: Literal["linspace", "stride"]) -> None:
     model = Model(n=n, k=11, sampling=sampling)
-    assert sample(Preparation(), model) == (list(sampled_frames(n, sampling)), list(range(11)))
+    assert sample(Preparation(), model) == View(frames=sampled_frames(n, sampling), factors=tuple(range(1, 12)))
+    assert places(Preparation(), model) == (list(sampled_frames(n, sampling)), list(range(11)))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.backbone import FrozenTrunk, digest, load_trunk
+from aman.backbone import FrozenTrunk, digest, fresh_layer4, load_trunk
 from aman.methods import variant
-from aman.methods.aman import RECIPES, Model, Preparation, Settings, Training
+from aman.methods.aman import METHOD, RECIPES, Model, Preparation, Settings, Training
 from aman.models import AMAN, Output
-from aman.training import FoldTask
-from aman.training.neural import batches, build, fold_seed, fresh_layer4, optimiser_for, predict, train_fold, train_step
+from aman.training import FoldResult, FoldTask, neural
+from aman.training.neural import batches, fold_seed, predict, train_step
 
 CLIPS, N, K, Y = 6, 2, 2, 3
 
@@ -46,6 +46,18 @@ def cached(count: int, seed: int, frozen: str = "layer3") -> torch.Tensor:
     shape = (512, 1, 1) if frozen == "layer4" else (256, 4, 4)
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, N, K, *shape, generator=generator).relu().half()
+
+
+def build(recipe: Settings, classes: int, seed: int) -> AMAN:
+    """AMAN before its first step."""
+    model = neural.build(METHOD, recipe, classes, seed)
+    assert isinstance(model, AMAN)
+    return model
+
+
+def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, recipe: Settings) -> FoldResult:
+    """A fold as a worker trains it: through the method of the recipe, which has one input."""
+    return recipe.method.train([x_train], [x_test], task, recipe, None)
 
 
 def test_the_same_seed_gives_the_same_network_and_predictions() -> None:
@@ -101,6 +113,7 @@ def test_a_trainer_is_given_no_label_of_the_left_out_subject() -> None:
         "test_clips",
         "classes",
         "seed",
+        "train_subjects",
     }
     with pytest.raises(TypeError):
         task_of(test_labels=(0, 1))
@@ -113,8 +126,9 @@ def test_a_result_has_a_row_for_every_left_out_clip_in_its_order() -> None:
     assert result.clips == tuple("edcba")
     assert np.shape(result.probabilities) == (5, Y)
     assert np.sum(result.probabilities, axis=1) == pytest.approx(1)
-    assert np.shape(result.alpha) == (5, N, K)
-    assert np.shape(result.beta) == (5, N)
+    assert set(result.extras) == {"alpha", "beta"}
+    assert np.shape(result.extras["alpha"]) == (5, N, K)
+    assert np.shape(result.extras["beta"]) == (5, N)
     assert np.shape(result.epoch_classes) == (2, 5)
     assert result.epoch_classes[-1] == np.argmax(result.probabilities, axis=1).tolist()
     swapped = train_fold(cached(CLIPS, 1, "layer4"), x_test.flip(0), task_of(test_clips=tuple("abcde")), LIGHT)
@@ -138,11 +152,11 @@ def steps_of(model: nn.Module, x: torch.Tensor, labels: torch.Tensor, recipe: Se
     """The loss of every step of a training, the loop written out."""
     training = recipe.training
     per_epoch = -(-len(labels) // training.batch)
-    optimiser, schedule = optimiser_for(model, training, per_epoch * training.epochs)
+    optimiser, schedule = METHOD.optimiser(model, Settings(training=training), per_epoch * training.epochs)
     losses = []
     for chosen in batches(len(labels), training.batch, training.epochs, seed):
         model.train()
-        losses.append(train_step(model, optimiser, x[chosen], labels[chosen]))
+        losses.append(train_step(METHOD, model, optimiser, [x[chosen]], labels[chosen]))
         schedule.step()
     return losses
 
@@ -224,7 +238,7 @@ def test_fresh_layer4_is_started_as_torchvision_does_and_nothing_else_is() -> No
 def rates(training: Training, per_epoch: int) -> np.ndarray:
     """Learning rate of every step, epoch by step."""
     model = nn.Linear(2, 2)
-    optimiser, schedule = optimiser_for(model, training, per_epoch * training.epochs)
+    optimiser, schedule = METHOD.optimiser(model, Settings(training=training), per_epoch * training.epochs)
     found = []
     for _ in range(per_epoch * training.epochs):
         found.append(optimiser.param_groups[0]["lr"])
@@ -242,7 +256,7 @@ def test_the_official_recipe_lowers_its_rate_after_thirty_epochs(per_epoch: int)
 
 
 def test_the_official_optimiser_is_that_of_the_authors() -> None:
-    optimiser, _ = optimiser_for(nn.Linear(2, 2), RECIPES["official"].training, 50)
+    optimiser, _ = METHOD.optimiser(nn.Linear(2, 2), RECIPES["official"], 50)
     assert isinstance(optimiser, torch.optim.RMSprop)
     group = optimiser.param_groups[0]
     assert (group["lr"], group["eps"], group["weight_decay"], group["momentum"]) == (1e-3, 1e-8, 1e-4, 0)
@@ -269,11 +283,11 @@ def test_the_loss_is_plain_cross_entropy_before_the_step() -> None:
     model = build(LIGHT, Y, 0)
     x, labels = cached(4, 1, "layer4"), torch.tensor([0, 1, 2, 0])
     wanted = float(F.cross_entropy(model(x.float()).logits_BY, labels).detach())
-    optimiser, _ = optimiser_for(model, LIGHT.training, 1)
+    optimiser, _ = METHOD.optimiser(model, LIGHT, 1)
     before = digest(model)
-    assert train_step(model, optimiser, x, labels) == pytest.approx(wanted, rel=1e-6)
+    assert train_step(METHOD, model, optimiser, [x], labels) == pytest.approx(wanted, rel=1e-6)
     assert digest(model) != before
-    assert train_step(model, optimiser, x, labels) < wanted
+    assert train_step(METHOD, model, optimiser, [x], labels) < wanted
 
 
 def test_a_loss_that_is_no_number_ends_the_fold_by_its_name() -> None:
@@ -306,20 +320,21 @@ def test_prediction_changes_nothing_and_goes_clip_by_clip() -> None:
     model, x = build(SMALL, Y, 0), cached(3, 4)
     before = digest(model)
     model.train()
-    all_at_once = predict(model, x, 8)
-    one_by_one = predict(model, x, 1)
+    all_at_once, together = predict(METHOD, model, [x], 8)
+    one_by_one, apart = predict(METHOD, model, [x], 1)
     assert digest(model) == before
-    for mine, other in zip(all_at_once, one_by_one, strict=True):
+    assert set(together) == set(apart) == {"alpha", "beta"}
+    for mine, other in ((all_at_once, one_by_one), *((together[name], apart[name]) for name in together)):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
 
 
 def test_every_step_of_every_epoch_is_made_in_training_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     modes = []
 
-    def watched(model: nn.Module, *rest: Any) -> float:
+    def watched(method: Any, model: nn.Module, *rest: Any) -> float:
         modes.append(model.training)
-        return train_step(model, *rest)
+        return train_step(method, model, *rest)
 
-    monkeypatch.setattr("aman.training.train_step", watched)
+    monkeypatch.setattr("aman.training.neural.train_step", watched)
     train_fold(cached(CLIPS, 0, "layer4"), cached(2, 1, "layer4"), task_of(), variant(LIGHT, epochs=3))
     assert modes == [True] * 6

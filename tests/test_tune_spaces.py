@@ -11,7 +11,7 @@ from aman.errors import UsageError
 from aman.methods import variant
 from aman.methods.aman import RECIPES, Model, Settings, check, sample
 from aman.protocols import protocols, published_accuracy
-from tune_spaces import Space, find, names
+from tune_spaces import Configuration, Space, find, names
 
 ROOT = Path(tune_spaces.__file__).parent
 SHIPPED = ("ablation", "frame_count", "freezing", "joint", "level_ceiling")
@@ -19,6 +19,12 @@ SHIPPED = ("ablation", "frame_count", "freezing", "joint", "level_ceiling")
 
 def space(**choices: tuple[tune_spaces.Value, ...]) -> Space:
     return Space(reproduces="nothing", choices=choices)
+
+
+def settings_in(one: Configuration) -> Settings:
+    """AMAN's settings of a configuration."""
+    assert isinstance(one.recipe, Settings)
+    return one.recipe
 
 
 def test_the_spaces_that_come_with_the_project_are_found_by_name() -> None:
@@ -54,9 +60,10 @@ def test_what_the_paper_prints_belongs_to_configurations_and_stands_in_the_file_
 def test_all_configurations_of_a_space_share_one_grid_that_serves_each(name: str, base: str) -> None:
     grids = set()
     for one in find(name).configurations(RECIPES[base]):
-        check(one.recipe)
-        sample(one.recipe.preparation, one.recipe.model)
-        grids.add((one.recipe.preparation.grid_frames, one.recipe.preparation.grid_factors))
+        recipe = settings_in(one)
+        check(recipe)
+        sample(recipe.preparation, recipe.model)
+        grids.add((recipe.preparation.grid_frames, recipe.preparation.grid_factors))
     assert len(grids) == 1
 
 
@@ -64,7 +71,7 @@ def test_a_grid_grows_by_what_is_lacking_and_never_shrinks() -> None:
     quick = RECIPES["quick"]  # 3 frames, 6 factors
 
     def grid(one: Space, base: Settings = quick) -> tuple[int, int]:
-        preparation = one.configurations(base)[0].recipe.preparation
+        preparation = settings_in(one.configurations(base)[0]).preparation
         return preparation.grid_frames, preparation.grid_factors
 
     assert grid(space(k=(1, 2))) == (3, 6)
@@ -110,7 +117,7 @@ def write(folder: Path, text: str) -> str:
 
 def test_a_file_of_one_s_own_is_a_space(tmp_path: Path) -> None:
     name = write(tmp_path, 'SPACE = Space(reproduces="mine", choices={"k": (8, 9), "epochs": (20, 50)})')
-    assert [one.recipe.training.epochs for one in find(name).configurations(Settings())] == [20, 50, 20, 50]
+    assert [settings_in(one).training.epochs for one in find(name).configurations(Settings())] == [20, 50, 20, 50]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +152,7 @@ def test_a_file_without_a_valid_space_is_named_with_its_mistake(tmp_path: Path, 
     assert name in caught.value.got
 
 
-@pytest.mark.parametrize("name", ["nothing", "__init__", "joint.py", "../aman/recipe", "/nowhere/mine.py"])
+@pytest.mark.parametrize("name", ["nothing", "__init__", "joint.py", "../aman/tim", "/nowhere/mine.py"])
 def test_an_unknown_space_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"got --space {name}")) as caught:
         find(name)
