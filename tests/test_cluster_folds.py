@@ -181,7 +181,7 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     recipe, spec = plan.request.recipe, plan.folds[0]
     loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
     loaded.load(plan.inputs, spec.task.clips)
-    arrays = [loaded.arrays_of(recipe, clips) for clips in (spec.task.train_clips, spec.task.test_clips)]
+    train, test = (loaded.arrays_of(recipe, clips) for clips in (spec.task.train_clips, spec.task.test_clips))
     steps: list[int] = []
 
     def counted(*given: Any) -> float:
@@ -193,10 +193,10 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     train_step = neural.train_step
     monkeypatch.setattr(neural, "train_step", counted)
     with pytest.raises(KeyboardInterrupt):
-        recipe.method.train(*arrays, spec.task, recipe, FoldKeeper(plan.store, spec.key))
+        recipe.method.train(train, test, spec.task, recipe, FoldKeeper(plan.store, spec.key))
     keeper = FoldKeeper(open_store(plan.store.uri), spec.key)
     assert len((keeper.load() or {})["losses"]) == 2
-    result = recipe.method.train(*arrays, spec.task, recipe, keeper)
+    result = recipe.method.train(train, test, spec.task, recipe, keeper)
     assert len(steps) == 5 + 2
     assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
     assert (result.losses, result.epoch_classes) == (undisturbed[spec.key].losses, undisturbed[spec.key].epoch_classes)

@@ -430,8 +430,8 @@ def test_preparation_into_a_folder_and_into_s3_gives_the_same_digests(s3_server:
     found = []
     for uri in (str(tmp_path / "store"), "s3://aman/prepared"):
         plan = make_plan(Request(database="synthetic", root=root, recipe=recipe, store=uri))
-        for clip in plan.clips_to_prepare():
-            prepare_clip(clip, recipe.preparation, plan.cache)
-        assert not plan.clips_to_prepare()
+        for clip in plan.clips_without_inputs():
+            prepare_clip(clip, plan.inputs, plan.cache)
+        assert not plan.clips_without_inputs()
         found.append(sorted(name for name in plan.store.names("") if name.startswith(("blobs", "refs"))))
     assert found[0] == found[1] and len(found[0]) == 16

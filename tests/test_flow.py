@@ -13,10 +13,11 @@ from moving import SIZE, bump, clip, moved, smile, texture
 from aman.databases.index import Clip
 from aman.inputs import ClipFacts, Input, chain, keys_of
 from aman.inputs import displacement as of_libraries
-from aman.inputs.aligned import Alignment, Source
+from aman.inputs.aligned import Source
 from aman.inputs.displacement import FlowKind, displacement, grey, optical_strain
 from aman.inputs.flow import Flow, SmallFlow, stretched
 from aman.inputs.keyframes import Keyframes
+from aman.methods import Alignment
 
 KINDS: tuple[FlowKind, ...] = get_args(FlowKind)
 INSIDE = (slice(None), slice(12, -12), slice(12, -12))

@@ -11,11 +11,11 @@ import pytest
 from skimage.feature import local_binary_pattern
 
 from aman.errors import UsageError
-from aman.inputs.aligned import Aligned, Alignment
+from aman.inputs.aligned import Aligned
 from aman.inputs.base import ClipFacts, chain, keys_of
 from aman.inputs.interpolated import Interpolated
 from aman.inputs.lbp_top import BINS, LbpTop, codes, grey, histograms
-from aman.methods import find
+from aman.methods import Alignment, find
 from aman.methods.lbp_top import METHOD, LbpTopSettings
 
 PLANES = ("xy", "xt", "yt")
@@ -175,7 +175,7 @@ def test_the_key_follows_from_settings_and_content_and_from_no_path() -> None:
 def test_the_whole_way_from_a_clip_on_disk_to_a_vector(tmp_path: Path) -> None:
     from small import small_database
 
-    from aman.databases import read_synthetic
+    from aman.databases.synthetic import read_synthetic
     from aman.inputs.aligned import Source
 
     clip = next(iter(read_synthetic(small_database(tmp_path, frames=9))))

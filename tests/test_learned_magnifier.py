@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from aman.inputs.magnified import Features, Images
 
 from aman.databases.index import Clip
 from aman.errors import UsageError
 from aman.inputs.aligned import Aligned
 from aman.inputs.base import weights_of
+from aman.inputs.features import Features
+from aman.inputs.images import Images
 from aman.inputs.interpolated import Interpolated
 from aman.magnify import MAGNIFIERS, learned, magnifier_for, magnify, weights
 from aman.magnify.learned import magnify_with

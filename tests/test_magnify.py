@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aman.magnify import MAGNIFIERS, VERSIONS, magnify
+from aman.magnify import MAGNIFIERS, magnify
+from aman.versions import STAGES
 
 Float = npt.NDArray[np.float32]
 Scene = Callable[[float], Float]
@@ -62,7 +63,11 @@ def raw(name: str, onset: Float, frames: Float, factors: Sequence[int]) -> Float
 
 
 def test_every_magnifier_has_a_version() -> None:
-    assert set(VERSIONS) == set(MAGNIFIERS) == {*CLASSICAL, "learned"}
+    assert (
+        {name.removeprefix("magnify.") for name in STAGES if name.startswith("magnify.")}
+        == set(MAGNIFIERS)
+        == {*CLASSICAL, "learned"}
+    )
 
 
 def test_a_row_for_every_frame_and_a_column_for_every_factor(name: str) -> None:

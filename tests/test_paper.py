@@ -52,9 +52,9 @@ def test_every_configuration_of_several_spaces_is_there_once_on_one_grid() -> No
     found = tune_spaces.together([*SPACES, tune_spaces.find("frame_count")], RECIPES["small"])
     assert len(found) == 5 + 20 + 3 - 2 == len({one.name for one in found})
     assert found[0].recipe == RECIPES["small"] and found[0].name == "k=9 attention=both n=11"
-    assert len({one.recipe.preparation for one in found}) == 1
+    assert len({one.recipe.method.inputs(one.recipe) for one in found}) == 1
     small = tune_spaces.together(SPACES, TINY)
-    assert len({one.recipe.preparation for one in small}) == 1
+    assert len({one.recipe.method.inputs(one.recipe) for one in small}) == 1
     assert small[0].recipe == variant(TINY, grid_factors=11)
 
 

@@ -146,28 +146,27 @@ def test_one_worker_never_advances_a_configuration_that_another_beats_already(ta
         finished.add(fold)
 
 
-def scattered(seed: int, order: str, workers: int) -> Table:
+def scattered(seed: int, workers: int) -> Table:
     """50 configurations on 8 subjects of 10 clips: accuracies scatter by about 7 points, and by 15 between subjects."""
     rng = random.Random(seed)
     clips = {f"s{number}": 10 for number in range(8)}
     hard = {subject: rng.gauss(0, 1.5) for subject in clips}
     good = {f"c{number:02d}": rng.gauss(8, 0.7) for number in range(50)}
     right = {(c, s): min(10, max(0, round(good[c] - hard[s] + rng.gauss(0, 0.8)))) for c in good for s in clips}
-    return Table(clips=clips, right=right, order=order, workers=workers, seed=seed)
+    return Table(clips=clips, right=right, workers=workers, seed=seed)
 
 
 @pytest.mark.parametrize("workers", [1, 8])
-@pytest.mark.parametrize(("order", "share"), [("hardest", 0.4), ("largest", 0.6)])
 def test_a_race_of_fifty_configurations_finds_the_full_evaluations_winner_and_count_with_a_part_of_the_folds(
-    order: str, share: float, workers: int
+    workers: int,
 ) -> None:
     for seed in range(5):
-        table = scattered(seed, order, workers)
+        table = scattered(seed, workers)
         race = table.race()
-        trained = len(run(table, race))
+        trained = run(table, race)
         assert race.winner == table.winner()
-        assert race.standings()[0].least == table.total(table.winner())
-        assert trained <= share * len(table.right), (seed, trained)
+        assert {subject for name, subject in trained if name == race.winner} == set(table.clips)  # its count is whole
+        assert len(trained) <= 0.4 * len(table.right), (seed, len(trained))
 
 
 def test_of_equals_the_first_in_the_grid_wins_and_the_later_one_is_stopped_at_a_tie() -> None:

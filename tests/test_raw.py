@@ -25,7 +25,7 @@ from aman.errors import DataError, UsageError
 from aman.methods import variant
 from aman.methods.aman import RECIPES
 from cluster.experiment.plan import Plan, Request, make_plan
-from cluster.features import preparation
+from cluster.features import tasks
 from cluster.features.prepare import prepare_clip
 from cluster.features.tasks import prepare
 from cluster.machines.session import Slots, ray_session
@@ -61,8 +61,8 @@ def plan_of(root: str | Path, store: str | Path, database: str = "synthetic") ->
 
 def prepared(plan: Plan) -> list[str]:
     """Names of all objects once every clip is prepared in this process."""
-    for clip in plan.clips_to_prepare():
-        done = prepare_clip(clip, TINY.preparation, plan.cache)
+    for clip in plan.clips_without_inputs():
+        done = prepare_clip(clip, plan.inputs, plan.cache)
         assert done.error is None, done.error
     return sorted(name for name in plan.store.names("") if name.startswith(("blobs", "refs")))
 
@@ -359,10 +359,10 @@ def test_an_object_that_changed_after_the_plan_is_not_taken_for_what_was_planned
     _client(os.getpid()).put_object(**place(uri, IMAGE), Body=(folder / IMAGE).read_bytes() + b"more")
     clip = plan.clips["synthetic/sub01/EP01_01"]
     near_folder().drop(clip.digests[1])
-    done = prepare_clip(clip, TINY.preparation, plan.cache)
+    done = prepare_clip(clip, plan.inputs, plan.cache)
     assert done.error is not None and f"{uri}/{IMAGE}, which changed after the run was planned" in str(done.error)
     _client(os.getpid()).delete_object(**place(uri, IMAGE))
-    done = prepare_clip(clip, TINY.preparation, plan.cache)
+    done = prepare_clip(clip, plan.inputs, plan.cache)
     assert done.error is not None and f"{uri}/{IMAGE}: no such object" in str(done.error)
     assert list(plan.store.names("refs")) == []
 
@@ -501,10 +501,10 @@ def test_clips_are_sent_to_workers_a_few_at_a_time_and_a_bad_one_stops_no_other(
         nonlocal done
         done += 1
 
-    monkeypatch.setattr(preparation, "read_bytes", read)
+    monkeypatch.setattr(tasks, "read_bytes", read)
     room = Slots(cpus=2, gpus=0)
-    monkeypatch.setattr(preparation, "capacity", lambda: room)
-    report = prepare(list(plan.clips.values()), TINY.preparation, plan.store.uri, ship=True, say=say)
+    monkeypatch.setattr(tasks, "capacity", lambda: room)
+    report = prepare(list(plan.clips.values()), plan.inputs, plan.store.uri, send_files=True, say=say)
     assert (report.computed, done) == (15, 16)
     (failed,) = report.failed
     assert failed.clip_id == "synthetic/sub02/EP01_01" and f"{lost}: gone" in str(failed.error)

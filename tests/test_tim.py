@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
-from aman.inputs.magnified import Images
 
 from aman.errors import UsageError
 from aman.inputs.base import View
+from aman.inputs.images import Images
 from aman.methods.aman import Model, Preparation, sample
 from aman.tim import interpolate, interpolation_matrix, sampled_frames
 

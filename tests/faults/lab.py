@@ -19,15 +19,13 @@ from typing import Any
 
 import pytest
 import seaweed
-from cluster.features.preparation import load_features
 from small import small_database
 
 from aman.methods import variant
 from aman.methods.aman import RECIPES
-from cluster.experiment.plan import Plan, Request, make_plan
+from cluster.experiment.grid import Experiment, plan_experiment
+from cluster.experiment.plan import Plan, Request
 from cluster.experiment.run import run
-from cluster.features.prepare import prepare_clip
-from cluster.folds.fleet import run_fold
 from cluster.machines.session import ray_session
 from cluster.store.s3 import client
 from faults.faulty_proxy import FaultyProxy
@@ -107,19 +105,21 @@ class Lab:
         """Kill the S3 server and start it again."""
         self.s3 = killed_and_started(self.s3, self.folder / "s3")
 
-    def plan(self, store: str, seed: int = 0) -> Plan:
+    def plan(self, store: str, seed: int = 0, here: bool = False) -> Experiment:
         """The small benchmark with its results in `store`."""
-        request = Request(database="synthetic", root=self.root, recipe=RECIPE, store=store, seed=seed, workers=2)
-        return make_plan(request)
+        request = Request(
+            database="synthetic", root=self.root, recipe=RECIPE, store=store, seed=seed, workers=2, here=here
+        )
+        return plan_experiment(request)
 
     def run(self, store: str, say: Callable[[str], None] = lambda line: None) -> Run:
         """Run the benchmark on the Ray session of this process; `say` is called with every line of progress."""
-        begun, plan = time.monotonic(), self.plan(store)
-        outcome = run(plan, say)
+        begun, experiment = time.monotonic(), self.plan(store)
+        done = run(experiment, say)
         return Run(
-            results=results_of(plan),
-            clips=outcome.computed_clips,
-            folds=outcome.computed_folds,
+            results=results_of(experiment.first),
+            clips=done.clips,
+            folds=done.folds,
             seconds=time.monotonic() - begun,
         )
 
@@ -135,22 +135,10 @@ class Lab:
         return self.truths[seed]
 
     def plain_loop(self, seed: int) -> Results:
-        """Prepare every clip and train every fold, one after the other."""
-        import torch
-
-        from aman.methods.aman import sample
-        from aman.training.neural import be_deterministic
-
-        be_deterministic()
-        plan = self.plan(str(self.folder / "truth"), seed)
-        for clip in plan.clips_to_prepare():
-            prepare_clip(clip, RECIPE.preparation, plan.cache)
-        chosen = sample(RECIPE.preparation, RECIPE.model)
-        arrays, lost = load_features(list(plan.clips.values()), RECIPE.preparation, *chosen, plan.cache)
-        assert not lost
-        features = {clip: torch.from_numpy(array) for clip, array in arrays.items()}
-        plan.finished = {spec.key: run_fold(spec.task, features, RECIPE) for spec in plan.folds}
-        return results_of(plan)
+        """Prepare every clip and train every fold, one after the other in this process."""
+        experiment = self.plan(str(self.folder / "truth"), seed, here=True)
+        run(experiment, lambda line: None)
+        return results_of(experiment.first)
 
     def command(self, job: str, *more: str, epochs: int = EPOCHS) -> list[str]:
         """A job on the small database, as a user starts it."""
