@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from aman.errors import DataError, UsageError
 from aman.protocols import Selection
-from aman.training.base import FoldTask
+from aman.training.fold import FoldTask
 
 INNER_SPLITS = 5
 """Groups of the other subjects."""
