@@ -11,7 +11,7 @@ task serves two outer folds: of 130 about 15 learn from the same clips as anothe
 
 from aman.errors import DataError, UsageError
 from aman.protocols import INNER_SPLITS, Selection, groups_of
-from aman.training.base import FoldTask
+from aman.training.fold import FoldTask
 
 
 def inner_tasks(selection: Selection, outer: str, *, seed: int, splits: int = INNER_SPLITS) -> list[FoldTask]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from aman.errors import UsageError
 from aman.files import write_whole
-from aman.protocols import protocols, published_accuracy
+from aman.protocols import protocols, published
 from aman.scoring import Comparison, Scores
 
 
@@ -36,8 +36,9 @@ def score_table(
     literature: float | None = None,
     notes: Sequence[str] = (),
     guessing: Mapping[int, float] | None = None,
+    method: str = "AMAN",
 ) -> str:
-    """The table of a benchmark, percentages with one decimal.
+    """The table of a benchmark, percentages with one decimal, with what papers print of the method by its title.
 
     `literature` is the accuracy of the best test epochs, where epochs were kept; `guessing` the accuracy of
     `guessing_best_of` for some numbers of epochs.
@@ -59,11 +60,20 @@ def score_table(
         rows.append(
             (f"guessing, best of {epochs}", f"{percent(accuracy)}  chance level of a best test epoch (upper bound)")
         )
-    published = published_accuracy(protocol)
-    if published is not None:
-        printed = f"{published:.2f}"
+    paper = published().get(method, {}).get(protocol)
+    if paper is not None and paper.accuracy is not None:
+        printed = f"{paper.accuracy:.2f}"
         whole = scores.clips in {edition.clips for edition in protocols()[protocol].editions}
-        rows.append(("paper (Table 2)", printed_text(printed, scores.clips) if whole else printed))
+        rows.append(
+            (
+                "paper (Table 2)" if method == "AMAN" else "paper",
+                printed_text(printed, scores.clips) if whole else printed,
+            )
+        )
+    if paper is not None and paper.uf1 is not None and paper.uar is not None:
+        rows += [("paper: UF1", f"{paper.uf1:.2f}"), ("paper: UAR", f"{paper.uar:.2f}")]
+    if paper is not None and paper.note:
+        rows.append(("paper: note", paper.note))
     rows += [("note", note) for note in notes]
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
 

@@ -42,6 +42,8 @@ class Published:
     """Unweighted mean of the recall of every class, pooled over all folds."""
     source: str
     """The paper and its table."""
+    note: str = ""
+    """What a reader must know to compare with it: `leave-one-sample-out`, `best test epoch`, `protocol unconfirmed`."""
 
     def __str__(self) -> str:
         names = {"accuracy": self.accuracy, "F1": self.f1, "UF1": self.uf1, "UAR": self.uar}

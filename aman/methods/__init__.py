@@ -6,6 +6,7 @@ A method's file holds one instance, `METHOD`; `docs/add_a_method.md` shows a who
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from aman.training import (
     FoldTask,
     Method,
     Neural,
-    Published,
     Recipe,
     settings_of,
     variant,
@@ -33,7 +33,6 @@ __all__ = [
     "FoldTask",
     "Method",
     "Neural",
-    "Published",
     "Recipe",
     "find",
     "names",
@@ -86,11 +85,18 @@ def find(name: str) -> Method:
 
 
 def _run(path: Path) -> Any:
-    """The module of a file of one's own. Worker processes get its classes with their tasks, and need no file."""
+    """The module of a file of one's own, run once for each version of the file. Worker processes get its classes with
+    their tasks, and need no file."""
+    status = path.stat()
+    return _module(path.absolute(), (status.st_mtime_ns, status.st_size))
+
+
+@cache
+def _module(path: Path, version: tuple[int, int]) -> Any:
     name = f"{OWN_MODULE}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
+    sys.modules[name] = module  # where dataclasses of the file look for the names of their types
     spec.loader.exec_module(module)
     return module

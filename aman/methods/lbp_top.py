@@ -12,13 +12,13 @@ a result near these is no fault.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
 from aman.inputs.interpolated import Interpolated
 from aman.inputs.lbp_top import LbpTop
-from aman.methods import Alignment, Classical, Published, Recipe, within
+from aman.methods import Alignment, Classical, Recipe, within
 from aman.tim import INTERPOLATED_FRAMES
 from aman.versions import version_of
 
@@ -45,13 +45,6 @@ class LbpTopSvm(Classical, settings=LbpTopSettings):
 
     name = "lbp-top"
     title = "LBP-TOP + SVM"
-    published: ClassVar[Mapping[str, Published]] = {
-        "casme2-5": Published(
-            accuracy=63.41,
-            note="247 clips and the best of several settings; the abstract says leave-one-subject-out",
-            source="Yan et al., PLoS ONE 9(1), e86041, 2014, abstract",
-        )
-    }
 
     def inputs(self, settings: LbpTopSettings) -> tuple[Input, ...]:
         interpolated = Interpolated(source=settings.alignment.aligned())

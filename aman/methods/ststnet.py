@@ -5,15 +5,14 @@ to 0..255 in its clip. The paper prints UF1 73.53 % and UAR 76.05 % on MEGC2019;
 takes about 45 minutes of one core.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
 from aman.inputs.flow import Flow, SmallFlow
 from aman.inputs.keyframes import Keyframes
-from aman.methods import Alignment, Neural, Published, Recipe, within
+from aman.methods import Alignment, Neural, Recipe, within
 
 FILTERS = 3 + 5 + 8
 """Filters of the paper's three streams, side by side."""
@@ -61,14 +60,6 @@ class STSTNet(Neural, settings=Settings):
     name = "ststnet"
     title = "STSTNet"
     timed_clips = 256
-    published: ClassVar[Mapping[str, Published]] = {
-        "megc2019": Published(
-            uf1=73.53,
-            uar=76.05,
-            note="last epoch; a public PyTorch port of it gets UF1 72.09, UAR 72.50 after 800 epochs",
-            source="Liong et al., FG 2019, Table III",
-        )
-    }
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         flow = Flow(source=Keyframes(source=settings.alignment.aligned()), flow=settings.picture.flow)

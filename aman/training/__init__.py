@@ -1,16 +1,7 @@
 """What a method is, and the two runners that train its folds: `neural` and `classical`."""
 
-from aman.training.base import (
-    Axis,
-    Classical,
-    FoldResult,
-    FoldTask,
-    Keeper,
-    Method,
-    Neural,
-    Published,
-    Recipe,
-)
+from aman.training.base import Axis, Classical, Method, Neural, Recipe
+from aman.training.fold import FoldResult, FoldTask, Keeper
 from aman.training.settings import Alignment, settings_of, variant, within
 
 __all__ = [
@@ -22,7 +13,6 @@ __all__ = [
     "Keeper",
     "Method",
     "Neural",
-    "Published",
     "Recipe",
     "settings_of",
     "variant",

@@ -1,11 +1,12 @@
-"""What a method is: its settings, what it trains on, what a fold of it takes and gives."""
+"""What a method is: its settings, and what it trains on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar
 
 from aman.errors import UsageError
 from aman.inputs.base import Input, View
+from aman.training.fold import FoldResult, FoldTask, Keeper
 from aman.training.settings import Alignment, settings_of
 from aman.versions import version_of
 
@@ -17,74 +18,6 @@ class Recipe:
 
     method: ClassVar["Method"]
     """The method whose settings these are."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoldTask:
-    """What a trainer is given of one fold. Labels are class numbers of the training clips only."""
-
-    subject: str
-    """The subject that is left out."""
-    train_clips: tuple[str, ...]
-    train_labels: tuple[int, ...]
-    test_clips: tuple[str, ...]
-    classes: int
-    seed: int
-    train_subjects: tuple[str, ...] = field(default=(), compare=False)
-    """Subject of each training clip, for a method that chooses inside the fold. It follows from the clips, and is in no
-    key."""
-
-    @property
-    def clips(self) -> tuple[str, ...]:
-        """All clips that the fold sees."""
-        return self.train_clips + self.test_clips
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoldResult:
-    """Predictions of one fold, row by row in the order of `clips`."""
-
-    subject: str
-    clips: tuple[str, ...]
-    probabilities: list[list[float]]
-    """Softmax after the last epoch, clip by class."""
-    epoch_classes: list[list[int]]
-    """Predicted class after every epoch, epoch by clip: what the published scripts choose their best epoch from. One
-    row where a method has no epochs."""
-    losses: list[float]
-    """Mean training loss of every epoch; empty where there are none."""
-    weights_sha256: str
-    """Digest of what was fitted: equal digests, equal fits."""
-    seconds: float
-    """Time that the training took."""
-    device: str = ""
-    """What it ran on: `cpu`, or the name of the GPU. Empty where nobody wrote it down."""
-    extras: dict[str, list] = field(default_factory=dict)
-    """What else a method says of each clip, by name: rows in the order of `clips` (AMAN: `alpha` and `beta`)."""
-
-
-class Keeper(Protocol):
-    """Keeps what a fold would lose with its worker. A later state replaces the earlier one."""
-
-    def load(self) -> dict[str, Any] | None:
-        """The last state, tensors on the CPU; None where there is none."""
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Keep a state: tensors, numbers, text and collections of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """A printed result under a protocol, in per cent."""
-
-    accuracy: float | None = None
-    f1: float | None = None
-    """Which F1 it is, a table seldom says; `uf1` where it does."""
-    uf1: float | None = None
-    uar: float | None = None
-    note: str = ""
-    """What a reader must know to compare with it: `leave-one-sample-out`, `best test epoch`, `protocol unconfirmed`."""
-    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +43,8 @@ class Method:
     Settings: ClassVar[type[Recipe]]
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     """Named starting points of the settings beside `default`."""
-    published: ClassVar[Mapping[str, Published]] = {}
-    """What the method's paper prints, by protocol."""
     title: ClassVar[str] = ""
-    """How tables name it."""
+    """How papers and tables name it. What papers print of it is in the protocols' `published`, by this name."""
 
     def __init_subclass__(cls, settings: type[Recipe] | None = None, **more: Any) -> None:
         super().__init_subclass__(**more)

@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,18 @@ from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from aman.protocols import groups_of
-from aman.training.base import Classical, FoldResult, FoldTask
+from aman.training.fold import FoldResult, FoldTask
 from aman.training.neural import fold_seed
+
+
+class Classical(Protocol):
+    """What this runner asks of a classical method; `aman.training.base.Classical` says what each of these is."""
+
+    def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
+    def estimator(self, settings: Any, seed: int) -> Any: ...
+    def grid(self, settings: Any) -> dict[str, Sequence[Any]]: ...
+    def cost(self, settings: Any, clips: int) -> float: ...
+
 
 Vectors = npt.NDArray[np.float64]
 

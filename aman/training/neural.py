@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,12 +17,24 @@ from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import digest
-from aman.training.base import FoldResult, FoldTask, Keeper, Neural
+from aman.training.fold import FoldResult, FoldTask, Keeper
 
 KEEP_SECONDS = 60.0
 """A fold that trains longer is kept at the end of an epoch, this long after it was kept last."""
 TIMED_STEPS = 5
 """Training steps that are timed for an estimate."""
+
+
+class Neural(Protocol):
+    """What this runner asks of a neural method; `aman.training.base.Neural` says what each of these is."""
+
+    @property
+    def timed_clips(self) -> int: ...
+    def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
+    def build(self, settings: Any, classes: int, seed: int) -> Any: ...
+    def read(self, output: Any) -> tuple[Any, dict[str, Any]]: ...
+    def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]: ...
+    def cost(self, settings: Any, clips: int) -> float: ...
 
 
 def build(method: Neural, settings: Any, classes: int, seed: int) -> nn.Module:

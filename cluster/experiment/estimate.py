@@ -10,7 +10,7 @@ from typing import Any
 
 from aman.inputs.aligned import Source
 from aman.inputs.base import Input, chain
-from aman.training.base import FoldResult
+from aman.training.fold import FoldResult
 from cluster.experiment.grid import Experiment
 from cluster.features.keys import ClipPlan
 from cluster.features.tasks import minutes

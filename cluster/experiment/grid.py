@@ -12,7 +12,8 @@ from typing import Any
 
 from aman.errors import UsageError
 from aman.selection import inner_tasks
-from aman.training.base import FoldResult, FoldTask, Recipe
+from aman.training.base import Recipe
+from aman.training.fold import FoldResult, FoldTask
 from cluster.experiment.plan import Choice, Configuration, Plan, Request, Stopping, Study, drop, make_plan, outer_tasks
 from cluster.experiment.score import right_of
 from cluster.features.keys import ClipPlan, Prepared

@@ -10,7 +10,8 @@ from aman.databases import reader_for
 from aman.errors import DataError
 from aman.inputs.base import weights_of
 from aman.protocols import Selection, protocol_for, restrict, select
-from aman.training.base import FoldResult, FoldTask, Recipe
+from aman.training.base import Recipe
+from aman.training.fold import FoldResult, FoldTask
 from cluster.features.given import plan_given
 from cluster.features.keys import ClipPlan, Prepared, missing, plan_clips
 from cluster.features.loaded import Inputs

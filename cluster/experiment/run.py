@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aman.errors import DataError
 from aman.methods import OWN_MODULE
-from aman.training.base import FoldResult
+from aman.training.fold import FoldResult
 from cluster.experiment.grid import Experiment, Grid, note_finished
 from cluster.experiment.plan import Plan
 from cluster.experiment.score import right_of

@@ -10,7 +10,7 @@ import pandas as pd
 from aman.content import content_key
 from aman.errors import FoldsFailedError
 from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
-from aman.training.base import FoldResult
+from aman.training.fold import FoldResult
 from cluster.experiment.plan import Plan
 
 

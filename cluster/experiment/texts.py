@@ -106,6 +106,7 @@ def final_text(plan: Plan, outcome: Outcome, notes: tuple[str, ...] = ()) -> str
         outcome.best_test_epoch if peek else None,
         said,
         {outcome.epochs: outcome.guessing} if peek else {},
+        plan.request.recipe.method.title or plan.request.recipe.method.name,
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from aman.training.base import FoldResult
+from aman.training.fold import FoldResult
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs, Loaded, supplies_of
 from cluster.folds.here import train_one

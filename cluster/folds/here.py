@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aman.errors import UserError
-from aman.training.base import FoldResult, Recipe
+from aman.training.base import Recipe
+from aman.training.fold import FoldResult
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs, Loaded, LostClipsError, supplies_of
 from cluster.folds.checkpoint import FoldKeeper

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 from aman.content import canonical
 from aman.inputs.base import Input
-from aman.training.base import FoldResult, FoldTask, Recipe
+from aman.training.base import Recipe
+from aman.training.fold import FoldResult, FoldTask
 from cluster.features.keys import ClipPlan
 from cluster.store.names import FOLDS
 from cluster.store.results import Cache

@@ -1,0 +1,58 @@
+"""What a trainer of a fold is given, and what it gives back."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldTask:
+    """What a trainer is given of one fold. Labels are class numbers of the training clips only."""
+
+    subject: str
+    """The subject that is left out."""
+    train_clips: tuple[str, ...]
+    train_labels: tuple[int, ...]
+    test_clips: tuple[str, ...]
+    classes: int
+    seed: int
+    train_subjects: tuple[str, ...] = field(default=(), compare=False)
+    """Subject of each training clip, for a method that chooses inside the fold. It follows from the clips, and is in no
+    key."""
+
+    @property
+    def clips(self) -> tuple[str, ...]:
+        """All clips that the fold sees."""
+        return self.train_clips + self.test_clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldResult:
+    """Predictions of one fold, row by row in the order of `clips`."""
+
+    subject: str
+    clips: tuple[str, ...]
+    probabilities: list[list[float]]
+    """Softmax after the last epoch, clip by class."""
+    epoch_classes: list[list[int]]
+    """Predicted class after every epoch, epoch by clip: what the published scripts choose their best epoch from. One
+    row where a method has no epochs."""
+    losses: list[float]
+    """Mean training loss of every epoch; empty where there are none."""
+    weights_sha256: str
+    """Digest of what was fitted: equal digests, equal fits."""
+    seconds: float
+    """Time that the training took."""
+    device: str = ""
+    """What it ran on: `cpu`, or the name of the GPU. Empty where nobody wrote it down."""
+    extras: dict[str, list] = field(default_factory=dict)
+    """What else a method says of each clip, by name: rows in the order of `clips` (AMAN: `alpha` and `beta`)."""
+
+
+class Keeper(Protocol):
+    """Keeps what a fold would lose with its worker. A later state replaces the earlier one."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, tensors on the CPU; None where there is none."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state: tensors, numbers, text and collections of them."""
