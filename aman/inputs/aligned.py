@@ -47,6 +47,9 @@ class Aligned(Input):
     align: Literal["landmarks", "none"] = "landmarks"
     landmark_model: str = ""
 
+    def code(self) -> tuple[str | type, ...]:
+        return "decode", "align"
+
     def weights(self) -> dict[str, str]:
         if self.align == "none":
             return {"landmark_model": ""}

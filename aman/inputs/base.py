@@ -73,6 +73,10 @@ class Input:
         version = version_of(type(self))
         return content_key({"input": self.name, "version": version, "settings": own, "source": source_key})
 
+    def code(self) -> tuple[str | type, ...]:
+        """What `aman.versions` calls the code that makes this stage."""
+        return (type(self),)
+
     def weights(self) -> dict[str, str]:
         """Digests of the weights that this stage uses, by name. Raises `UsageError` where a file is missing."""
         return {}

@@ -30,6 +30,9 @@ class Features(Input):
     trunk: str = "fer2013"
     frozen: Literal["layer1", "layer2", "layer3", "layer4"] = "layer3"
 
+    def code(self) -> tuple[str | type, ...]:
+        return ("features",)
+
     def weights(self) -> dict[str, str]:
         from aman.backbone import trunk_digest
 

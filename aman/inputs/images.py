@@ -41,6 +41,14 @@ class Images(Input):
         """Absolute frames and factors that are prepared."""
         return View(frames=sampled_frames(self.grid_frames), factors=tuple(range(1, self.grid_factors + 1)))
 
+    @property
+    def kind(self) -> str:
+        """The magnifier without its weights' path."""
+        return "learned" if is_learned(self.magnifier) else self.magnifier
+
+    def code(self) -> tuple[str | type, ...]:
+        return (f"magnify.{self.kind}",)
+
     def weights(self) -> dict[str, str]:
         if not is_learned(self.magnifier):
             return {"magnifier": ""}
@@ -52,11 +60,10 @@ class Images(Input):
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         # Weights count, not their path; a magnifier without weights keeps the key that it had before there were any.
-        learned = is_learned(self.magnifier)
-        name = "learned" if learned else self.magnifier
+        learned = [facts.weights["magnifier"]] if is_learned(self.magnifier) else []
         made_of = {
             **self.source.parts(facts),
-            "magnifier": [name, version_of(f"magnify.{name}"), *([facts.weights["magnifier"]] if learned else [])],
+            "magnifier": [self.kind, version_of(f"magnify.{self.kind}"), *learned],
             "grid": [self.grid.frames, self.grid.factors],
         }
         return content_key(made_of)

@@ -19,6 +19,9 @@ class Interpolated(Input):
 
     source: Aligned = field(default_factory=Aligned)
 
+    def code(self) -> tuple[str | type, ...]:
+        return ("tim",)
+
     def parts(self, facts: ClipFacts) -> dict[str, object]:
         """What makes an interpolated clip, as content keys have it."""
         return {**self.source.parts(facts), "tim": [INTERPOLATED_FRAMES, version_of("tim")]}

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from aman.inputs.base import stages
 from aman.racing import Standing
 from aman.tables import score_table
+from aman.versions import edited
 from cluster.experiment.choose import SearchOutcome
 from cluster.experiment.grid import Experiment, Grid
 from cluster.experiment.plan import TUNED, Plan, Request
@@ -45,6 +47,10 @@ def plan_text(experiment: Experiment, *, train: bool = True) -> str:
         lines += _database_lines(grid) if protocol not in named else []
         lines += _folds_lines(grid) if train else []
         named.add(protocol)
+    inputs_used = {one for plan in experiment.preparations() for one in stages(plan.inputs)}
+    methods = {type(plan.request.recipe.method) for grid in experiment.grids for plan in grid.plans.values()}
+    used = [code for one in inputs_used for code in one.code()]
+    lines += [f"edited: {sentence}" for sentence in edited([*used, *methods])]
     specs = {key for grid in experiment.grids for key in grid.specs()}
     done = {key for grid in experiment.grids for key in grid.results}
     needed = not train or bool(experiment.todo())
