@@ -14,7 +14,8 @@ formatting and docstrings are free to change. Everything else counts, the text o
 are compared, because no program can tell which functions matter. Not covered: modules that are imported by a name
 that is computed, other packages, and files of weights, whose own digests are in the keys.
 
-Code is read from the files when it is first asked for, and never a second time in one process.
+The code of this package is read from the files when it is first asked for, and never a second time in one process; a
+user's own file is read again when it has changed.
 """
 
 import functools
@@ -63,9 +64,11 @@ NOT_COUNTED = (
     "aman.databases",
     "aman.errors",
     "aman.files",
+    "aman.own_file",
     "aman.methods",
     "aman.protocols",
-    "aman.recipe",
+    "aman.source",
+    "aman.versions",
     PACKAGE,
 )
 """Modules that change no cached result, or whose outcome stands in the keys by its value: settings, constants, labels.
@@ -186,12 +189,23 @@ def _place(stage: Stage) -> str | Path:
     return Path(path)
 
 
-@functools.cache
 def code_of(place: str | Path) -> dict[str, str]:
     """Modules that make a stage (by its name, or the user's own file that it is), and their digests. The user's own
     file has the name `file`."""
     if isinstance(place, Path):
-        return dict(_reached("file", place.resolve(), place.resolve().parent, apart=""))
+        status = place.stat() if place.is_file() else None
+        return _own(place.resolve(), (status.st_mtime_ns, status.st_size) if status else (0, 0))
+    return _listed_code(place)
+
+
+@functools.cache
+def _own(path: Path, version: tuple[int, int]) -> dict[str, str]:
+    """The user's own file, read once for each version (time and size) of the file."""
+    return dict(_reached("file", path, path.parent, apart=""))
+
+
+@functools.cache
+def _listed_code(place: str) -> dict[str, str]:
     modules = _listed()[place]
     if modules is not None:
         return {module: read(module, _located(module)).digest for module in modules}
@@ -211,7 +225,7 @@ def _reached(name: str, path: Path, folder: Path | None, *, apart: str) -> Itera
         if name in seen or (apart and name.startswith(apart) and name != SHARED):
             continue
         seen.add(name)
-        source = read(name, path)
+        source = read(name, path) if path.is_relative_to(HOME) else read.__wrapped__(name, path)
         yield name, source.digest
         uses = set(source.imports) if name != REGISTRY else set[str]()
         if not f"{name}.".startswith("aman.training."):

@@ -80,7 +80,7 @@ def test_the_method_pulls_in_no_cluster_tracker_or_network() -> None:
 
 
 def test_the_test_above_can_fail() -> None:
-    for module in ("aman.methods.aman", "aman.inputs.magnified", "aman.databases.reading.sheet", "aman.report"):
+    for module in ("aman.methods.aman", "aman.inputs.images", "aman.databases.reading.sheet", "aman.report"):
         assert f"import {module}\n" in ALL_OF_AMAN
     assert "boto3" in modules_after(f"{ALL_OF_AMAN}\nimport boto3")
 

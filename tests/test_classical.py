@@ -238,9 +238,8 @@ class Plain(Recipe):
 def made(estimator: Any, **grid: Sequence[Any]) -> Classical:
     """A method with this estimator."""
 
-    class Made(Classical):
+    class Made(Classical, settings=Plain):
         name = "made"
-        Settings = Plain
 
         def estimator(self, settings: Plain, seed: int) -> Any:
             return clone(estimator)

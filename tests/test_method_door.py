@@ -12,6 +12,7 @@ from aman.errors import UsageError
 from aman.inputs.base import View, chain
 from aman.methods import Recipe, settings_of, variant
 from aman.methods.aman import METHOD, RECIPES, Settings
+from aman.versions import file_version
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Request
 from cluster.experiment.run import run
@@ -74,7 +75,7 @@ def test_a_file_is_a_method_and_its_settings_are_options(tmp_path: Path) -> None
     assert settings.method.key_parts(settings, {}) == {
         "method": "own",
         "settings": {"width": 9, "epochs": 3, "batch": 2},
-        "version": 1,
+        "version": file_version(Path(file)),
     }
     assert parse(loso.Options, None, [f"--method={file}", "--recipe", "wide"]).settings.width == 64
     assert parse(loso.Options, None, ["--method", file]).recipe_name == "default"  # quick is AMAN's

@@ -15,7 +15,8 @@ from aman.methods import variant
 from aman.methods.aman import METHOD, RECIPES, Model, Preparation, Settings, Training
 from aman.models import AMAN, Output
 from aman.training import FoldResult, FoldTask, neural
-from aman.training.neural import batches, fold_seed, predict, train_step
+from aman.training.fold import fold_seed
+from aman.training.neural import batches, predict, train_step
 
 CLIPS, N, K, Y = 6, 2, 2, 3
 

@@ -4,7 +4,6 @@ Your own is one file more: `tune_spaces/my_space.py`, or any other file, by its 
 """
 
 import importlib
-import importlib.util
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -12,12 +11,12 @@ from functools import cache
 from itertools import product
 from math import prod
 from pathlib import Path
-from types import ModuleType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import Recipe, settings_of, variant
+from aman.own_file import run_file
 
 Value = str | int | float | bool
 
@@ -148,7 +147,9 @@ def find(name: str) -> Space:
     if path.suffix == ".py" and not path.is_file():
         raise UsageError(got=f"--space {name}, which is no file", expected="a .py file", fix="check the path")
     try:
-        module = _run(path) if path.suffix == ".py" else importlib.import_module(f"{__name__}.{name}")
+        module = (
+            run_file(path, "tune_space_") if path.suffix == ".py" else importlib.import_module(f"{__name__}.{name}")
+        )
     except UsageError as error:
         raise UsageError(got=f"{error.got} in space {name}", expected=error.expected, fix=error.fix) from None
     except Exception as error:
@@ -207,11 +208,3 @@ def _check_value(method: str, setting: str, value: Value) -> None:
 
 def _text(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _run(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tune_space_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

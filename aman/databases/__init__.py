@@ -4,17 +4,15 @@
 """
 
 import importlib
-import importlib.util
 import pkgutil
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 from aman.databases.base import Database, Edition, Protocol, Published
 from aman.databases.index import ArrayRow, Clip, Index, Problem, unusable
 from aman.errors import UsageError
+from aman.own_file import run_file
 
 
 @cache
@@ -54,7 +52,6 @@ def reader_for(database: str) -> Callable[[Path], Index]:
 
 def _of_file(path: Path) -> Database:
     try:
-        status = path.stat()
         readable = path.is_file()
     except OSError:
         readable = False
@@ -65,7 +62,7 @@ def _of_file(path: Path) -> Database:
             fix="check the path",
         )
     try:
-        module = _run(path.absolute(), (status.st_mtime_ns, status.st_size))
+        module = run_file(path, "aman_database_")
     except UsageError as error:
         raise UsageError(got=f"{error.got} in database {path}", expected=error.expected, fix=error.fix) from None
     except Exception as error:
@@ -82,26 +79,6 @@ def _of_file(path: Path) -> Database:
             fix="add that line; docs/add_a_database.md shows a whole file",
         )
     return database
-
-
-@cache
-def _run(path: Path, version: tuple[int, int]) -> ModuleType:
-    """The module of a file, run once for each version (time and size) of the file."""
-    name = f"aman_database_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(name)
-    sys.modules[name] = module  # where dataclasses of the file look for the names of their types
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        if before is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = before
-        raise
-    return module
 
 
 __all__ = [

@@ -4,13 +4,10 @@ A method's file holds one instance, `METHOD`; `docs/add_a_method.md` shows a who
 """
 
 import importlib
-import importlib.util
-import sys
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from aman.errors import UsageError
+from aman.own_file import run_file
 from aman.training import (
     Alignment,
     Axis,
@@ -65,7 +62,9 @@ def find(name: str) -> Method:
     if own and not Path(name).is_file():
         raise UsageError(got=f"--method {name}, which is no file", expected="a .py file", fix="check the path")
     try:
-        module = _run(Path(name)) if own else importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+        module = (
+            run_file(Path(name), OWN_MODULE) if own else importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+        )
     except UsageError as error:
         raise UsageError(got=f"{error.got} in method {name}", expected=error.expected, fix=error.fix) from None
     except Exception as error:
@@ -82,21 +81,3 @@ def find(name: str) -> Method:
             fix="add that line; docs/add_a_method.md shows a whole file",
         )
     return method
-
-
-def _run(path: Path) -> Any:
-    """The module of a file of one's own, run once for each version of the file. Worker processes get its classes with
-    their tasks, and need no file."""
-    status = path.stat()
-    return _module(path.absolute(), (status.st_mtime_ns, status.st_size))
-
-
-@cache
-def _module(path: Path, version: tuple[int, int]) -> Any:
-    name = f"{OWN_MODULE}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses of the file look for the names of their types
-    spec.loader.exec_module(module)
-    return module

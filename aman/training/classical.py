@@ -20,8 +20,7 @@ from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from aman.protocols import groups_of
-from aman.training.fold import FoldResult, FoldTask
-from aman.training.neural import fold_seed
+from aman.training.fold import FoldResult, FoldTask, fold_seed
 
 
 class Classical(Protocol):

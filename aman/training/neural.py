@@ -3,7 +3,6 @@
 The labels of the left-out clips never come here: what is predicted and every weight cannot depend on them.
 """
 
-import hashlib
 import math
 import os
 import time
@@ -17,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import digest
-from aman.training.fold import FoldResult, FoldTask, Keeper
+from aman.training.fold import FoldResult, FoldTask, Keeper, fold_seed
 
 KEEP_SECONDS = 60.0
 """A fold that trains longer is kept at the end of an epoch, this long after it was kept last."""
@@ -41,11 +40,6 @@ def build(method: Neural, settings: Any, classes: int, seed: int) -> nn.Module:
     """The network of a fold before its first step, from the seed alone."""
     torch.manual_seed(seed)
     return method.build(settings, classes, seed)
-
-
-def fold_seed(seed: int, subject: str) -> int:
-    """A seed of its own for every fold, whatever worker trains it and whatever came before."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {subject}".encode()).digest()[:4], "big")
 
 
 def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int) -> tuple[Any, Any]:
