@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import mean
 
 from aman import methods
+from aman.making import ensure_database
 from aman.methods import Recipe, settings_of, variant
 from cluster.experiment.grid import plan_experiment
 from cluster.experiment.plan import Request
 from cluster.experiment.run import failures_of, run
 from cluster.experiment.score import outcome_of
 from jobs.command_line import DONE, RecipeOptions, root_of, run_job, say
-from jobs.synthesize import ensure_database
 
 VARIANTS = {
     "aman": (
@@ -54,7 +54,7 @@ class Options:
 
 def main(options: Options) -> int:
     """A row for each variant of the method."""
-    ensure_database("synthetic", "", plan=False)
+    ensure_database("synthetic", "", False, print)
     method = methods.find(options.method)
     usual = method.recipes.get(RecipeOptions.synthetic_recipe, method.Settings())
     rows = []

@@ -13,7 +13,7 @@ SAMM and SMIC-HS: magnification attention only 59.19 %, 59.57 %, 64.02 %; frame 
 from dataclasses import dataclass
 
 from jobs.command_line import run_job
-from jobs.paper import TablesOptions, fill
+from jobs.paper_tables import TablesOptions, fill
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ class Options(TrackedOptions, BenchmarkOptions):
 def main(options: Options) -> int:
     """Plan, run, write, log."""
     begun = perf_counter()
+    from aman.making import ensure_database
     from cluster.experiment import texts
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
@@ -38,10 +39,9 @@ def main(options: Options) -> int:
     from cluster.experiment.write import About, Run, make_folder
     from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
-    from jobs.synthesize import ensure_database
 
     tracking_uri(options.tracking_uri)
-    if not ensure_database(options.database, options.root, options.plan):
+    if not ensure_database(options.database, options.root, options.plan, say):
         return DONE
     experiment = plan_experiment(options.request(subjects=options.subjects))
     say(texts.plan_text(experiment))

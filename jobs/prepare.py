@@ -27,14 +27,14 @@ class Options(BenchmarkOptions):
 def main(options: Options) -> int:
     """Plan, prepare what is missing, report."""
     begun = perf_counter()
+    from aman.making import ensure_database
     from aman.tables import write_json
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.run import prepare_all
     from cluster.experiment.texts import plan_text
-    from jobs.synthesize import ensure_database
 
-    if not ensure_database(options.database, options.root, options.plan):
+    if not ensure_database(options.database, options.root, options.plan, say):
         return DONE
     experiment = plan_experiment(options.request())
     plan = experiment.first

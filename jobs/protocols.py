@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from aman.databases import Database, find, reader_for
+from aman.databases import Database, find
 from aman.errors import UsageError
 from aman.protocols import Edition, Protocol, protocol_named, protocols
 from jobs.command_line import DATABASE_HELP, DONE, run_job, say
@@ -44,19 +44,12 @@ def main(options: Options) -> int:
         raise UsageError(got=f"--root for {len(chosen)} protocols", expected="one NAME with it", fix="name one")
     shown = [_show(protocol, find(options.database or protocol.database)) for protocol in chosen]
     if options.root:
-        shown[0]["release"] = _show_release(release(chosen[0], options.root, options.database))
+        from cluster.experiment.plan import select_at
+
+        shown[0]["release"] = _show_release(select_at(options.root, chosen[0], options.database))
     if options.json:
         write_json(options.json, {"protocols": shown})
     return DONE
-
-
-def release(protocol: Protocol, root: str, database: str = "") -> "Selection":
-    """The clips at `root` that count under the protocol, read as its own database or as another one that it serves."""
-    from aman.protocols import select
-    from cluster.store.releases import open_release
-
-    with open_release(root) as found:
-        return select(found.index(reader_for(database or protocol.database)), protocol)
 
 
 def _show(protocol: Protocol, database: Database) -> dict[str, Any]:

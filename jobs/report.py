@@ -9,18 +9,17 @@ Cluster: the same, where the job that made the runs was started.
 Time: some seconds for thirty runs. The paper has 75.40 %, 68.85 % and 79.87 % on CASME II, SAMM and SMIC-HS (Table 2).
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from jobs.command_line import DONE, run_job, say
+from jobs.paper_tables import paper_report
 
 if TYPE_CHECKING:
-    from aman.report.details import Compared
-    from aman.runs import Run
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,27 +48,6 @@ def main(options: Options) -> int:
     say(f"{len(runs)} runs, {len(files) // 2} tables as .csv and .tex")
     say(f"Next: open {files[0]}")
     return DONE
-
-
-def paper_report(
-    runs: "Sequence[Run]", out: Path, base: Mapping[str, Any] | None = None, compared: "Sequence[Compared]" = ()
-) -> list[Path]:
-    """The report with the sweeps of the paper and its printed numbers; `aman.report.write_report` says the rest."""
-    from aman.report import write_report
-    from aman.report.columns import Sweep
-    from tune_spaces import find
-
-    def sweep(space: str, name: str, title: str, drawn: bool = True) -> Sweep:
-        found = find(space)
-        ((setting, values),) = found.choices.items()
-        return Sweep(name=name, title=title, setting=setting, values=values, paper=found.paper, drawn=drawn)
-
-    sweeps = [
-        sweep("level_ceiling", "table1", "Table 1: level ceiling k"),
-        sweep("frame_count", "figure3", "Figure 3: frame count n"),
-        sweep("ablation", "table3", "Table 3: attention", drawn=False),
-    ]
-    return write_report(runs, out, sweeps, base, compared)
 
 
 if __name__ == "__main__":

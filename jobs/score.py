@@ -18,7 +18,6 @@ import tyro
 from aman.errors import DataError, UsageError
 from aman.protocols import protocol_named, protocols
 from jobs.command_line import DATABASE_HELP, DONE, run_job, say
-from jobs.protocols import release
 
 if TYPE_CHECKING:
     from aman.predictions import Predictions, ReleaseCheck
@@ -115,9 +114,10 @@ def _refuse(options: Options) -> None:
 def _score(options: Options) -> Result:
     from aman.predictions import check_release, read_predictions
     from aman.scoring import best_test_epoch_accuracy, compare, guessing_best_of, labels_by_fold, right_by_epoch, score
+    from cluster.experiment.plan import select_at
 
     protocol = protocol_named(options.protocol, options.database)
-    selection = release(protocol, options.root, options.database) if options.root else None
+    selection = select_at(options.root, protocol, options.database) if options.root else None
     given = read_predictions(options.file, selection.protocol if selection else protocol)
     if not given.fingerprint.startswith(options.fingerprint.lower()):
         raise DataError(

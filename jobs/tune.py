@@ -49,6 +49,7 @@ def main(options: Options) -> int:
     """Plan, run, choose, report."""
     begun = perf_counter()
     import tune_spaces
+    from aman.making import ensure_database
     from aman.tables import write_json
     from cluster.experiment import texts, write
     from cluster.experiment.choose import run_search, search_tables
@@ -58,7 +59,6 @@ def main(options: Options) -> int:
     from cluster.experiment.records import track_search
     from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
-    from jobs.synthesize import ensure_database
 
     tracking_uri(options.tracking_uri)
     space = tune_spaces.find(options.space)
@@ -70,7 +70,7 @@ def main(options: Options) -> int:
         names = space.names(options.settings)
         study = Study(choices=space.choices, names=names, proposals=options.samples, seed=options.seed)
     say(f"{Path(options.space).stem}: {space.reproduces}")
-    if not ensure_database(options.database, options.root, options.plan):
+    if not ensure_database(options.database, options.root, options.plan, say):
         return DONE
     most = options.samples if options.search == "random" else 0
     experiment = plan_experiment(

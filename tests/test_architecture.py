@@ -200,3 +200,18 @@ def test_nothing_names_a_registry_or_a_stub() -> None:
         text = (ROOT / name).read_text(errors="replace")
         assert not re.search("pypi" + r"\.org|pythonhosted" + r"\.org", text), name
         assert "Not" + "ImplementedError" not in text, name
+
+
+def test_no_job_imports_a_job() -> None:
+    for job in JOBS:
+        tree = ast.parse((ROOT / "jobs" / f"{job}.py").read_text())
+        used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        assert not used & {f"jobs.{other}" for other in JOBS}, job
+
+
+def test_no_room_has_over_ten_files_and_no_file_over_300_lines() -> None:
+    for room in [folder for folder in (ROOT / "cluster").iterdir() if folder.is_dir() and folder.name != "__pycache__"]:
+        assert len([path for path in room.glob("*.py") if path.stem != "__init__"]) <= 10, room
+    for package in ("aman", "cluster", "jobs", "tune_spaces"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 300, path

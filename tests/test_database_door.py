@@ -14,8 +14,9 @@ from small import GREY, small_database, write_image
 
 from aman.databases import Clip, Database, Index, Protocol, databases, find, reader_for
 from aman.errors import DataError, UsageError
+from aman.making import ensure_database
 from aman.protocols import protocol_for, protocol_named, protocols, published, published_accuracy, restrict, select
-from jobs import check_database, score, synthesize
+from jobs import check_database, score
 from jobs import protocols as protocols_job
 from jobs.command_line import parse, root_of
 
@@ -235,9 +236,9 @@ def test_a_database_that_can_be_made_needs_no_root_and_any_other_does(tmp_path: 
     file.write_text(TINY.replace('about="two images",', 'about="two images", default_root="runs/tiny",'))
     assert root_of(str(file), "") == "runs/tiny"
     with pytest.raises(UsageError, match="a database that can be made: synthetic"):
-        synthesize.ensure_database(str(file), "", plan=False)
+        ensure_database(str(file), "", False, print)
     Path("runs/tiny").mkdir(parents=True)
-    assert synthesize.ensure_database(str(file), "", plan=False)
+    assert ensure_database(str(file), "", False, print)
     assert list(Path("runs").iterdir()) == [Path("runs/tiny")]
 
 

@@ -115,7 +115,7 @@ def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path
     spec = whole.todo()[-1]
     for grid in whole.grids:
         if spec.key in grid.specs():
-            grid.take(spec.key, fold(3600.0, "A100"))
+            grid.results[spec.key] = fold(3600.0, "A100")
     left = sum(one.cost for one in whole.todo()) / spec.cost
     text = estimate_text(whole, usd_per_gpu_hour=2.5)
     assert f"{left:.2f} to {left:.2f} GPU-hours" in text and f"{2.5 * left:.2f} to {2.5 * left:.2f} USD" in text

@@ -20,7 +20,7 @@ from aman.report.columns import columns_of
 from aman.runs import EPOCHS, find_runs, read_run
 from aman.scoring import best_test_epoch
 from jobs import report as report_job
-from jobs.report import paper_report
+from jobs.paper_tables import paper_report
 
 SMIC = "smic-hs-3"
 FIXED = "AMAN, fixed configuration, last epoch"

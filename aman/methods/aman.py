@@ -5,7 +5,7 @@ enters the cached features is in `Preparation`, what enters a fold is in `Model`
 key is the digest of exactly what made its object.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -193,20 +193,24 @@ class Aman(Neural, settings=Settings):
         return replace(settings, model=model)
 
     def shared(self, base: Settings, settings: Sequence[Settings]) -> dict[str, Any]:
-        return common_grid(base.preparation, [one.model for one in settings])
+        """`grid_frames` and `grid_factors` that serve all of them: those of `base` where they are enough."""
+        wanted = {frame for one in settings for frame in sampled_frames(one.model.n, one.model.sampling)}
+        frames, factors = base.preparation.grid_frames, max(factors_seen(one.model)[-1] for one in settings)
+        if not wanted <= set(sampled_frames(frames)):
+            sizes = range(frames + 1, INTERPOLATED_FRAMES + 1)
+            frames = next((size for size in sizes if wanted <= set(sampled_frames(size))), INTERPOLATED_FRAMES)
+        return {"grid_frames": frames, "grid_factors": max(base.preparation.grid_factors, factors)}
 
     def cost(self, settings: Settings, clips: int) -> float:
         """Images that are trained on, times epochs."""
         return float(settings.training.epochs * clips * settings.model.n * settings.model.k)
 
     def shapes(self, settings: Settings) -> tuple[tuple[int, ...], ...]:
-        (one,) = self.inputs(settings)
-        return ((settings.model.n, settings.model.k, *one.shape()),)
+        return ((settings.model.n, settings.model.k, *self.inputs(settings)[0].shape()),)
 
     def label(self, settings: Settings) -> list[str]:
-        model, frozen = settings.model, settings.preparation.frozen
-        parts = [f"k={model.k}", f"n={model.n}", frozen]
-        return parts + ([model.attention] if model.attention != "both" else [])
+        parts = [f"k={settings.model.k}", f"n={settings.model.n}", settings.preparation.frozen]
+        return parts + ([settings.model.attention] if settings.model.attention != "both" else [])
 
     def in_title(self) -> tuple[str, ...]:
         return "k", "n", "frozen", "attention", "frames_seen", "grid_frames", "grid_factors"
@@ -276,18 +280,6 @@ def sample(preparation: Preparation, model: Model) -> View:
     return View(frames=wanted_frames, factors=wanted_factors)
 
 
-def common_grid(preparation: Preparation, models: Iterable[Model]) -> dict[str, int]:
-    """`grid_frames` and `grid_factors` that serve all these models: those of `preparation` where they are enough."""
-    models = list(models)
-    wanted = {frame for model in models for frame in sampled_frames(model.n, model.sampling)}
-    factors = max(factors_seen(model)[-1] for model in models)
-    frames = preparation.grid_frames
-    if not wanted <= set(sampled_frames(frames)):
-        sizes = range(frames + 1, INTERPOLATED_FRAMES + 1)
-        frames = next((size for size in sizes if wanted <= set(sampled_frames(size))), INTERPOLATED_FRAMES)
-    return {"grid_frames": frames, "grid_factors": max(preparation.grid_factors, factors)}
-
-
 def check(settings: Settings) -> None:
     """Refuse a setting outside its range; `UsageError` names the option. What the grid must hold is `sample`'s."""
     preparation, model, training = settings.preparation, settings.model, settings.training
@@ -305,5 +297,4 @@ def check(settings: Settings) -> None:
         )
     if not 0 < training.rate < 100:
         raise UsageError(got=f"--rate {training.rate}", expected="a rate above 0", fix="the default is 1e-3")
-    if not 0 <= training.weight_decay < 100:
-        raise UsageError(got=f"--weight-decay {training.weight_decay}", expected="0 to 100", fix="the default is 1e-2")
+    within("--weight-decay", training.weight_decay, 0, 100)

@@ -4,17 +4,26 @@ An experiment is one grid or several, of other databases and seeds. What is fini
 that the same command goes on where it stopped, and experiments that overlap train no fold twice.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from aman.errors import UsageError
 from aman.selection import inner_tasks
-from aman.training.base import Recipe
 from aman.training.fold import FoldResult, FoldTask
-from cluster.experiment.plan import Choice, Configuration, Plan, Request, Stopping, Study, drop, make_plan, outer_tasks
+from cluster.experiment.plan import (
+    Choice,
+    Configuration,
+    Plan,
+    Request,
+    Single,
+    Stopping,
+    Study,
+    drop,
+    make_plan,
+    outer_tasks,
+)
 from cluster.experiment.score import right_of
 from cluster.features.keys import ClipPlan, Prepared
 from cluster.features.loaded import Inputs
@@ -92,16 +101,12 @@ class Grid:
 
     def specs(self) -> dict[str, FoldSpec]:
         """All folds that may be trained, by key."""
-        every = {spec.key: spec for _, _, spec in self.choosing()}
-        return every | {spec.key: spec for plan in self.plans.values() for spec in plan.folds}
+        outer = [spec for plan in self.plans.values() for spec in plan.folds]
+        return {spec.key: spec for spec in [*(spec for _, _, spec in self.choosing()), *outer]}
 
     def queue(self, racing: bool) -> SearchQueue:
         """The queue as it stands with what is known."""
         return SearchQueue(self.entries(), self.outer_keys(), set(self.results), racing)
-
-    def take(self, key: str, result: FoldResult) -> None:
-        """A fold is finished."""
-        self.results[key] = result
 
 
 @dataclass(kw_only=True)
@@ -186,15 +191,6 @@ def plan_grid(
     return grid
 
 
-@dataclass(frozen=True, kw_only=True)
-class _One:
-    """The only configuration of a benchmark."""
-
-    recipe: Recipe
-    name: str = ""
-    choices: Mapping[str, Any] = field(default_factory=dict)
-
-
 def plan_experiment(
     request: Request,
     configurations: Sequence[Configuration] = (),
@@ -205,7 +201,7 @@ def plan_experiment(
     study: Study | None = None,
 ) -> Experiment:
     """One grid: a search, or without configurations a single benchmark. See `plan_grid`."""
-    grid = plan_grid(request, configurations or [_One(recipe=request.recipe)], choice, at_most=at_most, study=study)
+    grid = plan_grid(request, configurations or [Single(recipe=request.recipe)], choice, at_most=at_most, study=study)
     look_up([grid])
     return Experiment(grids=[grid], partial=stopping != "none" or study is not None or choice == "inner")
 
@@ -221,8 +217,7 @@ def with_seed(grid: Grid, seed: int) -> Grid:
 
 def look_up(grids: Iterable[Grid]) -> None:
     """Name all folds of the grids, and read those that are done."""
-    grids = list(grids)
-    for grid in grids:
+    for grid in (grids := list(grids)):
         _name_folds(grid)
     cache = grids[0].first.cache
     wanted = [key for grid in grids for key in grid.specs() if key not in grid.results]

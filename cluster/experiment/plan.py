@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from aman import protocols
 from aman.databases import reader_for
 from aman.errors import DataError
 from aman.inputs.base import weights_of
@@ -71,6 +72,15 @@ class Request:
     allow_incomplete: bool = False
     here: bool = False
     """Whether everything is done in this process, without Ray."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single:
+    """The only configuration of a benchmark."""
+
+    recipe: Recipe
+    name: str = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -209,3 +219,9 @@ def unusable(problems: list[str], clips: int) -> DataError:
         expected="every clip of the protocol",
         fix="correct them and run the same command, or add --allow-incomplete to run without them",
     )
+
+
+def select_at(root: str | Path, protocol: protocols.Protocol, database: str = "") -> Selection:
+    """The clips at `root` that count under the protocol, read as its own database or as another one that it serves."""
+    with open_release(root) as found:
+        return select(found.index(reader_for(database or protocol.database)), protocol)

@@ -252,7 +252,7 @@ class Progress:
         self.trained, self.cost = self.trained + 1, self.cost + spec.cost
         owners = self.owners[spec.key]
         for grid in owners:
-            grid.take(spec.key, result)
+            grid.results[spec.key] = result
         right = right_of(result, self.truths[id(owners[0])])
         self.right, self.clips = self.right + right, self.clips + len(result.clips)
         left = minutes((time.monotonic() - self.begun) / self.cost * max(0.0, self.whole - self.cost))
