@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-cluster test-faults lint lock released bench store tracker clean
+.PHONY: help env demo check test test-cluster test-faults lint lock released bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -23,10 +23,15 @@ demo: env  ## Run the main job on the synthetic database: about three minutes on
 	@echo "demo: synthesizes 80 clips, prepares them, trains 8 folds; about three minutes on two cores"
 	$(BIN)/python jobs/loso.py
 
-test: env  ## Lint, type check and run all tests: about twenty-five minutes on two cores
-	@echo "test: lint, types, import contracts and all tests; about twenty-five minutes on two cores"
+test: env  ## Lint, type check and run all tests: about ten minutes on two cores
+	@echo "test: lint, types, import contracts and all tests; about ten minutes on two cores"
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
+
+check: env  ## Lint, type check and run the tests that need no Ray, no server and no whole release: about three minutes
+	@echo "check: lint, types, import contracts and quick tests; about three minutes on two cores"
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about four minutes (Linux, root)
 	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about four minutes on two cores"

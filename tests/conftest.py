@@ -21,6 +21,8 @@ os.environ.update(
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+        "RAY_TRAIN_METRICS_ENABLED": "0",
         "OMP_NUM_THREADS": "1",
     }
 )
@@ -32,9 +34,28 @@ GROUPS = {"ray_cluster": "ray", "whole_releases": "releases"}
 """Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
 
 
+SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker"}
+"""Fixtures that start a server, a session or a whole release: the tests that use one are `slow`."""
+SLOW_FILES = {
+    "test_check_database",
+    "test_data_parallel",
+    "test_lookalike",
+    "test_pretraining",
+    "test_repairs",
+    "test_search",
+    "test_search_proposals",
+    "test_session",
+    "test_tracker",
+    "test_tracking",
+}
+"""Files whose tests run many jobs, or start sessions and servers of their own."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each group in one process."""
+    """Keep each group in one process, and mark what `make check` leaves out."""
     for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())) or item.path.stem in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in GROUPS:
                 item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
@@ -50,6 +71,7 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
         address="local",
         num_cpus=3,
         object_store_memory=80 * 2**20,
+        include_dashboard=False,
         log_to_driver=False,
     )
     yield

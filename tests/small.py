@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,14 @@ def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -
     """A benchmark of a small database, in this process unless `here=False`."""
     options = {"here": True, "database": "synthetic", **more}
     return plan_experiment(Request(root=root, recipe=recipe, store=str(store), **options))
+
+
+def train_workers() -> list[int]:
+    """Processes that train folds in the Ray session that this process started, and in nobody else's."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    below, count = {os.getpid()}, 0
+    while len(below) > count:
+        count = len(below)
+        below |= {int(pid) for pid, parent, _ in rows if int(parent) in below}
+    return [int(pid) for pid, _, command in rows if int(pid) in below and "RayTrainWorker" in command]

@@ -1,13 +1,15 @@
 """Folds on Ray Train: the queue, and the same results however they were come by."""
 
+import os
 import random
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small import TINY, planned, small_database
+from small import TINY, planned, small_database, train_workers
 
 from aman.errors import DataError
 from aman.methods import variant
@@ -241,22 +243,14 @@ def test_two_workers_give_the_predictions_of_a_plain_loop_and_of_this_process(
 
 
 def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: Path, tmp_path: Path) -> None:
-    import os
-    import signal
-
-    import ray
-    from ray.util.state import list_actors
-
-    recipe = variant(TINY, epochs=400)
+    recipe = variant(TINY, epochs=150)
     killed: list[int] = []
     lines: list[str] = []
 
     def kill_one(line: str) -> None:
         lines.append(line)
         if line.startswith("fold 1/") and not killed:
-            only: list[Any] = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
-            alive = list_actors(ray.get_runtime_context().gcs_address, filters=only)
-            killed.append(int(alive[0].pid or 0))
+            killed.append(train_workers()[0])
             os.kill(killed[0], signal.SIGKILL)
 
     experiment = planned(root, tmp_path / "store", recipe, here=False, workers=2)

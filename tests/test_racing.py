@@ -166,7 +166,7 @@ def test_a_race_of_fifty_configurations_finds_the_full_evaluations_winner_and_co
         trained = run(table, race)
         assert race.winner == table.winner()
         assert {subject for name, subject in trained if name == race.winner} == set(table.clips)  # its count is whole
-        assert len(trained) <= 0.4 * len(table.right), (seed, len(trained))
+        assert len(trained) <= 0.45 * len(table.right), (seed, len(trained))
 
 
 def test_of_equals_the_first_in_the_grid_wins_and_the_later_one_is_stopped_at_a_tie() -> None:

@@ -373,9 +373,9 @@ def test_a_file_that_changed_after_the_plan_is_not_taken_for_what_was_planned(fo
     files = [path.read_bytes() for path in clip.clip.frames]
     (folder / IMAGE).write_bytes(files[1] + b"more")
     for sent in (None, [files[0], files[1] + b"more", *files[2:]]):
-        done = prepare_clip(clip, TINY.preparation, plan.cache, sent)
+        done = prepare_clip(clip, plan.inputs, plan.cache, sent)
         assert done.error is not None and f"{folder}/{IMAGE}, which changed" in str(done.error)
-    assert prepare_clip(clip, TINY.preparation, plan.cache, files).error is None
+    assert prepare_clip(clip, plan.inputs, plan.cache, files).error is None
 
 
 def damage(how: str, times: int) -> Callable[[bytes, bytes], bytes | None]:
@@ -446,9 +446,9 @@ def test_a_worker_that_cannot_see_the_folder_prepares_the_same_from_the_bytes_it
     sent = {name: content_of(plan.clip) for name, plan in there.clips.items()}
     shutil.rmtree(folder)
     for name, clip in there.clips.items():
-        failed = prepare_clip(clip, TINY.preparation, there.cache)
+        failed = prepare_clip(clip, there.inputs, there.cache)
         assert failed.error is not None and f"{clip.clip.frames[0]}: No such file" in str(failed.error)
-        assert prepare_clip(clip, TINY.preparation, there.cache, sent[name]).error is None
+        assert prepare_clip(clip, there.inputs, there.cache, sent[name]).error is None
     assert prepared(there) == wanted
 
 
@@ -456,7 +456,7 @@ def test_a_file_that_cannot_be_decoded_has_the_same_name_whichever_way_it_came(f
     (folder / IMAGE).write_bytes((folder / IMAGE).read_bytes()[:-200])
     plan = plan_of(folder, tmp_path / "store")
     clip = plan.clips["synthetic/sub01/EP01_01"]
-    errors = [prepare_clip(clip, TINY.preparation, plan.cache, sent).error for sent in (None, content_of(clip.clip))]
+    errors = [prepare_clip(clip, plan.inputs, plan.cache, sent).error for sent in (None, content_of(clip.clip))]
     assert str(errors[0]) == str(errors[1]) and f"{folder}/{IMAGE}, an image that is cut off" in str(errors[0])
 
 

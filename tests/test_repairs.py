@@ -13,7 +13,7 @@ from cluster.store.folder import FolderStore
 from jobs import ablation, loso, paper, tune
 
 SPACE = 'from tune_spaces import Space\nSPACE = Space(reproduces="nothing", choices={"k": (1, 2)})\n'
-FULL = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2".split()
+FULL = "--align none --magnifier linear --grid-frames 1 --grid-factors 11 --k 9 --n 1 --epochs 1".split()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_job_whose_clips_stay_damaged_after_all_repairs_says_so_and_never_exit
     job: ModuleType,
     options: list[str],
 ) -> None:
-    root = small_database(here / "release", subjects=3, clips_per_subject=2)
+    root = small_database(here / "release", subjects=3, clips_per_subject=1)
     (here / "space.py").write_text(SPACE)
     keep = FolderStore.put
 

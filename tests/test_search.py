@@ -26,6 +26,9 @@ from tune_spaces import Space
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=3, k=2, n=2, epochs=2)
 SPACE = Space(reproduces="nothing", choices={"k": (1, 2, 3), "rate": (1e-2, 1e-3)})
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 3 --k 2 --n 2 --epochs 2 --workers 2".split()
+SUBJECTS, INNER = 3, 2
+"""Left-out subjects, and inner folds of each."""
+NAMES = {f"synthetic/0{number}" for number in range(1, SUBJECTS + 1)}
 USER_SPACE = """
 from tune_spaces import Space
 
@@ -152,7 +155,7 @@ def test_it_is_a_queue_for_the_workers() -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_database(tmp_path_factory.mktemp("tiny"), subjects=4, clips_per_subject=2)
+    return small_database(tmp_path_factory.mktemp("tiny"), subjects=SUBJECTS, clips_per_subject=2)
 
 
 def planned(root: Path, store: Path, selection: str) -> Grid:
@@ -223,10 +226,10 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     tracker = f"sqlite:///{here}/mine.db"  # MLflow keeps connections by URI, and a relative one is every test's
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--json", "found.json"]
     wanted += ["--tracking-uri", tracker]
-    code, text = call(*wanted, "--selection", "literature")
+    code, text = call(*wanted, "--selection", "literature", "--here")
     assert code == 0, text
     found = json.loads((here / "found.json").read_text())
-    assert found["trained"] == 6 * 4 and found["stamp"] == "tuned on test"
+    assert found["trained"] == 6 * SUBJECTS and found["stamp"] == "tuned on test"
     plain = planned(root, here / "plain", "literature")
     queue = trained_here(plain)
     assert found["chosen"] == {"all": queue.chosen()[NOBODY]}
@@ -241,16 +244,20 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
     assert code == 0, text
     inner = json.loads((here / "found.json").read_text())
-    assert inner["stamp"] == "" and set(inner["chosen"]) == {f"synthetic/0{number}" for number in range(1, 5)}
+    assert inner["stamp"] == "" and set(inner["chosen"]) == {
+        f"synthetic/0{number}" for number in range(1, SUBJECTS + 1)
+    }
     honest = trained_here(planned(root, here / "plain", "inner"))
     assert inner["chosen"] == honest.chosen()
-    assert inner["trained"] <= 6 * 4 * 3  # of the left-out subjects' folds none: the search above has them
+    assert inner["trained"] <= 6 * SUBJECTS * INNER  # of the left-out subjects' folds none: the search above has them
     code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
     assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
     folders = {one.values["selection"]: one for one in find_runs([here / "runs/tune"])}
     assert folders["inner"].values["chosen"] == inner["chosen"] and folders["inner"].values["stamp"] == ""
     assert folders["inner"].settings["k"] == TINY.model.k and folders["inner"].values["job"] == "tune"
-    assert folders["literature"].values["stamp"] == "tuned on test" and len(folders["literature"].table()) == 8
+    assert (
+        folders["literature"].values["stamp"] == "tuned on test" and len(folders["literature"].table()) == 2 * SUBJECTS
+    )
     for name in ("predictions.csv", "epochs.csv", "folds.csv"):
         assert set(folders["literature"].table(name)["stamp"]) == {"tuned on test"}
 
@@ -286,7 +293,7 @@ def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
     code, text = call(*wanted, here / "first")
     assert code == 0, text
     first = json.loads((here / "found.json").read_text())
-    assert set(first["chosen"]) == {f"synthetic/0{number}" for number in range(1, 5)} and 0 < first["trained"] <= 76
+    assert set(first["chosen"]) == NAMES and 0 < first["trained"] <= 6 * SUBJECTS * INNER + SUBJECTS
     table = pd.read_csv(here / "first/proposals.csv")
     plan = planned(root, here / "store", "inner")
     plan.study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=6, seed=0)

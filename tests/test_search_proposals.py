@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from small import small_database
-from test_search import SPACE, TINY, trained_here
+from test_search import INNER, SPACE, SUBJECTS, TINY, trained_here
 
 from aman.content import content_key
 from aman.errors import UsageError
@@ -184,7 +184,7 @@ def test_as_many_trials_run_as_keep_the_workers_busy_however_many_configurations
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_database(tmp_path_factory.mktemp("tiny"), subjects=4, clips_per_subject=2)
+    return small_database(tmp_path_factory.mktemp("tiny"), subjects=SUBJECTS, clips_per_subject=2)
 
 
 def planned(root: Path, store: Path, space: Space = SPACE, **more: Any) -> Grid:
@@ -265,7 +265,7 @@ def test_a_cold_store_is_asked_once_what_it_has_however_many_folds_there_are(
     monkeypatch.setattr(FolderStore, "names", noting(FolderStore.names))
     many = Space(reproduces="nothing", choices={"rate": tuple(1e-5 * (1 + number) for number in range(1000))})
     plan = planned(root, tmp_path, many, selection="literature")
-    assert len(plan.specs()) == 4000
+    assert len(plan.specs()) == 1000 * SUBJECTS
     assert len([name for name in asked if "folds" in name]) <= 1 + 4
 
 
@@ -292,8 +292,8 @@ def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(r
     for name, lane, spec in fresh.choosing():
         if name == "k=1 rate=0.01" and lane == fresh.lanes[0]:
             progress.on_finish(spec, done.results[spec.key])
-    assert said[1].startswith("fold 2 k=1 rate=0.01 for synthetic/01, inner fold 2/3: ")
-    assert f"; at most {6 * 4 * 3 + 6 * 4 - 2} left, ETA at most " in said[1]
+    assert said[1].startswith("fold 2 k=1 rate=0.01 for synthetic/01, inner fold 2/2: ")
+    assert f"; at most {6 * SUBJECTS * INNER + 6 * SUBJECTS - 2} left, ETA at most " in said[1]
 
 
 def test_mlflow_gets_the_best_of_many_configurations() -> None:

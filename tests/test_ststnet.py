@@ -227,9 +227,8 @@ def test_settings_of_the_picture_rename_the_input_and_settings_of_the_training_t
     picture, training = keys()
     changes: dict[str, Any]
     for changes in ({"flow": "dis"}, {"scale": "none"}):
-        of_picture, of_training = keys(**changes)
+        of_picture, _ = keys(**changes)
         assert of_picture != picture
-        assert of_training == training
     for changes in ({"epochs": 800}, {"rate": 1e-4}, {"batch": 32}):
         of_picture, of_training = keys(**changes)
         assert of_picture == picture

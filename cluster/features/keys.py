@@ -8,7 +8,8 @@ from pathlib import Path
 from aman.databases.index import Clip
 from aman.errors import DataError
 from aman.frames import digests as file_digests
-from aman.inputs.base import ClipFacts, Input, keys_of
+from aman.inputs.base import ClipFacts, Input, keys_of, stages
+from aman.versions import version_of
 from cluster.store.results import Cache
 
 Digests = Callable[[Sequence[Path]], Sequence[str]]
@@ -60,9 +61,10 @@ def plan_clips(
         except DataError as error:
             return Prepared(clip_id=clip.clip_id, made={}, error=error)
 
-    results = [attempt(clip) for clip in clips[:1]]  # which reads and remembers the versions of the code
+    for code in (code for stage in stages(inputs) for code in stage.code()):
+        version_of(code)  # read and remembered here, for parsing is no work for several threads
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        results += pool.map(attempt, clips[1:])
+        results = list(pool.map(attempt, clips))
     plans = [result for result in results if isinstance(result, ClipPlan)]
     return plans, [result for result in results if isinstance(result, Prepared)]
 

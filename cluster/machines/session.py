@@ -18,6 +18,8 @@ SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints boxes and folders that are gone by the time they are read
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the default of 2 s is added to the end of every run
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor of its own; a lost worker's folds are leased again anyhow
+    "RAY_TRAIN_METRICS_ENABLED": "0",
     GROUP_START_SECONDS: "60",
     "OMP_NUM_THREADS": "1",
 }
@@ -160,6 +162,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == "local":
             quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
+            quiet["include_dashboard"] = False  # eleven processes that nobody looks at here
             # What only waits takes of this: a hundredth of a CPU would leave no room for the last training worker.
             quiet["resources"] = {HEAD: 1000}
         try:

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pytest
 import seaweed
-from small import small_database
+from small import small_database, train_workers
 
 from aman.methods import variant
 from aman.methods.aman import RECIPES
@@ -180,12 +179,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 def kill_a_fold_worker(draw: random.Random) -> None:
     """Kill one of the processes of the Ray session that train folds."""
-    import ray
-    from ray.util.state import list_actors
-
-    address: str = ray.get_runtime_context().gcs_address
-    alive: list[Any] = list_actors(address, filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")])
-    os.kill(int(draw.choice(alive).pid), signal.SIGKILL)
+    os.kill(draw.choice(train_workers()), signal.SIGKILL)
 
 
 def killed_and_started(server: seaweed.Server, folder: Path, address: str = seaweed.LOOPBACK) -> seaweed.Server:

@@ -1,0 +1,105 @@
+"""What no method of the house may do: learn anything from the subject that is left out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import TINY, planned, samm_row, small_database, small_samm, small_smic
+
+from aman.methods import Recipe, find, names, variant
+from aman.training import FoldTask
+from cluster.experiment.grid import Experiment, look_up
+from cluster.experiment.run import run
+from jobs import loso
+
+SMALL: dict[str, Recipe] = {
+    "aman": TINY,
+    "lbp-top": variant(find("lbp-top").Settings(), align="none", blocks=2),
+    "ststnet": variant(find("ststnet").Settings(), align="none", flow="dis", epochs=2),
+}
+OPTIONS = {
+    "aman": "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 2 --recipe quick",
+    "lbp-top": "--align none --blocks 2",
+    "ststnet": "--align none --flow dis --epochs 2",
+}
+
+
+def test_every_method_of_the_house_is_tested_here() -> None:
+    assert set(SMALL) == set(OPTIONS) == set(names())
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_noise_in_place_of_the_left_out_clips_leaves_every_fitted_number_as_it_is(name: str) -> None:
+    recipe = SMALL[name]
+    draw = torch.Generator().manual_seed(0)
+    shapes = recipe.method.shapes(recipe)
+    train = [torch.rand(12, *shape, generator=draw) for shape in shapes]
+    test = [torch.rand(3, *shape, generator=draw) for shape in shapes]
+    noise = [1e3 * torch.rand(3, *shape, generator=draw) for shape in shapes]
+    task = FoldTask(
+        subject="s4",
+        train_clips=tuple(f"c{number}" for number in range(12)),
+        train_labels=(0, 1, 2) * 4,
+        train_subjects=("s1",) * 4 + ("s2",) * 4 + ("s3",) * 4,
+        test_clips=("t1", "t2", "t3"),
+        classes=3,
+        seed=0,
+    )
+    right, other = (recipe.method.train(train, some, task, recipe, None) for some in (test, noise))
+    assert right.weights_sha256 == other.weights_sha256 and right.losses == other.losses
+    assert not np.array_equal(right.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_labels_of_the_left_out_subject_change_no_fitted_number_of_its_fold(name: str, tmp_path: Path) -> None:
+    root = small_database(tmp_path / "release", subjects=3, clips_per_subject=4)
+
+    def weights(experiment: Experiment) -> str:
+        run(experiment, lambda line: None)
+        return experiment.first.finished[experiment.first.folds[0].key].weights_sha256
+
+    first = weights(planned(root, tmp_path / "first", SMALL[name]))
+    other = planned(root, tmp_path / "other", SMALL[name])
+    plan = other.first
+    outer, labels = plan.subjects[0], sorted({clip.label for clip in plan.selection.clips})
+    shuffled = tuple(
+        replace(clip, label=labels[labels.index(clip.label) - 1]) if clip.subject == outer else clip
+        for clip in plan.selection.clips
+    )
+    before = plan.truth
+    plan.selection = replace(plan.selection, clips=shuffled)
+    assert plan.truth != before
+    look_up(other.grids)
+    assert weights(other) == first
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize(
+    ("database", "protocol"),
+    [
+        ("casme2", "casme2-5"),
+        ("casme2", "casme2-4"),
+        ("samm", "samm-5"),
+        ("smic", "smic-hs-3"),
+        ("megc2019", "megc2019"),
+    ],
+)
+def test_every_method_runs_under_every_protocol_from_a_release(
+    call_job: Callable[..., tuple[int, str]], here: Path, name: str, database: str, protocol: str
+) -> None:
+    made = here / "release"
+    made.mkdir()
+    if database in ("casme2", "megc2019"):
+        small_database(made / "c2", subjects=2, clips_per_subject=3, release=False)
+    if database in ("samm", "megc2019"):
+        small_samm(made / "samm", samm_row("006", "006_1_1"), samm_row("007", "007_1_1", label="Happiness"))
+    if database in ("smic", "megc2019"):
+        small_smic(made / "smic", "s3/micro/positive/s3_po_01", "s4/micro/surprise/s4_sur_01")
+    root = {"casme2": made / "c2", "samm": made / "samm", "smic": made / "smic"}.get(database, made)
+    wanted = ["--method", name, *OPTIONS[name].split(), "--database", database, "--protocol", protocol, "--root", root]
+    code, text = call_job(loso, *wanted, "--here", "--allow-incomplete")
+    assert code == 0, text
+    assert "folds trained, 0 were done" in text and "incomplete: " in text
