@@ -79,7 +79,7 @@ def check(options: Making) -> None:
             expected=f"a database that can be made: {', '.join(get_args(Layout))}",
             fix="name the folder of the database as --root",
         )
-    usual = Making(layout=options.layout, out=options.out, full_size=options.full_size, seed=options.seed)
+    usual = type(options)(layout=options.layout, out=options.out, full_size=options.full_size, seed=options.seed)
     if options.full_size and (options != usual or options.layout not in RELEASES):
         got = "--full-size with --layout synthetic, --subjects, --clips-per-subject or --landmark-model"
         fix = f"name --layout {' or '.join(RELEASES)}, and leave the others out"
