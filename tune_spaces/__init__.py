@@ -16,7 +16,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import Recipe, settings_of, variant
-from aman.own_file import run_file
+from aman.own_file import run_file, running
 
 Value = str | int | float | bool
 
@@ -146,18 +146,9 @@ def find(name: str) -> Space:
         )
     if path.suffix == ".py" and not path.is_file():
         raise UsageError(got=f"--space {name}, which is no file", expected="a .py file", fix="check the path")
-    try:
-        module = (
-            run_file(path, "tune_space_") if path.suffix == ".py" else importlib.import_module(f"{__name__}.{name}")
-        )
-    except UsageError as error:
-        raise UsageError(got=f"{error.got} in space {name}", expected=error.expected, fix=error.fix) from None
-    except Exception as error:
-        raise UsageError(
-            got=f"space {name}, which cannot be run ({type(error).__name__}: {error})",
-            expected="a Python file that makes a Space",
-            fix="mend the file",
-        ) from error
+    with running(f"space {name}", makes="a Space", fix="mend the file"):
+        own = path.suffix == ".py"
+        module = run_file(path, "tune_space_") if own else importlib.import_module(f"{__name__}.{name}")
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         raise UsageError(

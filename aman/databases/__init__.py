@@ -12,7 +12,7 @@ from pathlib import Path
 from aman.databases.base import Database, Edition, Protocol, Published
 from aman.databases.index import ArrayRow, Clip, Index, Problem, unusable
 from aman.errors import UsageError
-from aman.own_file import run_file
+from aman.own_file import run_file, running
 
 
 @cache
@@ -61,16 +61,8 @@ def _of_file(path: Path) -> Database:
             expected="a .py file that defines DATABASE",
             fix="check the path",
         )
-    try:
+    with running(f"database {path}", makes="a Database", fix="correct the file"):
         module = run_file(path, "aman_database_")
-    except UsageError as error:
-        raise UsageError(got=f"{error.got} in database {path}", expected=error.expected, fix=error.fix) from None
-    except Exception as error:
-        raise UsageError(
-            got=f"database {path}, which cannot be run ({type(error).__name__}: {error})",
-            expected="a Python file that makes a Database",
-            fix="correct the file",
-        ) from error
     database = getattr(module, "DATABASE", None)
     if not isinstance(database, Database):
         raise UsageError(

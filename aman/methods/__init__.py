@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 
 from aman.errors import UsageError
-from aman.own_file import run_file
+from aman.own_file import run_file, running
 from aman.training import (
     Alignment,
     Axis,
@@ -61,18 +61,9 @@ def find(name: str) -> Method:
         )
     if own and not Path(name).is_file():
         raise UsageError(got=f"--method {name}, which is no file", expected="a .py file", fix="check the path")
-    try:
-        module = (
-            run_file(Path(name), OWN_MODULE) if own else importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-        )
-    except UsageError as error:
-        raise UsageError(got=f"{error.got} in method {name}", expected=error.expected, fix=error.fix) from None
-    except Exception as error:
-        raise UsageError(
-            got=f"method {name}, which cannot be run ({type(error).__name__}: {error})",
-            expected="a Python file that makes a method",
-            fix="correct the file; docs/add_a_method.md shows a whole one",
-        ) from error
+    with running(f"method {name}", makes="a method", fix="correct the file; docs/add_a_method.md shows a whole one"):
+        house = f"{__name__}.{name.replace('-', '_')}"
+        module = run_file(Path(name), OWN_MODULE) if own else importlib.import_module(house)
     method = getattr(module, "METHOD", None)
     if not isinstance(method, Method) or not hasattr(method, "Settings") or not getattr(method, "name", ""):
         raise UsageError(
