@@ -15,6 +15,8 @@ COPIES = "artifacts"
 """Name of the folder in which MLflow keeps a run's files: copies of what lies in the run's own folder."""
 SCORES, PREDICTIONS, EPOCHS, FOLDS = "scores.json", "predictions.csv", "epochs.csv", "folds.csv"
 """Files of a run's folder; the first makes it one."""
+STRIPS = "magnification.png"
+"""Picture of a clip of each class at every factor, where the magnified images were in the cache."""
 
 NEEDED: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(

@@ -16,10 +16,10 @@ from aman.report.details import Compared, chosen, comparison_details, hours, pro
 from aman.report.heat import attention, confusion
 from aman.report.page import Figure, Section, latex, page
 from aman.report.tables import Table, sweep_table, table_2
-from aman.runs import Run
+from aman.runs import STRIPS, Run
 from aman.tables import write_csv
 
-PAGE, STRIPS = "report.html", "magnification.png"
+PAGE = "report.html"
 
 
 def write_report(

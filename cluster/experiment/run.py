@@ -42,18 +42,22 @@ class Done:
     """Reason of each fold that could not be trained, by key."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Folds to train, and who hears of them: the arguments that `train_folds` and `train_here` share."""
+
+    specs: Sequence[FoldSpec]
+    clips: Mapping[Inputs, Sequence[ClipPlan]]
+    on_finish: OnFinish
+    say: Say
+    schedule: Schedule | None
+
+
 class Executor(Protocol):
     """Where an experiment is computed: on Ray, or in this process."""
 
     def prepare(self, plan: Plan, clips: list[ClipPlan], say: Say) -> Report: ...
-    def train(
-        self,
-        specs: Sequence[FoldSpec],
-        clips: Mapping[Inputs, Sequence[ClipPlan]],
-        on_finish: OnFinish,
-        say: Say,
-        schedule: Schedule | None,
-    ) -> tuple[dict[str, str], list[str]]: ...
+    def train(self, work: Work) -> tuple[dict[str, str], list[str]]: ...
 
 
 @dataclass(frozen=True)
@@ -68,27 +72,20 @@ class OnRay:
         send_files = not capacity().ours and not in_bucket(plan.request.root)
         return prepare(clips, plan.inputs, plan.store.uri, send_files=send_files, say=say)
 
-    def train(
-        self,
-        specs: Sequence[FoldSpec],
-        clips: Mapping[Inputs, Sequence[ClipPlan]],
-        on_finish: OnFinish,
-        say: Say,
-        schedule: Schedule | None,
-    ) -> tuple[dict[str, str], list[str]]:
+    def train(self, work: Work) -> tuple[dict[str, str], list[str]]:
         """On Ray Train workers: as many as the request and the session give."""
         request = self.plan.request
         with tempfile.TemporaryDirectory(prefix="aman-ray-", ignore_cleanup_errors=True) as scratch:
             return train_folds(
-                specs,
-                clips,
+                work.specs,
+                work.clips,
                 self.plan.store.uri,
-                workers=min(self.slots.workers(request.workers, request.gpus_per_worker), len(specs)),
+                workers=min(self.slots.workers(request.workers, request.gpus_per_worker), len(work.specs)),
                 gpu_share=request.gpus_per_worker if self.slots.gpus else 0,
                 scratch=scratch,
-                on_finish=on_finish,
-                say=say,
-                schedule=schedule,
+                on_finish=work.on_finish,
+                say=work.say,
+                schedule=work.schedule,
             )
 
 
@@ -102,16 +99,10 @@ class Here:
         """One clip after another."""
         return prepare_here(clips, plan.inputs, plan.store.uri, say=say)
 
-    def train(
-        self,
-        specs: Sequence[FoldSpec],
-        clips: Mapping[Inputs, Sequence[ClipPlan]],
-        on_finish: OnFinish,
-        say: Say,
-        schedule: Schedule | None,
-    ) -> tuple[dict[str, str], list[str]]:
+    def train(self, work: Work) -> tuple[dict[str, str], list[str]]:
         """One fold after another."""
-        return train_here(specs, clips, self.plan.store.uri, on_finish=on_finish, say=say, schedule=schedule)
+        uri = self.plan.store.uri
+        return train_here(work.specs, work.clips, uri, on_finish=work.on_finish, say=work.say, schedule=work.schedule)
 
 
 @contextmanager
@@ -146,8 +137,14 @@ def run(
             for _ in range(REPAIRS):
                 _prepare(experiment, where, done, say)
                 progress = Progress(experiment, say)
-                made = schedule(where) if schedule else None
-                done.failed, lost = where.train(experiment.todo(), experiment.clips(), progress.on_finish, say, made)
+                work = Work(
+                    specs=progress.todo,
+                    clips=experiment.clips(),
+                    on_finish=progress.on_finish,
+                    say=say,
+                    schedule=schedule(where) if schedule else None,
+                )
+                done.failed, lost = where.train(work)
                 done.folds += progress.trained
                 for key, why in done.failed.items():
                     say(f"fold failed: {progress.names[key]}: {why}")
@@ -228,9 +225,9 @@ class Progress:
     def __init__(self, experiment: Experiment, say: Say) -> None:
         self.experiment, self.say, self.begun = experiment, say, time.monotonic()
         self.trained, self.cost = 0, 0.0
-        todo = experiment.todo()
-        self.whole = sum(spec.cost for spec in todo)
-        self.count, self.bound = len(todo), experiment.partial
+        self.todo = experiment.todo()
+        self.whole = sum(spec.cost for spec in self.todo)
+        self.count, self.bound = len(self.todo), experiment.partial
         self.owners: dict[str, list[Grid]] = {}
         self.names: dict[str, str] = {}
         for grid in experiment.grids:

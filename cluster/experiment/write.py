@@ -16,7 +16,7 @@ from aman.figures import attention_figure, confusion_figure, magnification_figur
 from aman.inputs.base import View, stages
 from aman.inputs.images import Images
 from aman.protocols import published_accuracy
-from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES
+from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES, STRIPS
 from aman.tables import score_values, write_csv, write_json
 from aman.tim import INTERPOLATED_FRAMES
 from cluster.experiment.choose import SearchOutcome, chosen_plan
@@ -29,7 +29,6 @@ from cluster.tracking.provenance import command_line, git_commit, ray_job
 
 CHECKPOINT_RULE = "last epoch"
 """Which weights of a fold predict."""
-STRIPS = "magnification.png"
 INNER = "k chosen by inner folds"
 """What the run is called whose level ceiling differs from subject to subject."""
 

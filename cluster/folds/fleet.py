@@ -20,7 +20,7 @@ from cluster.store.open import open_store
 from cluster.store.results import Cache
 
 SECONDS_TO_JOIN = 60.0
-"""After so long without a worker the user is told what the job waits for."""
+"""Seconds without a worker after which the job prints what it is waiting for."""
 
 
 def train_folds(
@@ -57,10 +57,9 @@ def train_folds(
         "gpu": gpu_share > 0,
     }
     trainer = _trainer(config, workers, gpu_share, scratch, max_failures=max(DEATHS, ATTEMPTS * len(specs)))
-    waiting = _note_if_nobody_joins(gpu_share, say)
     filling = _filled(schedule, scratch, queue)
     cache, by_key, seen = Cache(open_store(store_uri)), {spec.key: spec for spec in specs}, 0
-    broken: Exception | None = None
+    begun, waiting, broken = perf_counter(), True, None
     try:
         for _ in fitting(trainer.fit):
             finished, joined = ray.get(queue.progress.remote(seen))
@@ -76,7 +75,11 @@ def train_folds(
             except Exception as error:
                 broken = error
                 ray.get(queue.stop.remote(None))
-            waiting.send(joined)
+            if waiting and (joined or perf_counter() - begun > SECONDS_TO_JOIN):
+                waiting = False
+                if not joined:
+                    needs = f"{gpu_share:g} GPU" if gpu_share else "a CPU"
+                    say(f"waiting for a machine with room for a worker, which needs {needs}")
         failed, lost, fatal = ray.get(queue.outcome.remote())
     finally:
         ray.kill(queue)
@@ -112,24 +115,6 @@ def _filled(schedule: Schedule, scratch: str, queue: Any) -> Iterator[None]:
         ray.get(queue.close.remote())
 
 
-def _note_if_nobody_joins(gpu_share: float, say: Callable[[str], None]) -> Any:
-    """A generator that is sent how many workers have joined, and tells the user what is lacking where none does."""
-
-    def watch() -> Any:
-        begun = perf_counter()
-        while not (yield):
-            if perf_counter() - begun > SECONDS_TO_JOIN:
-                needs = f"{gpu_share:g} GPU" if gpu_share else "a CPU"
-                say(f"waiting for a machine with room for a worker, which needs {needs}")
-                break
-        while True:
-            yield
-
-    watching = watch()
-    next(watching)
-    return watching
-
-
 def train_worker(config: dict[str, Any]) -> None:
     """What each Ray Train worker does: load once, then train and publish fold after fold."""
     import uuid
@@ -149,7 +134,6 @@ def train_worker(config: dict[str, Any]) -> None:
 
     def train(key: str) -> None:
         task, recipe = work[key]
-        loaded.load(recipe.method.inputs(recipe), task.clips)
         train_one(key, task, recipe, loaded, cache)
 
     work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)

@@ -18,9 +18,10 @@ from cluster.store.results import Cache
 
 
 def train_one(key: str, task: Any, recipe: Recipe, loaded: Loaded, cache: Cache) -> None:
-    """Train a fold and publish its result, unless another job was quicker."""
+    """Train a fold and publish its result, unless another job was quicker. Raises `LostClipsError`."""
     if cache.has(FOLDS, key):
         return
+    loaded.load(recipe.method.inputs(recipe), task.clips)  # at once: training and left-out clips are of one database
     keeper = FoldKeeper(cache.store, key)
     x_train, x_test = (loaded.arrays_of(recipe, clips) for clips in (task.train_clips, task.test_clips))
     result = recipe.method.train(x_train, x_test, task, recipe, keeper)
@@ -53,7 +54,6 @@ def train_here(
     while key := queue.lease("here"):
         spec = by_key[key]
         try:
-            loaded.load(spec.recipe.method.inputs(spec.recipe), spec.task.clips)
             train_one(key, spec.task, spec.recipe, loaded, cache)
         except LostClipsError as error:
             queue.lose(error.clips)
