@@ -12,7 +12,7 @@ from aman.errors import DataError, UsageError, UserError
 
 
 class Store(Protocol):
-    """What a store must do; processes pass its `uri` between them and open it anew."""
+    """What a store must do. Processes send the store's `uri` to each other, and each process opens the store itself."""
 
     uri: str
 

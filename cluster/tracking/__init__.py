@@ -1,1 +1,1 @@
-"""What MLflow is told, and the upload of what it could not be told."""
+"""Sends runs to MLflow, keeps the runs that MLflow did not accept, and uploads them later."""

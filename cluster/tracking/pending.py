@@ -1,4 +1,4 @@
-"""A tracker that is down or slow costs no result: what it was not told is written beside the run, and uploaded later.
+"""A tracker that is down or slow costs no result: runs that it did not accept are written beside the results.
 
 `python -m cluster.tracking OUT` uploads it, with `--tracking-uri` where the tracker is another one.
 """
@@ -20,7 +20,7 @@ from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord, tracking_uri, without_password
 
 NOT_LOGGED = "not_logged.json"
-"""File beside a run: all that its tracker was not told."""
+"""File beside a run: all that its tracker did not accept."""
 PAUSES = (1.0, 4.0)
 """Seconds before each attempt after the first."""
 PATIENCE, PATIENCE_A_RUN = 60.0, 1.0

@@ -11,7 +11,7 @@ from aman.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What MLflow is told of one configuration."""
+    """All that MLflow gets about one configuration."""
 
     experiment: str
     name: str
