@@ -21,7 +21,7 @@ class Edition:
     """Clips of each class."""
     folds: int
     marks: Mapping[str, str] = field(default_factory=dict)
-    """Labels of a few clips, by clip id, that other editions give in another way: they show which edition a sheet is."""
+    """Labels of a few clips, by clip id, that differ between editions: they show which edition a sheet is."""
 
     @property
     def clips(self) -> int:
