@@ -28,13 +28,13 @@ test: env  ## Lint, type check and run all tests: about ten minutes on two cores
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
 
-check: env  ## Lint, type check and run the tests that need no Ray, no server and no whole release: about three minutes
-	@echo "check: lint, types, import contracts and quick tests; about three minutes on two cores"
+check: env  ## Lint, type check and run the tests that need no Ray, no server and no whole release: about four minutes
+	@echo "check: lint, types, import contracts and quick tests; about four minutes on two cores"
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about four minutes (Linux, root)
-	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about four minutes on two cores"
+test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about three minutes (Linux, root)
+	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; about three minutes on two cores"
 	$(BIN)/python -m pytest tests/cluster -o addopts="-q --strict-markers --strict-config"
 
 test-faults: env  ## Break a small benchmark in every way and compare: about twenty-five minutes, half of them for three hosts (Linux, root)
