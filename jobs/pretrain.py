@@ -61,7 +61,14 @@ def main(options: Options) -> int:
     from aman.pretraining.training import pretrain
     from cluster.training.weights import train_weights
 
-    curve, state = train_weights(pretrain, settings, folder=options.folder, workers=options.workers, say=tell)
+    curve, state = train_weights(
+        pretrain,
+        settings,
+        folder=options.folder,
+        workers=options.workers,
+        say=tell,
+        finished=lambda checkpoint: "result" in checkpoint["state"],
+    )
     result = state["result"]
     say("\n".join(f"remark: {remark}" for remark in result["remarks"]))
     about = {**result["scores"], "classes": result["classes"], "settings": without_paths(settings), "faces": "FER2013"}

@@ -62,7 +62,14 @@ def main(options: Options) -> int:
     from cluster.training.weights import train_weights
 
     tells = partial(tell, settings.steps)
-    curve, state = train_weights(train, settings, folder=options.folder, workers=settings.workers, say=tells)
+    curve, state = train_weights(
+        train,
+        settings,
+        folder=options.folder,
+        workers=settings.workers,
+        say=tells,
+        finished=lambda checkpoint: checkpoint["step"] >= settings.steps,
+    )
     scores, files = finish(state["network"], options)
     for name, value in scores.items():
         say(f"{name:32} {value:6.2f}")

@@ -14,6 +14,7 @@ from small import TINY, planned, small_database, train_workers
 from aman.errors import DataError
 from aman.methods import variant
 from aman.training import FoldResult
+from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
 from cluster.experiment.run import run
 from cluster.features.loaded import Loaded, load_arrays, supplies_of
@@ -233,17 +234,8 @@ def test_the_loop_in_this_process_gives_the_predictions_of_a_plain_loop_and_a_se
     assert comparable(again.first.finished) == comparable(undisturbed)
 
 
-def test_two_workers_give_the_predictions_of_a_plain_loop_and_of_this_process(
-    ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
-) -> None:
-    experiment = planned(root, tmp_path, here=False, workers=2)
-    done = run(experiment, lambda line: None)
-    assert (done.clips, done.folds) == (12, 4)
-    assert comparable(experiment.first.finished) == comparable(undisturbed)
-
-
 def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: Path, tmp_path: Path) -> None:
-    recipe = variant(TINY, epochs=150)
+    recipe = variant(TINY, epochs=80)
     killed: list[int] = []
     lines: list[str] = []
 
@@ -272,19 +264,27 @@ def damage_a_feature(store: Path, plan: Plan) -> None:
     features[0].write_bytes(content)
 
 
-@pytest.mark.parametrize("here", [True, False])
-def test_damaged_features_are_made_again_and_the_predictions_stay(
-    request: pytest.FixtureRequest, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, here: bool
-) -> None:
-    if not here:
-        request.getfixturevalue("ray_cluster")
-    experiment = planned(root, tmp_path, here=here, workers=1)
-    damage_a_feature(tmp_path, experiment.first)
+def repaired(experiment: Experiment, store: Path) -> dict[str, FoldResult]:
+    """The results of a run that finds a damaged feature and has it made again."""
+    damage_a_feature(store, experiment.first)
     said: list[str] = []
     done = run(experiment, said.append)
     assert any("gone or damaged" in line for line in said)
-    assert done.clips == 1
-    assert comparable(experiment.first.finished) == comparable(undisturbed)
+    assert (done.clips, done.folds) == (1, 4)
+    return experiment.first.finished
+
+
+def test_damaged_features_are_made_again_and_the_predictions_stay(
+    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+) -> None:
+    assert comparable(repaired(planned(root, tmp_path), tmp_path)) == comparable(undisturbed)
+
+
+def test_two_workers_that_find_a_damaged_feature_give_the_predictions_of_a_plain_loop_and_of_this_process(
+    ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+) -> None:
+    experiment = planned(root, tmp_path, here=False, workers=2)
+    assert comparable(repaired(experiment, tmp_path)) == comparable(undisturbed)
 
 
 def test_an_error_that_stops_everything_comes_out_of_a_training_run(

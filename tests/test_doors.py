@@ -97,7 +97,9 @@ def files(here: Path) -> Path:
     return here
 
 
-@pytest.mark.parametrize("where", ["here", "ray"])
+@pytest.mark.parametrize(
+    "where", ["here", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.xdist_group("ray")])]
+)
 def test_one_file_each_adds_a_method_and_a_database_from_end_to_end(
     request: pytest.FixtureRequest, call_job: Callable[..., tuple[int, str]], files: Path, where: str
 ) -> None:

@@ -24,7 +24,7 @@ from aman.pretraining.settings import Pretraining, check, size_of
 from aman.pretraining.training import class_weights, pretrain
 from aman.schedules import warm_up_then_cosine
 from cluster.training.checkpoint import read_progress
-from cluster.training.data_parallel import alone, read_checkpoint, train
+from cluster.training.data_parallel import alone, read_checkpoint
 from jobs.pretrain import Options, main
 
 SMALL = Pretraining(size=32, epochs=2, batch=14, rate=0.02, erasing=0.5)
@@ -296,25 +296,22 @@ def test_grey_faces_reach_the_network_as_colour_pictures_will() -> None:
     )
 
 
-def test_two_workers_train_the_same_network_to_a_score(
-    ray_cluster: None, tmp_path: Path, settings: Pretraining
-) -> None:
-    curve = train(pretrain, settings, folder=tmp_path, workers=2, say=print)
-    assert [line.step for line in curve] == [2, 4, 5]
-    shapes = {name: tuple(tensor.shape) for name, tensor in result_in(tmp_path)["network"].items()}
-    assert shapes == {name: tuple(tensor.shape) for name, tensor in start_network(SMALL, 7).state_dict().items()}
-    assert 0 <= curve[-1].metrics["private"] <= 1
-
-
-def test_the_job_writes_the_trunk_and_one_mlflow_run_and_a_plan_starts_nothing(
-    ray_cluster: None, here: Path, faces: Path, capsys: pytest.CaptureFixture[str]
+def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_plan_and_a_rerun_train_nothing(
+    ray_cluster: None, here: Path, faces: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(SMALL, faces=faces, epochs=1)
-    options = Options(settings=settings, out=Path("trunk.safetensors"), tracking_uri="sqlite:///mlflow.db")
+    options = Options(settings=settings, out=Path("trunk.safetensors"), tracking_uri="sqlite:///mlflow.db", workers=2)
     assert main(replace(options, plan=True)) == 0
     assert "28 train, 14 choose, 14 score" in capsys.readouterr().out and not list(here.iterdir())
-    for _ in range(2):
-        assert main(options) == 0
+    assert main(options) == 0
+    curve = read_progress(options.folder)
+    assert [line.step for line in curve] == [2, 3] and 0 <= curve[-1].metrics["private"] <= 1
+    shapes = {name: tuple(tensor.shape) for name, tensor in result_in(options.folder)["network"].items()}
+    assert shapes == {name: tuple(tensor.shape) for name, tensor in start_network(SMALL, 7).state_dict().items()}
+    monkeypatch.setattr("cluster.training.weights.train", None)
+    assert main(options) == 0
+    with pytest.raises(UsageError, match="settings"):
+        main(replace(options, settings=replace(settings, epochs=2)))
     from mlflow.tracking import MlflowClient
     from safetensors import safe_open
 

@@ -24,15 +24,16 @@ from jobs import tune
 from tune_spaces import Space
 
 TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=3, k=2, n=2, epochs=2)
-SPACE = Space(reproduces="nothing", choices={"k": (1, 2, 3), "rate": (1e-2, 1e-3)})
+SPACE = Space(reproduces="nothing", choices={"k": (1, 2), "rate": (1e-2, 1e-3)})
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 3 --k 2 --n 2 --epochs 2 --workers 2".split()
 SUBJECTS, INNER = 3, 2
 """Left-out subjects, and inner folds of each."""
+CONFIGURATIONS, PROPOSALS = 4, 3
 NAMES = {f"synthetic/0{number}" for number in range(1, SUBJECTS + 1)}
 USER_SPACE = """
 from tune_spaces import Space
 
-SPACE = Space(reproduces="nothing", choices={"k": (1, 2, 3), "rate": (1e-2, 1e-3)})
+SPACE = Space(reproduces="nothing", choices={"k": (1, 2), "rate": (1e-2, 1e-3)})
 """
 
 
@@ -180,7 +181,7 @@ def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Pa
     plans = list(experiment.grids[0].plans.values())
     recipes = [plan.request.recipe for plan in plans]
     loaded = Loaded(supplies_of(recipes, experiment.clips()), experiment.first.cache, "cpu")
-    assert len({recipe.method.view(recipe) for recipe in recipes}) == 3
+    assert len({recipe.method.view(recipe) for recipe in recipes}) == 2
     for plan, recipe in zip(plans, recipes, strict=True):
         clips = list(plan.clips)
         alone, _ = load_arrays(list(plan.clips.values()), plan.inputs, recipe.method.view(recipe), plan.cache)
@@ -229,7 +230,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     code, text = call(*wanted, "--selection", "literature", "--here")
     assert code == 0, text
     found = json.loads((here / "found.json").read_text())
-    assert found["trained"] == 6 * SUBJECTS and found["stamp"] == "tuned on test"
+    assert found["trained"] == CONFIGURATIONS * SUBJECTS and found["stamp"] == "tuned on test"
     plain = planned(root, here / "plain", "literature")
     queue = trained_here(plain)
     assert found["chosen"] == {"all": queue.chosen()[NOBODY]}
@@ -239,7 +240,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
             right_of(plain.results[spec.key], truth) for spec in one.folds
         )
     table = pd.read_csv(here / "runs/tune/synthetic-mine-literature-s0/configurations.csv")
-    assert list(table["stamp"].unique()) == ["tuned on test"] and len(table) == 6
+    assert list(table["stamp"].unique()) == ["tuned on test"] and len(table) == CONFIGURATIONS
 
     code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
     assert code == 0, text
@@ -249,7 +250,9 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     }
     honest = trained_here(planned(root, here / "plain", "inner"))
     assert inner["chosen"] == honest.chosen()
-    assert inner["trained"] <= 6 * SUBJECTS * INNER  # of the left-out subjects' folds none: the search above has them
+    assert (
+        inner["trained"] <= CONFIGURATIONS * SUBJECTS * INNER
+    )  # of the left-out subjects' folds none: the search above has them
     code, text = call(*wanted, "--selection", "inner", "--stopping", "race")
     assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
     folders = {one.values["selection"]: one for one in find_runs([here / "runs/tune"])}
@@ -269,12 +272,14 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert sorted(run.data.tags["selection"] for run in parents) == ["inner", "literature"]
-    assert len(runs) == 2 + 2 * 6
+    assert len(runs) == 2 + 2 * CONFIGURATIONS
     names = [run.info.run_name for run in runs]
     assert all(name in names for name in ("tune synthetic-mine-literature-s0", "tune synthetic-mine-inner-s0"))
     below = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     titles = {run.info.run_name for run in below}
-    assert len(titles) == 6 and all(title.startswith("k=") and title.endswith(" quick s0") for title in titles), titles
+    assert len(titles) == CONFIGURATIONS and all(
+        title.startswith("k=") and title.endswith(" quick s0") for title in titles
+    ), titles
     for run in below:
         assert {"configuration", "state", "trunk_sha256", "git_commit", "command", "job"} <= run.data.tags.keys()
         assert {"k", "n", "frozen", "rate", "recipe", "seed"} <= run.data.params.keys()
@@ -289,14 +294,22 @@ def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]
-    wanted += ["--samples", "6", "--tracking-uri", f"sqlite:///{here}/proposals.db", "--json", "found.json", "--out"]
+    wanted += [
+        "--samples",
+        str(PROPOSALS),
+        "--tracking-uri",
+        f"sqlite:///{here}/proposals.db",
+        "--json",
+        "found.json",
+        "--out",
+    ]
     code, text = call(*wanted, here / "first")
     assert code == 0, text
     first = json.loads((here / "found.json").read_text())
-    assert set(first["chosen"]) == NAMES and 0 < first["trained"] <= 6 * SUBJECTS * INNER + SUBJECTS
+    assert set(first["chosen"]) == NAMES and 0 < first["trained"] <= PROPOSALS * SUBJECTS * INNER + SUBJECTS
     table = pd.read_csv(here / "first/proposals.csv")
     plan = planned(root, here / "store", "inner")
-    plan.study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=6, seed=0)
+    plan.study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=PROPOSALS, seed=0)
     replayed = replay(plan, plan.queue(racing=False))
     assert replayed == {lane: list(rows["configuration"]) for lane, rows in table.groupby("subject")}
     code, text = call(*wanted, here / "again")

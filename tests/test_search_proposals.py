@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from small import small_database
-from test_search import INNER, SPACE, SUBJECTS, TINY, trained_here
+from test_search import CONFIGURATIONS, INNER, SPACE, SUBJECTS, TINY, trained_here
 
 from aman.content import content_key
 from aman.errors import UsageError
@@ -293,7 +293,7 @@ def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(r
         if name == "k=1 rate=0.01" and lane == fresh.lanes[0]:
             progress.on_finish(spec, done.results[spec.key])
     assert said[1].startswith("fold 2 k=1 rate=0.01 for synthetic/01, inner fold 2/2: ")
-    assert f"; at most {6 * SUBJECTS * INNER + 6 * SUBJECTS - 2} left, ETA at most " in said[1]
+    assert f"; at most {CONFIGURATIONS * SUBJECTS * (INNER + 1) - 2} left, ETA at most " in said[1]
 
 
 def test_mlflow_gets_the_best_of_many_configurations() -> None:

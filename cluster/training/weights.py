@@ -8,7 +8,7 @@ from cluster.machines.session import ray_session
 from cluster.tracking.log import next_command
 from cluster.tracking.pending import log_or_keep
 from cluster.tracking.record import RunRecord
-from cluster.training.checkpoint import Progress, read_checkpoint
+from cluster.training.checkpoint import Progress, check_settings, read_checkpoint, read_progress, settings_of
 from cluster.training.data_parallel import Context, train
 
 
@@ -19,11 +19,17 @@ def train_weights(
     folder: Path,
     workers: int,
     say: Callable[[Progress], None],
+    finished: Callable[[dict[str, Any]], bool],
 ) -> tuple[list[Progress], dict[str, Any]]:
     """Train in a Ray session; the whole curve, and the state of the last checkpoint.
 
-    With 0 `workers` each GPU has one, and a machine without a GPU has one in all. Raises what `train` raises.
+    With 0 `workers` each GPU has one, and a machine without a GPU has one in all. A folder whose checkpoint is
+    `finished` is not trained in again, and starts no session. Raises what `train` raises.
     """
+    checkpoint = read_checkpoint(folder)
+    if checkpoint is not None and finished(checkpoint):
+        check_settings(folder, settings_of(settings))
+        return read_progress(folder), checkpoint["state"]
     with ray_session(workers) as slots:
         curve = train(loop, settings, folder=folder, workers=workers or slots.gpus or 1, say=say)
     checkpoint = read_checkpoint(folder)
