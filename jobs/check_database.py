@@ -48,12 +48,14 @@ def main(options: Options) -> int:
         index = release.index(database.index)
         listed = release.look(database.official_list) if database.official_list else None
         if options.images:
-            images = sum(len(clip.frames) for clip in index)
+            images = sum(clip.offset - clip.onset + 1 if clip.video else len(clip.frames) for clip in index)
             say(f"{len(index.clips)} clips indexed; {f'decoding {images} images' if images else 'reading the arrays'}")
             index = check_images(index, release.folder, release.read)
     found = check(index, protocol, listed)
     for problem in found.problems:
         say(f"{problem}; consequence: {problem.consequence}")
+    for remark in index.remarks:
+        say(f"remark: {remark}")
     say(text(found))
     if options.json:
         write_json(options.json, as_json(found))
