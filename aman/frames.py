@@ -135,16 +135,16 @@ class Look:
     def end(self) -> int:
         """By how many bits the values are to be moved down to fit into eight; `DataError` for a clip that cannot be
         magnified whatever its pictures are."""
-        clip_id = self.clip.clip_id
+        where = self.clip.frames[0] if self.clip.video else self.clip.frames[0].parent if self.clip.frames else ""
         if self.count < 2:
+            one = f"{where}: clip {self.clip.clip_id} of one frame"
             raise DataError(
-                got=f"clip {clip_id} {f'of {self.count} frame' if self.count else 'without frames'}",
+                got=one if self.count else f"clip {self.clip.clip_id} without frames",
                 expected="two frames or more: motion is what is magnified",
                 fix="give the folder that holds all frames of the clip, or correct its onset and offset",
             )
         shift = self._shift()
         bright = self.bright or int(self.histogram[DARK << shift :].sum())
-        where = self.clip.frames[0] if self.clip.video else self.clip.frames[0].parent
         if bright < BRIGHT_SHARE * self.values:
             raise DataError(
                 got=f"{where}: a nearly black clip, no value above {self.top >> shift} of 255 but for single pixels",

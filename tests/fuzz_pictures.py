@@ -57,7 +57,7 @@ def cases(seed: int, number: int) -> Iterator[Case]:
 
 
 def mutated(whole: bytes, rng: random.Random) -> bytes:
-    """One damage of the kinds that disks, networks and programs do: flipped bits, zeros, a hole, an insertion, an end."""
+    """One damage such as disks, networks and programs do: flipped bits, zeros, a hole, an insertion, an early end."""
     content, at = bytearray(whole), rng.randrange(len(whole))
     if rng.random() < 0.25:
         at = rng.randrange(min(len(whole), 120))  # headers are small and hold all that matters
@@ -102,7 +102,7 @@ def can_tell(case: Case) -> bool:
     if case.suffix == ".png":
         return not _sound_png(case.content)
     if case.suffix == ".jpg":
-        return b"Corrupt JPEG data" in _stderr_of_opencv(case.content)
+        return b"Corrupt JPEG data" in stderr_of_opencv(case.content)
     return "FFV1" in case.kind and case.suffix == ".avi" and len(case.content) == len(case.whole)
 
 
@@ -186,7 +186,7 @@ def _sound_png(content: bytes) -> bool:
     return False
 
 
-def _stderr_of_opencv(content: bytes) -> bytes:
+def stderr_of_opencv(content: bytes) -> bytes:
     """What decoding a picture prints in a process of its own."""
     program = "import sys, cv2, numpy; cv2.imdecode(numpy.frombuffer(sys.stdin.buffer.read(), numpy.uint8), 1)"
     return subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=False).stderr

@@ -21,9 +21,7 @@ from jobs import check_database
 
 
 def clip(video: Path, onset: int = 1, offset: int = 0, apex: int | None = None) -> Clip:
-    return Clip(
-        clip_id="csv/a", subject="csv/x", label="joy", onset=onset, apex=apex, offset=offset, frames=(video,)
-    )
+    return Clip(clip_id="csv/a", subject="csv/x", label="joy", onset=onset, apex=apex, offset=offset, frames=(video,))
 
 
 def wrote(path: Path, codec: str = "FFV1", **more: Any) -> Path:

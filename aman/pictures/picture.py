@@ -11,6 +11,7 @@
 """
 
 import io
+import re
 import threading
 import warnings
 import zlib
@@ -87,18 +88,18 @@ def _jpeg(content: bytes, grey: bool) -> Picture:
     try:
         found = jpeg.structure(content)
     except ValueError as error:
-        raise ValueError(f"a JPEG that is cut off or unreadable: {error}") from None
+        raise ValueError(f"an image that is cut off or unreadable (JPEG: {error})") from None
     _bounded(found.width, found.height)
     if found.bits != 8:
         raise ValueError(f"a JPEG of {found.bits} bits, of which eight are read")
     if found.end is None and not found.complete:
-        raise ValueError("a JPEG that is cut off: scans are missing")
+        raise ValueError("an image that is cut off (JPEG: scans are missing)")
     content = content[: found.end] if found.end else content + jpeg.END
     with listening() as lines:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), _flags(grey, 8))
     said = jpeg.damage(lines, content)
     if said or image is None:
-        raise ValueError(f"a JPEG that is cut off or damaged{f': {said}' if said else ''}")
+        raise ValueError(f"an image that is cut off or damaged (JPEG{f': {said}' if said else ''})")
     return Picture(pixels=image if grey else np.ascontiguousarray(image[..., ::-1]))
 
 
@@ -124,9 +125,9 @@ def _png(content: bytes) -> bytes:
         if len(check) < 4:
             if body[:4] in (b"", b"IEND"[: len(body)]) or at + 8 > len(content):
                 break  # cut off in its end marker: every pixel may be there
-            raise ValueError("a PNG that is cut off")
+            raise ValueError("an image that is cut off (PNG)")
         if zlib.crc32(body) != int.from_bytes(check, "big"):
-            raise ValueError(f"a PNG that is damaged: the checksum of its part {body[:4]!r} is wrong")
+            raise ValueError(f"an image that is damaged (PNG: the checksum of its part {body[:4]!r} is wrong)")
         at += 12 + length
         if body[:4] == b"IEND":
             return content[:at]
@@ -135,35 +136,21 @@ def _png(content: bytes) -> bytes:
 
 def _other(plugin: Any, content: bytes, grey: bool) -> Picture:
     kind = plugin.format
-    with OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image: ImageFile.ImageFile = plugin(io.BytesIO(content))
-            width, height, bits = *image.size, _bits(image, content)
-            pages = getattr(image, "n_frames", 1)
-        except Exception as error:  # of any kind: a header says whatever it likes
-            raise ValueError(f"a {kind} that is cut off or unreadable{_told(error)}") from None
-        _bounded(width, height)
-        if pages > 1:
-            raise ValueError(f"a {kind} of {pages} pictures, where each frame is a file of its own")
-        if bits > 16:
-            raise ValueError(
-                f"a {kind} of floating, signed or {bits}-bit numbers, where whole ones of 8 to 16 are read"
-            )
-        flags = _flags(grey, bits)
-        try:
-            image.load()
-            alpha = _alpha(image)
-        except Exception as error:
-            raise ValueError(f"a {kind} that is cut off or damaged{_told(error)}") from None
-    pixels = _decoded(content, flags)
-    if sorted(pixels.shape[:2]) != sorted((width, height)) or (bits > 8) != (pixels.dtype == np.uint16):
-        raise ValueError(f"a {kind} that OpenCV and Pillow read differently")
+    if kind == "WEBP":  # whose decoder makes room for the pixels when it is opened
+        _bounded(*_webp_size(content))
+    lines: list[str] = []
+    if kind == "TIFF":  # libtiff prints what it finds
+        with listening() as lines:
+            pixels, alpha = _twice(plugin, content, grey)
+    else:
+        pixels, alpha = _twice(plugin, content, grey)
+    if said := [line for line in lines if not re.search(r"[Ww]arning|^\[", line)]:
+        raise ValueError(f"an image that is damaged ({kind}: {said[0][:80]})")
     if alpha is None or alpha.min() == 255:
         return Picture(pixels=pixels)
     if kind == "BMP" and not alpha.any():  # programs leave the fourth byte empty
         return Picture(pixels=pixels)
-    if kind != "TIFF":  # OpenCV puts those on black itself
+    if kind != "TIFF" or pixels.dtype == np.uint16:  # OpenCV puts a TIFF of eight bits on black itself
         if alpha.shape != pixels.shape[:2]:
             raise ValueError(f"a {kind} that OpenCV and Pillow read differently")
         weight = alpha if grey else alpha[..., None]
@@ -171,9 +158,48 @@ def _other(plugin: Any, content: bytes, grey: bool) -> Picture:
     return Picture(pixels=pixels, remark=ON_BLACK)
 
 
+def _twice(plugin: Any, content: bytes, grey: bool) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    """Pixels as OpenCV reads them, after Pillow has found nothing wrong with the file, and Pillow's opacity."""
+    kind = plugin.format
+    with OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image: ImageFile.ImageFile = plugin(io.BytesIO(content))
+            width, height, bits = *image.size, _bits(image, content)
+            pages = getattr(image, "n_frames", 1)
+        except Exception as error:  # of any kind: a header says whatever it likes
+            raise ValueError(f"an image that is cut off or unreadable ({kind}{_told(error)})") from None
+        _bounded(width, height)
+        if pages > 1:
+            raise ValueError(f"a {kind} of {pages} pictures, where each frame is a file of its own")
+        if bits > 16:
+            raise ValueError(
+                f"a {kind} of floating, signed or {bits}-bit numbers, where whole ones of 8 to 16 bits are read"
+            )
+        flags = _flags(grey, bits)
+        try:
+            image.load()
+            alpha = _alpha(image)
+        except Exception as error:
+            raise ValueError(f"an image that is cut off or damaged ({kind}{_told(error)})") from None
+    pixels = _decoded(content, flags)
+    if sorted(pixels.shape[:2]) != sorted((width, height)) or (bits > 8) != (pixels.dtype == np.uint16):
+        raise ValueError(f"a {kind} that OpenCV and Pillow read differently")
+    return pixels, alpha
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    kind, word = content[12:16], int.from_bytes(content[21:25], "little")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
+    if kind == b"VP8L":
+        return 1 + (word & 0x3FFF), 1 + (word >> 14 & 0x3FFF)
+    return int.from_bytes(content[26:28], "little") & 0x3FFF, int.from_bytes(content[28:30], "little") & 0x3FFF
+
+
 def _told(error: Exception) -> str:
     text = " ".join(str(error).split())[:80]
-    return f" ({text})" if text else ""
+    return f": {text}" if text else ""
 
 
 def _bits(image: Any, content: bytes) -> int:

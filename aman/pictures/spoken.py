@@ -11,9 +11,9 @@ LOCK = threading.Lock()
 MOST_BYTES = 2**20
 DECODERS = re.compile(
     r"^(\[[^\]]+ @ 0x[0-9a-f]+\]|\[ *(WARN|ERROR|INFO|DEBUG)|OpenCV|Corrupt|Premature|Inconsistent|Invalid|Unsupported|"
-    r"Unknown Adobe|Warning: unknown|Application transferred|Obtained XMS)"
+    r"Unknown Adobe|Warning: unknown|Application transferred|tempfile\.tif: |_?TIFF\w*: |\w+(Decode|Setup)\w*: )"
 )
-"""How lines of libjpeg, FFmpeg and OpenCV begin. Other lines are another thread's and are printed after all."""
+"""How lines of libjpeg, FFmpeg, libtiff and OpenCV begin. Other lines are other threads' and get printed."""
 
 
 @contextmanager
