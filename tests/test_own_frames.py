@@ -32,7 +32,9 @@ def test_gaps_are_used_and_said_in_one_line(tmp_path: Path) -> None:
     folder(tmp_path / "a", *(f"img{number}.png" for number in (1, 2, 3, 5, 6, 9, 10)))
     index = read(tmp_path, ",6,,a")
     (problem,) = index.problems
-    assert problem.what == ("gaps in the frame numbers: used 7 of 10 frames from onset 1 to offset 10 (missing 4, 7-8)")
+    assert problem.what == (
+        "gaps in the frame numbers: used 7 of 10 frames from onset 1 to offset 10 (the first that is missing: 4)"
+    )
     assert problem.clip_id is None and "7 frames that are there" in problem.consequence
     (clip,) = index
     assert (clip.onset, clip.apex, clip.offset, clip.numbers) == (1, 6, 10, (1, 2, 3, 5, 6, 9, 10))

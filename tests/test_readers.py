@@ -357,7 +357,10 @@ def test_a_table_needs_only_four_columns(tmp_path: Path) -> None:
         ("c2,x,joy,first,,,b", "onset 'first'"),
         ("c2,x,joy,,,,c", "no numbered image in c"),
         ("c2,x,joy,,,,", "no numbered image in an empty cell"),
-        ("c2,x,joy,2,,,b", "4 of 10 frames from onset 2 to offset 11 are there, less than 50% (missing 2-7)"),
+        (
+            "c2,x,joy,2,,,b",
+            "4 of 10 frames from onset 2 to offset 11 are there, less than 50% (the first that is missing: 2)",
+        ),
         ("c2,x,joy,20,,30,b", "no frame from onset 20 to offset 30; there are 8 to 11"),
         ("c2,x,joy,9,,9,b", "onset and offset are one frame, 9"),
         ("c2,x,joy,11,,8,b", "onset 11 behind offset 8"),

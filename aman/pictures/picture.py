@@ -52,7 +52,9 @@ def read_picture(name: object, content: bytes, *, grey: bool = False) -> Picture
             return _jpeg(content, grey)
         kind = _plugin(content)
         if kind is None:
-            raise ValueError("an image that is cut off or unreadable" if content else "an empty file")
+            raise ValueError(
+                "an image that is cut off or unreadable, or of another kind" if content else "an empty file"
+            )
         return _other(kind, _png(content) if content.startswith(PNG) else content, grey)
     except ValueError as error:
         what = str(error)
@@ -109,7 +111,7 @@ def _plugin(content: bytes) -> Any:
         return PngImagePlugin.PngImageFile
     if content.startswith(b"BM"):
         return BmpImagePlugin.BmpImageFile
-    if content[:4] in (b"II*\0", b"MM\0*"):
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return TiffImagePlugin.TiffImageFile
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return WebPImagePlugin.WebPImageFile

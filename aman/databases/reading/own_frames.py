@@ -73,17 +73,17 @@ def find_span(base: Path, cell: str, onset: int | None, offset: int | None) -> S
         return Span(onset=first, offset=last, files=inside)
     step = median_low([after - before for before, after in pairwise(numbers)])
     all_of_them = max(len(inside), (last - first) // step + 1)
-    _, which = frames.gaps(first, last)
+    lacking = next((one for one, there in enumerate(numbers, start=first) if one != there), numbers[-1] + 1)
     share = f"{len(inside)} of {all_of_them} frames from onset {first} to offset {last}"
     if len(inside) < LEAST_SHARE * all_of_them:
         raise NoFramesError(
-            f"{share} are there, less than {LEAST_SHARE:.0%} (missing {which})",
+            f"{share} are there, less than {LEAST_SHARE:.0%} (the first that is missing: {lacking})",
             "copy the others, or correct the row; where the camera took no more, number the files without gaps",
         )
     if step > 1:
         remark = f"frame numbers in steps of about {step}: used {share}"
     else:
-        remark = f"gaps in the frame numbers: used {share} (missing {which})"
+        remark = f"gaps in the frame numbers: used {share} (the first that is missing: {lacking})"
     return Span(onset=first, offset=last, files=inside, numbers=tuple(numbers), remark=remark)
 
 
