@@ -2,8 +2,9 @@
 
 Laptop: `python jobs/check_database.py --database casme2 --root /data/CASMEII`. On a cluster the same command runs
 where the release lies, or anywhere with `--root s3://bucket/CASMEII`. Time: seconds for the sheet and the file names,
-a minute or two for the images of a whole release on two cores, every frame decoded and the faces in every onset frame
-counted, from a bucket as long as it takes to fetch them; `--no-images` leaves them out. Exit code 4 where a run would be incomplete.
+a minute or two for the images of a whole release on two cores (every frame is decoded, and the faces in every onset
+frame are counted), from a bucket as long as it takes to fetch them; `--no-images` leaves them out. Exit code 4 where a
+run would be incomplete.
 """
 
 from dataclasses import asdict, dataclass
