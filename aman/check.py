@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.databases.reading.folders import relative
 from aman.databases.reading.npz import damage
@@ -115,33 +117,56 @@ def check_images(index: Index, folder: Path, read: Callable[[Path], bytes]) -> I
         found_by_clip = pool.map(lambda clip: bad_images(clip, folder, read), index.clips)
         for clip, found in zip(index.clips, found_by_clip, strict=True):
             problems += found
-            usable = not found and not (clip.arrays and replace(clip.arrays, row=0) in damaged)
+            usable = not any(problem.clip_id for problem in found) and not (
+                clip.arrays and replace(clip.arrays, row=0) in damaged
+            )
             good += [clip] if usable else []
     return replace(index, clips=tuple(good), problems=tuple(problems))
 
 
 def bad_images(clip: Clip, folder: Path, read: Callable[[Path], bytes]) -> Sequence[Problem]:
-    """A problem for each frame that cannot be read or has another size than the onset."""
-    from aman.frames import decode
+    """What is wrong with a clip's pictures: a problem for each file that cannot be read, one for all frames that are
+    unlike the onset, one where the clip as a whole is of no use; of a clip that is used, remarks."""
+    from aman.faces import told_faces
+    from aman.frames import ALIKE, Look, pictures_of, size_of
 
-    problems = []
-    size = None
-    for path in clip.frames:
-        try:
-            shape = decode(path, read(path)).shape
-            size = size or shape
-            what = f"{shape[1]}x{shape[0]} pixels, unlike the {size[1]}x{size[0]} of the onset" if shape != size else ""
-        except DataError as error:
-            what = error.got.replace(f"{path}, ", "")
-        if what:
-            problems.append(
-                unusable(
-                    file=relative(path, folder),
-                    row=clip.row,
-                    what=what,
-                    fix="unpack the clip again",
-                    clip_id=clip.clip_id,
-                    label=clip.label,
-                )
+    look = Look(clip)
+    problems: list[Problem] = []
+
+    def lost(file: Path, what: str, fix: str) -> None:
+        problems.append(
+            unusable(
+                file=relative(file, folder), row=clip.row, what=what, fix=fix, clip_id=clip.clip_id, label=clip.label
             )
-    return problems
+        )
+
+    for path, found in pictures_of(clip, read):
+        if isinstance(found, DataError):
+            lost(path, found.got.replace(f"{path}, ", ""), found.fix)
+        else:
+            look.add(path, found)
+    if look.unlike and look.first is not None:
+        (path, has), count = look.unlike[0], len(look.unlike)
+        what = (
+            f"{has}, unlike the {size_of(look.first)} of the onset" if "pixels" in has else f"{has}, unlike the onset"
+        )
+        lost(path, what + (f", and so are {count - 1} frames more" if count > 1 else ""), ALIKE)
+    if problems or not clip.frames:
+        return problems
+    where = clip.frames[0] if clip.video else clip.frames[0].parent
+    try:
+        shift = look.end()
+    except DataError as error:
+        lost(where, error.got.removeprefix(f"{where}: "), error.fix)
+        return problems
+    notes = [
+        (note, "none, the clip is used so", "none is needed, unless the files should be otherwise")
+        for note in look.notes()
+    ]
+    if look.first is not None and (told := told_faces((look.first >> shift).astype(np.uint8))):
+        fix = "crop the subject's face where another one is larger, and take --align none"
+        notes.append((told, "none, the clip is used so", fix))
+    return [
+        Problem(file=relative(where, folder), row=clip.row, what=what, fix=fix, consequence=kept)
+        for what, kept, fix in notes
+    ]

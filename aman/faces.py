@@ -6,6 +6,8 @@ Landmarks of every frame would jitter by 0.6 to 0.8 px, as much as the motion of
 import functools
 import hashlib
 import importlib.util
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ FACE_SIZE = 224
 """Side of the aligned face in pixels (paper, section 3.1)."""
 FOREHEAD = 0.2
 """Share of the landmarks' height that is added above them: the 68 points end at the brows (the authors' code)."""
+DETECTING = threading.Lock()
+"""A detector of dlib keeps the image that it searches."""
+COMPARABLE = 0.5
+"""Share of the first face's side from which on a second face may be meant."""
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 """Landmarks of the eyes, left and right as they lie in the image."""
 
@@ -53,7 +59,7 @@ def _models(path: Path) -> tuple[Any, Any]:
     import dlib
 
     try:
-        return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
+        return _detector(), dlib.shape_predictor(str(path))
     except RuntimeError as error:
         raise UsageError(
             got=f"{path}, which dlib cannot read ({error})",
@@ -62,19 +68,62 @@ def _models(path: Path) -> tuple[Any, Any]:
         ) from None
 
 
-def landmarks(image_HWC: Image, model: Path, *, what: str) -> Points:
-    """68 points (x, y) in pixels of the face with the highest detection score.
+@functools.lru_cache(maxsize=1)
+def _detector() -> Any:
+    import dlib
 
-    The image is searched as it is and, where nothing is found, at twice its size. `what` names the image in the
-    `DataError` for a face that is not found.
+    return dlib.get_frontal_face_detector()
+
+
+def boxes_of(image_HWC: Image, detector: Any) -> list[Any]:
+    """Boxes of the faces in an image, the subject's first: the largest, among equals the most central one. A detector's
+    confidence says how sharp a face is, and a bystander may be sharper.
+
+    The image is searched as it is and, where nothing is found, at twice its size.
     """
-    detector, predictor = _models(model)
+    height, width = image_HWC.shape[:2]
+
+    def rank(found: tuple[Any, float]) -> tuple[float, float, float]:
+        box, score = found
+        centre = box.center()
+        return -float(box.area()), (centre.x - width / 2) ** 2 + (centre.y - height / 2) ** 2, -score
+
     for upsampling in (0, 1):
         boxes, scores, _ = detector.run(image_HWC, upsampling, 0.0)
         if boxes:
-            best = max(range(len(boxes)), key=lambda i: scores[i])
-            shape = predictor(image_HWC, boxes[best])
-            return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
+            return [box for box, _ in sorted(zip(boxes, scores, strict=True), key=rank)]
+    return []
+
+
+def second_face(boxes: Sequence[Any]) -> str:
+    """A sentence where a second face has at least `COMPARABLE` of the first one's side, or empty text."""
+    others = [box for box in boxes[1:] if box.width() >= COMPARABLE * boxes[0].width()]
+    if not others:
+        return ""
+    return (
+        f"{1 + len(others)} faces of comparable size in the onset frame, {boxes[0].width()} and {others[0].width()} "
+        "pixels wide: the largest is taken for the subject's"
+    )
+
+
+def told_faces(image_HWC: Image) -> str:
+    """`second_face` of an image, without a landmark model."""
+    with DETECTING:
+        return second_face(boxes_of(image_HWC, _detector()))
+
+
+def landmarks(image_HWC: Image, model: Path, *, what: str, note: Callable[[str], None] = lambda text: None) -> Points:
+    """68 points (x, y) in pixels of the subject's face, see `boxes_of`.
+
+    `what` names the image in the `DataError` for a face that is not found; `note` hears of a second face.
+    """
+    detector, predictor = _models(model)
+    boxes = boxes_of(image_HWC, detector)
+    if boxes:
+        if told := second_face(boxes):
+            note(told)
+        shape = predictor(image_HWC, boxes[0])
+        return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
     raise DataError(
         got=f"no face in {what}",
         expected="one upright face in the onset frame",

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from aman.errors import DataError
+from aman.pictures.picture import read_picture
 
 SIDE = 48
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # the place is the number, in a csv too
@@ -31,8 +31,6 @@ FOLDERS = {"train": "training", "validation": "public", "test": "private"} | {u.
 NAMES = {name: number for number, name in enumerate(CLASSES)}
 NUMBERS = {str(number): number for number in NAMES.values()}
 BYTES = {str(value): value for value in range(256)}  # faster than `int`, and refuses -1, 256 and 1.5
-ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
-"""How a JPEG and a PNG begin and end: some decoders fill a cut-off one with grey, silently."""
 FILES = re.compile(r"fer2013\.csv|icml_face_data\.csv|[^.].*\.parquet", re.IGNORECASE)
 PICTURES = re.compile(r"[^.].*\.(png|jpe?g)", re.IGNORECASE)
 FIX = "give the path of the csv, of the Parquet file, or of the folder that holds train and test"
@@ -228,12 +226,14 @@ def pixels_of(content: bytes | Path, where: str | Path) -> bytes:
     """The 48 x 48 pixels of an image file or its bytes; colour is turned to grey."""
     try:
         content = content.read_bytes() if isinstance(content, Path) else content
-        cut = any(content.startswith(start) and end not in content[len(content) // 2 :] for start, end in ENDS.items())
-        image = None if cut else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error):
-        image = None
-    if image is None or image.shape != (SIDE, SIDE):
-        got = "cut off or unreadable" if image is None else f"{image.shape[1]} x {image.shape[0]} pixels"
+        image = read_picture(where, content, grey=True).pixels
+    except (OSError, DataError) as error:
+        why = error.got.removeprefix(f"{where}, ") if isinstance(error, DataError) else error.strerror
+        raise wrong(
+            where, f"an image, cut off or unreadable: {why}", f"a whole PNG or JPEG of {SIDE} x {SIDE}"
+        ) from None
+    if image.shape != (SIDE, SIDE):
+        got = f"{image.shape[1]} x {image.shape[0]} pixels"
         raise wrong(where, f"an image, {got}", f"a whole PNG or JPEG of {SIDE} x {SIDE}")
     return image.tobytes()
 

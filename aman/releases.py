@@ -66,7 +66,7 @@ RELEASES = {
     "casme2": Release(
         subjects=tuple(f"{number:02d}" for number in range(1, 27)),
         counts={**_counted(casme2.DATABASE), "sadness": 7, "fear": 2},
-        frames=(24, 141, 17136),
+        frames=(24, 141, 17138),
         looks={label: label for label in FIVE},
         folders=("CASME2_RAW_selected", "CASME2_RAW_selected"),
         units=(12, "4+7", 4, "L10", "R2", "1+2", 14, "?", "6+12", "15+17"),
@@ -80,7 +80,7 @@ RELEASES = {
             "Fear": 8,
             "Sadness": 6,
         },
-        frames=(30, 101, 11814),
+        frames=(30, 101, 11816),
         looks=dict(zip(SAMM_FIVE, ("repression", "others", "happiness", "surprise", "disgust"), strict=True)),
         folders=("SAMM", "SAMM"),
         units=(12, "4+7", "L12", "A14C", "12B", "T23", "ref(4)", "(R6 or R12)+R15", *SAMM_WILD, "4 ", 14),
@@ -89,7 +89,7 @@ RELEASES = {
     "smic": Release(
         subjects=("1", "2", "3", "4", "5", "6", "8", "9", "11", "12", "13", "14", "15", "18", "19", "20"),
         counts=_counted(smic.DATABASE),
-        frames=(16, 58, 5576),
+        frames=(11, 58, 5576),
         looks={"negative": "disgust", "positive": "happiness", "surprise": "surprise"},
         folders=("SMIC_all_cropped", "HS"),
         crop=50,

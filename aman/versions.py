@@ -32,7 +32,13 @@ PACKAGE, HOME = "aman", Path(__file__).parent
 MANIFEST = HOME / "released.json"
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "decode": ("aman.frames",),
+    "decode": (
+        "aman.frames",
+        "aman.pictures.jpeg",
+        "aman.pictures.picture",
+        "aman.pictures.spoken",
+        "aman.pictures.video",
+    ),
     "align": ("aman.faces", "aman.inputs.aligned"),
     "tim": ("aman.tim", "aman.inputs.interpolated"),
     "magnify.none": ("aman.magnify", "aman.inputs.images"),

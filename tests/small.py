@@ -75,7 +75,9 @@ def write_frames(folder: Path, texture_HWC: npt.NDArray[np.float64], count: int,
 
 
 def write_image(path: Path, image_HWC: npt.NDArray[np.uint8]) -> Path:
-    """Write an RGB (or grey, `HW`) image in the format of the path's suffix."""
+    """Write an RGB (or grey, `HW`) image in the format of the path's suffix; `GREY` in another shade for each name."""
+    if image_HWC is GREY:
+        image_HWC = GREY + np.uint8(sum(path.name.encode()) % 60)
     bgr = image_HWC if image_HWC.ndim == 2 else np.ascontiguousarray(image_HWC[..., ::-1])
     assert cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 97] if path.suffix == ".jpg" else [])
     return path
@@ -130,7 +132,8 @@ def clip_of(paths: Sequence[Path], *, subject: str = "casme2/01", name: str = "E
     )
 
 
-GREY = np.full((6, 8), 90, dtype=np.uint8)
+GREY = np.tile(np.arange(60, 100, 5, dtype=np.uint8), (6, 1))
+"""A picture of which only that it is one matters."""
 SAMM_HEADER = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
 SAMM_HEADER += ["Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"]
 

@@ -139,15 +139,16 @@ class Tree:
 
     def __init__(self, database: str) -> None:
         self.database = database
-        image = cv2.imencode(".bmp", np.full((4, 4, 3), 80, dtype=np.uint8))[1].tobytes()
+        shades = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+        images = [cv2.imencode(".bmp", shades + np.uint8(80 + n))[1].tobytes() for n in range(6)]
         self.files: dict[str, bytes] = {}
         self.rows: list[list[str]] = []
         self.sheet = {"casme2": "CASME2-coding-20140508.csv", "samm": "SAMM_Micro_FACS_Codes_v2.csv"}.get(database, "")
         chosen = [e for e in whole_release(database, 0) if e.subject in SUBJECTS[database]][:5]
         for position, entry in enumerate(chosen):
             onset = 8 + 90 * (position % 2)
-            for frame in range(onset - 1, onset + 5):
-                self.files["frames/" + str(entry.file(frame)).replace(".jpg", ".bmp")] = image
+            for number, frame in enumerate(range(onset - 1, onset + 5)):
+                self.files["frames/" + str(entry.file(frame)).replace(".jpg", ".bmp")] = images[number]
             cells = [entry.subject, entry.name, str(onset), str(onset + 2), str(onset + 3), "4+7", entry.label]
             self.rows.append(cells)
         header = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]

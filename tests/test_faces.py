@@ -86,22 +86,51 @@ def test_a_small_face_is_found_at_twice_its_size(portrait: Image, points: Points
     np.testing.assert_allclose(landmarks(small, model, what="small") * 2.5, points, atol=5)
 
 
-def test_the_face_with_the_highest_score_is_taken(
-    portrait: Image, model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("boxes", "scores", "taken", "told"),
+    [
+        ([(0, 60), (100, 20)], [0.4, 1.7], 0, ""),  # the larger one, whatever the detector is sure of
+        ([(0, 60), (100, 40)], [0.4, 1.7], 0, "2 faces of comparable size in the onset frame, 60 and 40 pixels wide"),
+        ([(0, 20), (100, 20), (200, 20)], [1.7, 0.4, 0.9], 100, "3 faces of comparable size"),  # the most central one
+        ([(30, 20)], [0.1], 30, ""),
+    ],
+)
+def test_the_largest_face_is_the_subjects_and_a_second_one_is_told(
+    portrait: Image,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    boxes: list[tuple[int, int]],
+    scores: list[float],
+    taken: int,
+    told: str,
 ) -> None:
     import dlib
 
-    boxes = [dlib.rectangle(left, 0, left + 9, 9) for left in (0, 100, 50)]
+    found = [dlib.rectangle(left, 105 - side // 2, left + side - 1, 104 + side // 2) for left, side in boxes]
 
     class Detector:
         def run(self, image: Image, upsampling: int, threshold: float) -> tuple[Any, list[float], list[int]]:
-            return boxes, [0.4, 1.7, 0.9], [0, 0, 0]
+            return found, scores, [0] * len(found)
 
     def corners(image: Image, box: Any) -> Any:
         return dlib.full_object_detection(box, [dlib.point(box.left(), box.top())] * 68)
 
     monkeypatch.setattr(faces, "_models", lambda path: (Detector(), corners))
-    assert landmarks(portrait, model, what="three faces")[0].tolist() == [100, 0]
+    notes: list[str] = []
+    assert landmarks(portrait, model, what="faces", note=notes.append)[0][0] == taken
+    assert (told in notes[0]) if told else not notes
+
+
+def test_a_sharp_bystander_is_not_taken_for_the_subject(portrait: Image, points: Points, model: Path) -> None:
+    scene = np.full((240, 520, 3), 110, np.uint8)
+    scene[5:235, 5:235] = cv2.GaussianBlur(portrait, (0, 0), 2.5)
+    scene[30:200, 270:440] = cv2.resize(portrait, (170, 170), interpolation=cv2.INTER_AREA)
+    notes: list[str] = []
+    found = landmarks(scene, model, what="two faces", note=notes.append)
+    np.testing.assert_allclose(found - (5, 5), points, atol=6)
+    (note,) = notes
+    assert note.startswith("2 faces of comparable size in the onset frame") and note == faces.told_faces(scene)
+    assert faces.told_faces(portrait) == ""
 
 
 def test_an_image_without_a_face_is_refused_by_its_name(model: Path) -> None:

@@ -305,7 +305,7 @@ BROKEN: dict[str, Callable[[Image], bytes]] = {
     "text": lambda _: b"no picture",
     "a PNG cut off": lambda image: encoded(image)[:-600],
     "a JPEG cut off": lambda image: encoded(image, ".jpg")[:-600],
-    "a JPEG without its end": lambda image: encoded(image, ".jpg")[:-2],
+    "a JPEG that lacks pixels at its end": lambda image: encoded(image, ".jpg")[:-40],
     "of another size": lambda image: encoded(image[:47]),
 }
 

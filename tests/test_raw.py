@@ -546,3 +546,28 @@ def test_planning_a_bucket_holds_no_clip_in_memory(s3_server: Server, tmp_path: 
     few, small = peak(3)
     many, large = peak(12)
     assert many - few < 0.2 * (large - small)
+
+
+def test_videos_in_a_bucket_give_the_clips_and_keys_of_their_folder(
+    s3_server: Server, tmp_path: Path, requests: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fuzz_pictures import video_bytes
+
+    monkeypatch.setenv("AMAN_LOCAL_CACHE", str(tmp_path / "near"))
+    folder = tmp_path / "own"
+    folder.mkdir()
+    rows = ["a,x,joy,,3,,a.avi", "b,y,joy,2,4,9,b.mp4", "c,y,fear,1,,6,a.avi", "d,x,fear,,,,d"]
+    (folder / "clips.csv").write_text("\n".join(["clip,subject,label,onset,apex,offset,frames", *rows]))
+    for name, codec in (("a.avi", "FFV1"), ("b.mp4", "mp4v"), ("d.mkv", "FFV1")):
+        (folder / name).write_bytes(video_bytes(codec, name[-4:]))
+    uri = upload(folder)
+    here = plan_of(folder, tmp_path / "first", "csv")
+    there = plan_of(uri, tmp_path / "second", "csv")
+    assert {name: plan.keys for name, plan in there.clips.items()} == {n: plan.keys for n, plan in here.clips.items()}
+    assert [(c.clip.onset, c.clip.offset) for _, c in sorted(there.clips.items())] == [(1, 12), (2, 9), (1, 6), (1, 12)]
+    assert prepared(there) == prepared(here)
+    shutil.rmtree(tmp_path / "near")
+    requests()
+    plan_of(uri, tmp_path / "second", "csv")
+    fetched = {one.rpartition("/")[2] for one in requests() if "GetObject" in one}
+    assert "b.mp4" not in fetched and {"a.avi", "d.mkv"} <= fetched  # only where a length is asked for

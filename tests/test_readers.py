@@ -26,10 +26,10 @@ from aman.databases.megc2019 import official_clip, official_list
 from aman.databases.reading.action_units import action_units
 from aman.databases.reading.annotated import read_release, subject_number
 from aman.databases.reading.folders import Frames, numbered_frames
+from aman.databases.reading.own_frames import FRAME as TABLE_FRAME
 from aman.databases.reading.sheet import number, read_sheet
 from aman.databases.samm import SAMM
 from aman.databases.smic import FRAME as SMIC_FRAME
-from aman.databases.table import FRAME as TABLE_FRAME
 from aman.errors import DataError, UsageError
 
 
@@ -212,8 +212,12 @@ def test_the_long_release_is_read_last(tmp_path: Path) -> None:
 
 
 def test_a_clip_that_was_half_unpacked_is_named_or_refused(tmp_path: Path) -> None:
-    few = find("smic").read(small_smic(tmp_path / "a", "s1/micro/negative/s1_ne_01", frames=[7]))
-    assert "1 frames; the shortest clip of the release has 16 | the clip is used" in only(few, 1)
+    few = find("smic").read(small_smic(tmp_path / "a", "s1/micro/negative/s1_ne_01", frames=range(7, 17)))
+    assert "10 frames; the shortest clip of the release has 11 | the clip is used" in only(few, 1)
+    one = find("smic").read(small_smic(tmp_path / "one", "s1/micro/negative/s1_ne_01", frames=[7]))
+    assert "a clip of one frame | smic/s1/s1_ne_01 cannot be used" in only(one, 0)
+    enough = find("smic").read(small_smic(tmp_path / "enough", "s1/micro/negative/s1_ne_01", frames=range(7, 18)))
+    assert enough.problems == ()
     root = small_smic(tmp_path / "b", "s1/micro/negative/s1_ne_01", "s2/micro/negative/s2_ne_01")
     for frame in range(991, 1009):
         (root / "HS" / "s1" / "micro" / "negative" / "s1_ne_01" / f"reg_image{frame}.bmp").unlink()
@@ -353,7 +357,12 @@ def test_a_table_needs_only_four_columns(tmp_path: Path) -> None:
         ("c2,x,joy,first,,,b", "onset 'first'"),
         ("c2,x,joy,,,,c", "no numbered image in c"),
         ("c2,x,joy,,,,", "no numbered image in an empty cell"),
-        ("c2,x,joy,7,,,b", "frames from onset 7 to offset 11 are missing (7)"),
+        (
+            "c2,x,joy,2,,,b",
+            "4 of 10 frames from onset 2 to offset 11 are there, less than 50% (the first",
+        ),
+        ("c2,x,joy,20,,30,b", "no frame from onset 20 to offset 30; there are 8 to 11"),
+        ("c2,x,joy,9,,9,b", "onset and offset are one frame, 9"),
         ("c2,x,joy,11,,8,b", "onset 11 behind offset 8"),
         ("c2,x,joy,,,,a", "the same frames as csv/c1"),
         ("C1,x,joy,,,,b", "csv/C1 is listed twice"),

@@ -170,6 +170,19 @@ def test_a_cropped_copy_beside_the_raw_one_is_named_and_not_read(tmp_path: Path)
     assert problem.file == "A-Cropped" and "another copy" in problem.what
 
 
+def test_frames_behind_the_offset_of_the_sheet_are_mentioned_in_one_line(tmp_path: Path) -> None:
+    from small import small_database
+
+    root = small_database(tmp_path / "release", 2, 2)
+    index = find("casme2").read(root)
+    (remark,) = index.remarks
+    assert remark.startswith("4 clips have frames behind the sheet's offset, 4 in all, which are not used; most ")
+    assert "8..13 on disk, 9..12 in the sheet" in remark
+    for path in root.rglob("img13.jpg"):
+        path.unlink()
+    assert find("casme2").read(root).remarks == ()
+
+
 # Action units
 
 

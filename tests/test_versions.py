@@ -19,7 +19,7 @@ from aman.versions import MANIFEST, NOT_COUNTED, STAGES, edited, names, version_
 ROOT = Path(__file__).parents[1]
 
 EDITS = {
-    "decode": ("frames.py", "image[..., ::-1]", "image", {"align", "tim", "features"}),
+    "decode": ("pictures/picture.py", "image[..., ::-1]", "image", {"align", "tim", "features"}),
     "align": ("faces.py", "FOREHEAD = 0.2", "FOREHEAD = 0.3", {"decode", "tim", "features"}),
     "tim": ("tim.py", "np.clip(flat, 0, 255)", "np.clip(flat, 0, 254)", {"decode", "align", "magnify.phase"}),
     "magnify.none": ("magnify/__init__.py", "np.rint(images)", "np.floor(images)", {"decode", "align", "tim"}),

@@ -36,7 +36,7 @@ CASME2 = Release(
 
 def read_casme2(root: Path, *, database: str = "casme2") -> Index:
     """Index of CASME II under `root`, raw or cropped (`DataError` where no release can be found there)."""
-    return read_release(root, replace(CASME2, database=database))
+    return read_release(root, replace(CASME2, database=database, tells_beyond=database == "casme2"))
 
 
 def identify(subject: str, clip: str) -> tuple[str, str]:

@@ -1,8 +1,13 @@
 """What a reader makes of a release on disk: the index, one entry a clip."""
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+VIDEO = re.compile(r"\.(avi|mp4|m4v|mov|mkv)$", re.IGNORECASE)
+"""How the name of a video ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +24,8 @@ class ArrayRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One annotated clip of one subject. `frames` are files in numeric order, onset to offset, both included; a clip of
-    which only arrays are there has none, and `arrays`."""
+    """One annotated clip of one subject. `frames` are files in numeric order, onset to offset, both included, or
+    one video whose frames have the numbers 1, 2, ...; a clip of which only arrays are there has none, and `arrays`."""
 
     clip_id: str
     """`casme2/sub01/EP02_01f`: unique over all databases, the same whatever the copy of the release."""
@@ -32,6 +37,7 @@ class Clip:
     apex: int | None
     """None where the release gives none (`/`)."""
     offset: int
+    """0 in a video whose number of frames was not known to the reader: its last frame."""
     frames: tuple[Path, ...]
     action_units: tuple[int, ...] = field(default=(), compare=False)
     """Numbers of the facial action units that the sheet names. No score depends on them and copies of a sheet differ
@@ -42,6 +48,24 @@ class Clip:
     """Row of the sheet as a spreadsheet counts it."""
     arrays: ArrayRow | None = None
     """Where the clip's arrays are, if arrays are what was given in place of frames (database `arrays`)."""
+
+    numbers: tuple[int, ...] = field(default=(), compare=False)
+    """Numbers of the frames where some from onset to offset are missing; empty where none is."""
+
+    @property
+    def video(self) -> Path | None:
+        """The video that holds the clip, or None where its frames are files of their own."""
+        return self.frames[0] if len(self.frames) == 1 and VIDEO.search(self.frames[0].name) else None
+
+    @property
+    def apex_position(self) -> int | None:
+        """Which frame of the clip is the apex, counted from 0 at the onset: of frames with gaps the nearest one."""
+        if self.apex is None or not self.numbers:
+            return None if self.apex is None else self.apex - self.onset
+        after = min(bisect_left(self.numbers, self.apex), len(self.numbers) - 1)
+        before = max(0, after - 1)
+        nearer = self.apex - self.numbers[before] <= abs(self.numbers[after] - self.apex)
+        return before if nearer else after
 
     @property
     def database(self) -> str:
@@ -84,6 +108,8 @@ class Index:
     database: str
     clips: tuple[Clip, ...]
     problems: tuple[Problem, ...] = field(default=())
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+    """What is said of the release as a whole: nothing is wrong with it."""
     expected_clips: int | None = None
     """Clips that the release itself declares, where it does."""
 

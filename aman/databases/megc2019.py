@@ -30,7 +30,8 @@ def read_megc2019(root: Path) -> Index:
             ) from None
     clips = sorted((clip for part in parts for clip in part), key=lambda clip: clip.clip_id)
     problems = tuple(problem for part in parts for problem in part.problems)
-    return Index(database="megc2019", clips=tuple(clips), problems=problems)
+    remarks = tuple(remark for part in parts for remark in part.remarks)
+    return Index(database="megc2019", clips=tuple(clips), problems=problems, remarks=remarks)
 
 
 def official_list(root: Path) -> tuple[Path, dict[str, str]] | None:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from aman.databases.base import Database, Edition, Protocol, counts, same, table_2
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.reading.annotated import last_number
+from aman.databases.reading.annotated import COMPARE, last_number
 from aman.databases.reading.folders import (
     Frames,
+    clips_in,
     cropped,
     entries,
     existing_folder,
+    frame_count,
+    is_video,
     numbered_frames,
     relative,
     second_folder,
@@ -32,8 +35,8 @@ OTHER_CAMERA = re.compile(r"(^|[^a-z])(nir|vis)([^a-z]|$)", re.IGNORECASE)
 LABELS = {"ne": "negative", "po": "positive", "su": "surprise"}
 CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 SPONTANEOUS = ("non_micro", "non-micro", "nonmicro")
-SHORTEST = 16
-"""Frames of the shortest clip of the release."""
+SHORTEST = 11
+"""Frames of the shortest clip of the release, s3_ne_03."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +45,14 @@ class Copy:
 
     folder: Path
     clips: tuple[tuple[Path, int, str], ...]
-    """Each clip's folder, its subject by the folder above, its label."""
+    """Each clip's folder or video, its subject by the folder above, its label."""
     long: bool
     """Whether clips lie beneath their subject at once, as in the long release."""
     problems: tuple[Problem, ...]
 
     def filled(self) -> int:
         """Clips that hold a frame."""
-        return sum(1 for folder, _, _ in self.clips if numbered_frames(folder, FRAME).by_number)
+        return sum(1 for folder, _, _ in self.clips if numbered_frames(folder, FRAME).filled)
 
 
 def read_smic(root: Path) -> Index:
@@ -133,26 +136,26 @@ def copy_in(folder: Path, root: Path) -> Copy | None:
     for child in subfolders(folder):
         match = SUBJECT.match(child.name)
         if not match:
-            if any(CLIP.match(c.name) for c in subfolders(child)) or (child / "micro").is_dir():
+            if any(CLIP.match(name) for name, _ in clips_in(child)) or (child / "micro").is_dir():
                 problems.append(nameless(child, root, "no subject's name", "name it s1, s2, ..."))
             elif CLIP.match(child.name):
                 problems.append(nameless(child, root, "a clip beside the subjects", "move it to its subject"))
             continue
         subject = int(match.group(1))
-        for inner in entries(child, denied)[0]:
-            named = CLIP.match(inner.name)
+        for name, inner in clips_in(child, denied):
+            named = CLIP.match(name)
             if inner.name.lower() == "micro":
                 known = True
                 for emotion in entries(inner, denied)[0]:
                     if emotion.name.lower() in CODES:
-                        clips += [(clip, subject, emotion.name.lower()) for clip in entries(emotion, denied)[0]]
+                        clips += [(clip, subject, emotion.name.lower()) for _, clip in clips_in(emotion, denied)]
                     else:
                         fix = "give it one of these names if it holds clips"
                         problems.append(nameless(emotion, root, f"none of {', '.join(CODES)}", fix))
             elif named:
                 long = long or not known
                 clips.append((inner, subject, LABELS[named.group(2).lower()]))
-            elif inner.name.lower() not in SPONTANEOUS:
+            elif inner.name.lower() not in SPONTANEOUS and not is_video(inner):
                 problems.append(nameless(inner, root, "neither micro nor a clip", "name it micro if it holds clips"))
     problems += [unreadable(path, root) for path in denied]
     return Copy(folder=folder, clips=tuple(clips), long=long, problems=tuple(problems)) if clips else None
@@ -166,9 +169,10 @@ def nameless(folder: Path, root: Path, what: str, fix: str) -> Problem:
 
 def make_clip(folder: Path, subject: int, label: str, root: Path) -> tuple[Clip | None, list[Problem]]:
     """The clip in a folder, or None, and what is wrong with it."""
-    file, named = relative(folder, root), CLIP.match(folder.name)
+    name = folder.stem if is_video(folder) else folder.name
+    file, named = relative(folder, root), CLIP.match(name)
     code, place = (CODES[LABELS[named.group(2).lower()]], int(named.group(3))) if named else ("", 0)
-    rest = f"s{subject}_{code}_{place:02d}" if named else re.sub(r"[^A-Za-z0-9_.-]", "_", folder.name)
+    rest = f"s{subject}_{code}_{place:02d}" if named else re.sub(r"[^A-Za-z0-9_.-]", "_", name)
     clip_id = f"smic/s{subject}/{rest}"
     problems: list[Problem] = []
 
@@ -188,30 +192,36 @@ def make_clip(folder: Path, subject: int, label: str, root: Path) -> tuple[Clip 
         what = f"{folder.name} lies in the folder of {label}"
         told(what, "move it if that is wrong", f"it counts as {label}: the label is the folder")
     frames: Frames = numbered_frames(folder, FRAME)
-    numbers = sorted(frames.by_number)
-    if not numbers:
-        return lost(f"no frame in the folder ({frames.told})", "unpack the clip again")
+    try:
+        numbers = sorted(frames.by_number) or list(range(1, frame_count(frames.video) + 1 if frames.video else 1))
+    except DataError as error:
+        return lost(f"{error.got}", error.fix)
+    if not numbers and not frames.video:
+        return lost(f"no frame in the folder ({frames.told})", COMPARE)
+    if len(numbers) == 1:
+        return lost("a clip of one frame", f"motion needs two frames or more: {COMPARE}")
     if frames.twice:
         return lost(f"two files with the number of {frames.twice[0]}", "keep the right one")
-    missing, which = frames.gaps(numbers[0], numbers[-1])
+    missing, which = frames.gaps(numbers[0], numbers[-1]) if frames.by_number else (0, "")
     if missing > len(numbers):
-        return lost(f"{missing} of {missing + len(numbers)} frames are missing ({which})", "unpack the clip again")
+        return lost(f"{missing} of {missing + len(numbers)} frames are missing ({which})", COMPARE)
     used = f"the clip is used with the {len(numbers)} frames that are there"
     if missing:
         span = numbers[-1] - numbers[0] + 1
         what = f"gaps in the numbering: {missing} of {span} numbers are missing ({which})"
-        told(what, "unpack the clip again", used)
-    elif len(numbers) < SHORTEST:
+        told(what, COMPARE, used)
+    elif numbers and len(numbers) < SHORTEST:
         what = f"{len(numbers)} frames; the shortest clip of the release has {SHORTEST}"
-        told(what, "unpack the clip again", used)
+        told(what, COMPARE, used)
     clip = Clip(
         clip_id=clip_id,
         subject=f"smic/s{subject}",
         label=label,
-        onset=numbers[0],
-        apex=numbers[len(numbers) // 2],
-        offset=numbers[-1],
-        frames=frames.between(numbers[0], numbers[-1]),
+        onset=numbers[0] if numbers else 1,
+        apex=numbers[len(numbers) // 2] if numbers else None,
+        offset=numbers[-1] if numbers else 0,
+        frames=(frames.video,) if frames.video else frames.between(numbers[0], numbers[-1]),
+        numbers=tuple(numbers) if missing else (),
         source=file,
     )
     return clip, problems

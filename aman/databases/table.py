@@ -1,7 +1,9 @@
 """A database of one's own, declared by a table: `clip,subject,label,onset,apex,offset,frames`.
 
-`frames` is the clip's folder, relative to the table; a frame's number is the last number in its file's name. Empty
-`onset` and `offset` mean the first and the last frame. `--root` is the table or the folder that holds it alone.
+`frames` is the clip's folder, relative to the table; a frame's number is the last number in its file's name, a counter
+from 0 or 1 or a time stamp. Or it is a video (AVI, MP4, MOV, MKV), by its name or the name of a folder beside it,
+whose frames have the numbers 1, 2, ... Empty `onset` and `offset` mean the first and the last frame. Numbers may have
+gaps, if at least half of the frames are there. `--root` is the table or the folder that holds it alone.
 """
 
 import re
@@ -9,12 +11,13 @@ from pathlib import Path
 
 from aman.databases.base import Database, Protocol
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.reading.folders import numbered_frames
-from aman.databases.reading.sheet import NAME, find_table, number, read_sheet
+from aman.databases.reading.own_frames import NoFramesError, find_span
+from aman.databases.reading.sheet import NAME, find_table, read_sheet
 
 COLUMNS = ("clip", "subject", "label", "frames")
 OPTIONAL = ("onset", "apex", "offset")
-FRAME = re.compile(r"^(?!\.)(?:.*\D)?(\d{1,9})\D*\.(?:jpg|jpeg|png|bmp)$", re.IGNORECASE | re.ASCII)
+NUMBER = re.compile(r"^0*(\d{1,20})(?:\.0*)?$", re.ASCII)
+"""A frame's number in a cell, which may be a time stamp."""
 
 
 def read_table(root: Path) -> Index:
@@ -24,7 +27,7 @@ def read_table(root: Path) -> Index:
     problems: list[Problem] = []
     contradicted: set[str] = set()
     seen: dict[str, str] = {}
-    spans: dict[tuple[Path, ...], str] = {}
+    spans: dict[tuple[object, ...], str] = {}
     spellings: dict[str, str] = {}
     for row, cells in read_sheet(table, COLUMNS, OPTIONAL).rows:
         named = NAME.match(cells["clip"])
@@ -48,33 +51,26 @@ def read_table(root: Path) -> Index:
             two = "if they are one person, it is tested and learned from at once"
             fix = "write a person in one way"
             problems.append(Problem(file=table.name, row=row, what=what, fix=fix, consequence=two))
-        folder = table.parent / cells["frames"]
-        frames = numbered_frames(folder if cells["frames"] else None, FRAME)
-        span = [number(cells[name]) for name in ("onset", "offset")]
-        wrong = [name for name in OPTIONAL if cells[name] not in ("", "/") and number(cells[name]) is None]
+        span = [frame_number(cells[name]) for name in ("onset", "offset")]
+        wrong = [name for name in OPTIONAL if cells[name] not in ("", "/") and frame_number(cells[name]) is None]
         if wrong:
             lost(f"{wrong[0]} {cells[wrong[0]]!r}", "a frame number, or an empty cell")
             continue
-        if not frames.by_number:
-            lost(f"no numbered image in {cells['frames'] or 'an empty cell'}", "name the folder that holds the frames")
+        try:
+            found = find_span(table.parent, cells["frames"], *span)
+        except NoFramesError as error:
+            lost(error.what, error.fix)
             continue
-        onset = min(frames.by_number) if span[0] is None else span[0]
-        offset = max(frames.by_number) if span[1] is None else span[1]
-        inside, (missing, which) = frames.between(onset, offset), frames.gaps(onset, offset)
-        if onset > offset:
-            lost(f"onset {onset} behind offset {offset}", "correct the row")
+        onset, offset = found.onset, found.offset
+        if found.remark:
+            used = f"{clip_id} is used with the {len(found.files)} frames that are there"
+            fix = "none is needed if the camera took no others"
+            problems.append(Problem(file=table.name, row=row, what=found.remark, fix=fix, consequence=used))
+        if spans.setdefault(found.identity, clip_id) != clip_id:
+            lost(f"the same frames as {spans[found.identity]}", "keep one row")
             continue
-        if missing or not inside:
-            lost(f"frames from onset {onset} to offset {offset} are missing ({which})", "add them, or correct the row")
-            continue
-        if frames.twice:
-            lost(f"two files with the number of {frames.twice[0]}", "keep the right one")
-            continue
-        if spans.setdefault(inside, clip_id) != clip_id:
-            lost(f"the same frames as {spans[inside]}", "keep one row")
-            continue
-        apex = number(cells["apex"])
-        if apex is not None and not onset <= apex <= offset:
+        apex = frame_number(cells["apex"])
+        if apex is not None and not onset <= apex <= (offset or apex):
             what = f"apex {apex} is no frame from onset {onset} to offset {offset}"
             kept = "none, the clip is used without an apex, which nothing here needs"
             problems.append(Problem(file=table.name, row=row, what=what, fix="correct it", consequence=kept))
@@ -86,12 +82,19 @@ def read_table(root: Path) -> Index:
             onset=onset,
             apex=apex,
             offset=offset,
-            frames=inside,
+            frames=found.files,
+            numbers=found.numbers,
             source=table.name,
             row=row,
         )
     kept_clips = sorted((c for c in clips.values() if c.clip_id not in contradicted), key=lambda c: c.clip_id)
     return Index(database="csv", clips=tuple(kept_clips), problems=tuple(problems))
+
+
+def frame_number(cell: str) -> int | None:
+    """A frame's number, also where a spreadsheet made `46.0` of it; None for anything else."""
+    match = NUMBER.match(cell)
+    return int(match.group(1)) if match else None
 
 
 def usual_subject(name: str) -> str:

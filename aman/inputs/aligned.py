@@ -34,7 +34,10 @@ class AlignedClip:
     """Landmarks of the onset frame (x, y) in pixels of the face; of shape (0, 2) where nothing was aligned."""
     onset: int
     apex: int | None
-    """Numbers of frames as the release counts them; `face_THWC[0]` is the onset."""
+    """Numbers of frames as the release counts them; `face_THWC[0]` is the onset, and behind it no number is left out:
+    frames that are missing in the release are not counted."""
+    notes: tuple[str, ...] = ()
+    """What the user is told about the clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +72,16 @@ class Aligned(Input):
 
     def make(self, source: Any) -> AlignedClip:
         clip: Clip = source.clip
-        frames_THWC = read_clip(clip, source.read)
+        notes: list[str] = []
+        frames_THWC = read_clip(clip, source.read, notes.append)
         points = np.empty((0, 2))
         if self.align == "landmarks":
             model = faces.landmark_model_path(self.landmark_model)
-            points = faces.landmarks(frames_THWC[0], model, what=str(clip.frames[0]))
+            points = faces.landmarks(frames_THWC[0], model, what=str(clip.frames[0]), note=notes.append)
             matrix = faces.similarity(points)
             face_THWC = faces.align(frames_THWC, matrix)
             points = points @ matrix[:, :2].T + matrix[:, 2]
         else:
             face_THWC = faces.fit(frames_THWC)
-        return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=clip.apex)
+        apex = None if clip.apex_position is None else clip.onset + clip.apex_position
+        return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=apex, notes=tuple(notes))

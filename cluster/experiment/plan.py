@@ -170,7 +170,10 @@ def make_plan(request: Request) -> Plan:
         clips={plan.clip.clip_id: plan for plan in plans},
         store=store,
         problems=problems,
-        remarks=[str(problem) for problem in index.problems if problem not in selection.unusable],
+        remarks=[
+            *(str(problem) for problem in index.problems if problem not in selection.unusable),
+            *index.remarks,
+        ],
     )
     if failed:
         drop(plan, failed)

@@ -202,6 +202,8 @@ def _prepare_clips(plan: Plan, clips: list[ClipPlan], where: Executor, say: Say)
             for clip in given:
                 report.add(publish_given(clip, plan.inputs, plan.cache, release.read))
     say(report.text)
+    for remark in report.remarks:
+        say(f"remark: {remark}")
     return report
 
 

@@ -26,7 +26,7 @@ class ClipPlan:
     keys: Mapping[Input, str]
     """Key of every stage of the wanted inputs."""
     digests: tuple[str, ...] = ()
-    """sha256 of each frame's file."""
+    """sha256 of each file in `clip.frames`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +38,30 @@ class Prepared:
     """How much was made, by the units of the stages: `{"images magnified": 220}`."""
     seconds: float = 0
     error: DataError | None = None
+    notes: tuple[str, ...] = ()
+    """What the user is told about the clip, which is used all the same."""
 
 
 def plan_clip(
     clip: Clip, inputs: Sequence[Input], weights: Mapping[str, str], digests: Digests = file_digests
 ) -> ClipPlan:
-    """Content keys of one clip. Reads the bytes of its frames, keeps none."""
+    """Content keys of one clip. Reads the bytes of its frames, keeps none.
+
+    A frame of a video is named by the digest of the file and its number in it.
+    """
+    files = tuple(digests(clip.frames))
+    frames = files
+    if clip.video:
+        frames = tuple(f"{files[0]} frame {number}" for number in range(clip.onset, max(clip.onset, clip.offset) + 1))
+    position = clip.apex_position
     facts = ClipFacts(
-        digests=tuple(digests(clip.frames)), onset=clip.onset, apex=clip.apex, offset=clip.offset, weights=weights
+        digests=frames,
+        onset=clip.onset,
+        apex=None if position is None else clip.onset + position,
+        offset=clip.offset,
+        weights=weights,
     )
-    return ClipPlan(clip=clip, keys=keys_of(inputs, facts), digests=facts.digests)
+    return ClipPlan(clip=clip, keys=keys_of(inputs, facts), digests=files)
 
 
 def plan_clips(

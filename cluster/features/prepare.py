@@ -26,6 +26,7 @@ class Begun:
     made: Counter[str] = field(default_factory=Counter)
     seconds: float = 0
     error: DataError | None = None
+    notes: tuple[str, ...] = ()
 
 
 def prepare_clip(
@@ -63,7 +64,8 @@ def finish_clip(begun: Begun, cache: Cache) -> Prepared:
         begun.error = error
     if begun.error is not None:
         return Prepared(clip_id=clip_id, made={}, error=begun.error)
-    return Prepared(clip_id=clip_id, made=dict(begun.made), seconds=begun.seconds + perf_counter() - since)
+    seconds = begun.seconds + perf_counter() - since
+    return Prepared(clip_id=clip_id, made=dict(begun.made), seconds=seconds, notes=begun.notes)
 
 
 def _begin(last: Input, begun: Begun, cache: Cache, files: Sequence[bytes] | None) -> Input | None:
@@ -92,6 +94,7 @@ def _value(stage: Input, begun: Begun, cache: Cache, files: Sequence[bytes] | No
         else:
             source = _value(stage.source, begun, cache, files)
         value = stage.make(source)
+        begun.notes = begun.notes or getattr(value, "notes", ())
         if stage.kept:
             begun.made[stage.unit or stage.name] += stage.amount(value)
             cache.publish(stage.name, plan.keys[stage], stage.pack(value))

@@ -1,6 +1,7 @@
 """Clips to cached inputs: each clip once, in parallel on Ray or one after another in this process. Results already in
 the store are reused."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Report:
     made: Counter[str] = field(default_factory=Counter)
     """How much was made, by the units of the stages."""
     failed: list[Prepared] = field(default_factory=list)
+    notes: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Clips and notes of each kind: the note without its numbers."""
 
     def add(self, done: Prepared) -> None:
         """Count a clip."""
@@ -42,6 +45,13 @@ class Report:
         else:
             self.computed += 1
             self.made.update(done.made)
+            for note in done.notes:
+                self.notes.setdefault(re.sub(r"\d+", "N", note), []).append((done.clip_id, note))
+
+    @property
+    def remarks(self) -> list[str]:
+        """One line for each kind of note: how many clips it concerns, and one of them."""
+        return [f"{len(told)} clips: {min(told)[1]} ({min(told)[0]})" for told in self.notes.values()]
 
     @property
     def text(self) -> str:

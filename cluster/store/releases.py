@@ -114,26 +114,33 @@ class BucketRelease:
                 self._show(shown)
                 return at(shown / self.table)
             except UserError as error:
-                texts = {name: getattr(error, name) for name in ("got", "expected", "fix")}
+                texts = {"got": error.got, "expected": error.expected, "fix": error.fix}
                 told = {name: text.replace(str(shown), str(self.folder)) for name, text in texts.items()}
                 raise type(error)(**told) from None
+            except OSError as error:
+                name = str(error.filename).replace(str(shown), str(self.folder))
+                raise DataError(
+                    got=f"{name}, which cannot be shown as a file ({error.strerror})",
+                    expected="objects named as the files of a release are, and room for them on the local disk",
+                    fix="remove it or give it another name, or free some space",
+                ) from None
 
     def index(self, reader: Callable[[Path], Index]) -> Index:
         """The index that a reader makes of it; frames are `ObjectPath`s."""
 
         def located(root: Path) -> Index:
             folder, index = root.parent if self.table else root, reader(root)
+            unknown = {clip.video for clip in index if clip.video and not clip.offset}
+            if unknown:  # the reader needs the lengths of these videos: they alone are fetched and shown to it
+                list(self.pool.map(lambda seen: seen.write_bytes(self.read(self._object(seen, folder))), unknown))
+                index = reader(root)
             return replace(index, clips=tuple(self._located(clip, folder) for clip in index))
 
         return self.look(located)
 
     def digests(self, paths: Sequence[Path]) -> list[str]:
         """sha256 of each object, in order; an object whose digest is not known is fetched."""
-
-        def digest(path: Path) -> str:
-            return self._known(path) or _sha256(self._learn(path))
-
-        return list(self.pool.map(digest, paths))
+        return list(self.pool.map(lambda path: self._known(path) or _sha256(self._learn(path)), paths))
 
     def read(self, path: Path) -> bytes:
         """Content of an object."""
@@ -172,18 +179,11 @@ class BucketRelease:
         for name in self.listed:
             path = folder / name
             inside = path if name.endswith("/") else path.parent
-            try:
-                if inside not in made:
-                    inside.mkdir(parents=True, exist_ok=True)
-                    made.add(inside)
-                if inside != path:
-                    path.write_bytes(contents.get(name, b""))
-            except OSError as error:
-                raise DataError(
-                    got=f"{self.folder}/{name}, which cannot be shown as a file ({error.strerror})",
-                    expected="objects named as the files of a release are, and room for their names on the local disk",
-                    fix="remove it or give it another name, or free some space",
-                ) from None
+            if inside not in made:
+                inside.mkdir(parents=True, exist_ok=True)
+                made.add(inside)
+            if inside != path:
+                path.write_bytes(contents.get(name, b""))
 
     def _located(self, clip: Clip, folder: Path) -> Clip:
         """The clip with objects in place of the files that its reader saw."""

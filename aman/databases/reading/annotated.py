@@ -13,6 +13,7 @@ from aman.errors import DataError
 
 ACTION_UNITS = "Action Units"
 SPREADSHEET = re.compile(r".*\.(xlsx|xls|ods|csv)$", re.IGNORECASE)
+COMPARE = "compare the folder with the release's archive: unpack, or crop, all frames of the clip"
 CLIP_NAME = re.compile(r"^[\w.\- ]+$", re.ASCII)
 
 
@@ -42,6 +43,8 @@ class Release:
     label: str = "Estimated Emotion"
     usual_name: Callable[[str], str] = str
     """The release's own spelling of a clip's name, whatever a copy made of it."""
+    tells_beyond: bool = True
+    """Whether the user is told of frames behind the sheet's offset."""
     duration: str = ""
     """Column with the number of frames, where there is one."""
 
@@ -81,13 +84,17 @@ def read_release(root: Path, release: Release) -> Index:
     problems += named
     tree, chosen = find_tree(root, release, {entry.place for entry in entries})
     problems += [*chosen, *tree.problems]
-    clips = []
+    clips, beyond = [], list[tuple[int, str]]()
     for entry in entries:
         folder, frames = tree.clips.get(entry.place, (None, Frames()))
         where = relative(folder or tree.folder / release.folder_example.format(entry.subject) / entry.name, root)
         clip, found = make_clip(entry, frames, release, path.name, where, exists=folder is not None)
         clips += [clip] if clip else []
         problems += found
+        behind = [number for number in frames.by_number if clip and number > clip.offset]
+        if clip and behind and release.tells_beyond:
+            span = f"{min(frames.by_number)}..{max(behind)} on disk, {clip.onset}..{clip.offset} in the sheet"
+            beyond.append((len(behind), f"{where}: {span}"))
     wanted = {(subject, name.lower()) for subject, name in all_names(sheet.rows)}
     for place, (folder, _) in sorted(tree.clips.items()):
         if place not in wanted:
@@ -101,7 +108,12 @@ def read_release(root: Path, release: Release) -> Index:
                 )
             )
     clips.sort(key=lambda clip: clip.clip_id)
-    return Index(database=release.database, clips=tuple(clips), problems=tuple(problems))
+    remarks = []
+    if beyond:
+        count, (_, most) = sum(count for count, _ in beyond), max(beyond)
+        text = f"{len(beyond)} clips have frames behind the sheet's offset, {count} in all, which are not used; most"
+        remarks.append(f"{text} {most}")
+    return Index(database=release.database, clips=tuple(clips), problems=tuple(problems), remarks=tuple(remarks))
 
 
 def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
@@ -185,7 +197,7 @@ def find_tree(root: Path, release: Release, wanted: set[Place]) -> tuple[Tree, l
     """The copy of the frames that holds most of the clips; among equals raw before cropped, and the nearest."""
 
     def count(tree: Tree) -> int:
-        return sum(1 for place in wanted & tree.clips.keys() if tree.clips[place][1].by_number)
+        return sum(1 for place in wanted & tree.clips.keys() if tree.clips[place][1].filled)
 
     found = [(count(tree), tree) for tree in trees(root, release.subject_folder, release.frame_name)]
     found = [(clips, tree) for clips, tree in found if wanted & tree.clips.keys()]
@@ -244,15 +256,17 @@ def make_clip(
     if release.duration and number(cells[release.duration]) not in (None, offset - onset + 1):
         what = f"duration {cells[release.duration]}, and {offset - onset + 1} frames {span}"
         problems.append(Problem(file=sheet, row=entry.row, what=what, fix="correct the one that is wrong"))
+    if onset == offset:
+        return lost(f"onset and offset are one frame, {onset}", "correct the sheet: motion needs two frames or more")
     if not exists:
         return lost(f"the clip has no folder {where}", "unpack the clip, and all of the release into one folder")
-    inside = frames.between(onset, offset)
+    inside = (frames.video,) if frames.video else frames.between(onset, offset)
     if not inside:
-        return lost(f"{where}: no frame {span} ({frames.told})", "unpack the clip again")
-    missing, which = frames.gaps(onset, offset)
+        return lost(f"{where}: no frame {span} ({frames.told})", COMPARE)
+    missing, which = (0, "") if frames.video else frames.gaps(onset, offset)
     if missing:
         what = f"{where}: {missing} of {offset - onset + 1} frames {span} are missing ({which})"
-        return lost(what, "unpack the clip again")
+        return lost(what, COMPARE)
     if frames.twice:
         return lost(f"{where}: two files with the number of {frames.twice[0]}", "keep the right one")
     clip = Clip(

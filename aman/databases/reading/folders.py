@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aman.databases.index import Problem
+from aman.databases.index import VIDEO, Problem
 from aman.errors import DataError
 
 DEPTH = 6
@@ -71,13 +71,20 @@ def find_files(root: Path, name: re.Pattern[str], depth: int = DEPTH) -> list[Pa
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """Image files of one clip by their number."""
+    """Image files of one clip by their number, or the video that holds it."""
 
     by_number: dict[int, Path] = field(default_factory=dict)
+    video: Path | None = None
+    """The only video there where no image is: its frames have the numbers 1, 2, ..."""
     twice: tuple[str, ...] = ()
     """Names of files whose number another file has."""
     others: tuple[str, ...] = ()
     """Names of files that are no frames."""
+
+    @property
+    def filled(self) -> int:
+        """How many files hold the clip; 0 where nothing is there that can be read."""
+        return len(self.by_number) or int(self.video is not None)
 
     def between(self, onset: int, offset: int) -> tuple[Path, ...]:
         """Files from onset to offset, both included, in numeric order."""
@@ -104,10 +111,31 @@ class Frames:
         return f"no numbered JPEG, PNG or BMP in the folder, but {', '.join(self.others[:2])}, ..."
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file is a video by its name."""
+    return VIDEO.search(path.name) is not None
+
+
+def frame_count(video: Path) -> int:
+    """Frames that a video says to have; 0 for an empty file, as which a bucket's is shown (`DataError`: unreadable)."""
+    from aman.pictures.video import frame_count as counted  # loads OpenCV, which a list of names does without
+
+    return counted(video)
+
+
+def clips_in(folder: Path, denied: list[Path] | None = None) -> list[tuple[str, Path]]:
+    """Name and place of the clips in a folder: its folders, and its videos by their names without the suffix."""
+    folders, files = entries(folder, denied)
+    return [(path.name, path) for path in folders] + [(path.stem, path) for path in files if is_video(path)]
+
+
 def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Path] | None = None) -> Frames:
-    """Files of a folder by the number that is the pattern's first group; whatever else lies there is left alone."""
+    """Files of a folder by the number that is the pattern's first group; whatever else lies there is left alone. In
+    the place of the folder there may be a video, and in the folder a single video."""
     by_number: dict[int, Path] = {}
     twice, others = [], []
+    if folder and is_video(folder) and not folder.is_dir():
+        return Frames(video=folder)
     for path in entries(folder, denied)[1] if folder else []:
         match = name.match(path.name)
         if match is None:
@@ -116,7 +144,9 @@ def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Pat
             twice.append(path.name)
         else:
             by_number[int(match.group(1))] = path
-    return Frames(by_number=by_number, twice=tuple(twice), others=tuple(others))
+    found = [] if by_number else [path for path in entries(folder)[1] if is_video(path)] if folder else []
+    video = found[0] if len(found) == 1 else None
+    return Frames(by_number=by_number, video=video, twice=tuple(twice), others=tuple(others))
 
 
 Place = tuple[int, str]
@@ -145,11 +175,11 @@ def trees(root: Path, subject: re.Pattern[str], frame: re.Pattern[str]) -> list[
             match = subject.match(child.name)
             if not match:
                 continue
-            for clip in entries(child, denied)[0]:
-                place, one = (int(match.group(1)), clip.name.lower()), (clip, numbered_frames(clip, frame, denied))
+            for name, clip in clips_in(child, denied):
+                place, one = (int(match.group(1)), name.lower()), (clip, numbered_frames(clip, frame, denied))
                 other = clips.get(place)
                 if other is not None:
-                    one, other = sorted((one, other), key=lambda each: -len(each[1].by_number))
+                    one, other = sorted((one, other), key=lambda each: -each[1].filled)
                     told.append(second_folder(other[0], one[0], root))
                 clips[place] = one
         if clips:
@@ -163,7 +193,7 @@ def strangers(folder: Path, subject: re.Pattern[str], frame: re.Pattern[str], ro
     """Folders beside those of the subjects that hold clips and have no subject's name."""
     problems = []
     for child in subfolders(folder):
-        if not subject.match(child.name) and any(numbered_frames(c, frame).by_number for c in subfolders(child)):
+        if not subject.match(child.name) and any(numbered_frames(c, frame).filled for _, c in clips_in(child)):
             problems.append(
                 Problem(
                     file=relative(child, root),
