@@ -36,7 +36,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Read, compare, tell."""
-    from aman.check import check, check_images
+    from aman.check import check, check_images, lines
     from aman.databases import find
     from aman.protocols import protocol_for
     from aman.tables import write_json
@@ -52,8 +52,8 @@ def main(options: Options) -> int:
             say(f"{len(index.clips)} clips indexed; {f'decoding {images} images' if images else 'reading the arrays'}")
             index = check_images(index, release.folder, release.read)
     found = check(index, protocol, listed)
-    for problem in found.problems:
-        say(f"{problem}; consequence: {problem.consequence}")
+    for line in lines(found.problems):
+        say(line)
     say(text(found))
     if options.json:
         write_json(options.json, as_json(found))
