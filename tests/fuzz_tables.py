@@ -7,6 +7,7 @@ must end in an index, or in a sentence for its user; whatever else is raised is 
 import io
 import os
 import random
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,7 +95,9 @@ def outcome(folder: Path, case: Case) -> str:
     try:
         index = find("csv").index(path)
         assert all(problem.what and problem.fix and problem.consequence for problem in index.problems)
-        assert all(clip.label.isprintable() and clip.label for clip in index)
+        labels = {clip.label for clip in index}
+        assert all(label.isprintable() and label and "\ufffd" not in label for label in labels)
+        assert len({_skeleton(label) for label in labels}) == len(labels), "labels that look alike"
         select(index, protocols()["csv"])
     except UserError as error:
         assert error.got and error.expected and error.fix
@@ -104,6 +107,12 @@ def outcome(folder: Path, case: Case) -> str:
     except DataError as error:
         assert error.got and error.expected and error.fix
     return said
+
+
+def _skeleton(label: str) -> str:
+    """What is seen of a label."""
+    seen = "".join(one for one in label if unicodedata.category(one) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", seen).casefold().split())
 
 
 def _row(rng: random.Random, place: int) -> list[str]:

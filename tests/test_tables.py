@@ -171,6 +171,14 @@ def test_a_table_larger_than_any_is_not_read(tmp_path: Path, monkeypatch: pytest
             reader(path)
 
 
+@pytest.mark.parametrize("more", ["," * 20_000, "," * 5_000_000, '"' + "x" * 200_000 + '"', ',"x'])
+def test_a_row_that_is_wider_or_longer_than_any_is_refused_by_its_number(tmp_path: Path, more: str) -> None:
+    rows = text_of(["joy", "rage", "joy"]).splitlines()
+    rows[2] += more if more[0] == "," else f",{more}"
+    with pytest.raises(DataError, match=r"row 3: no CSV"):
+        read(written(tmp_path, "\n".join(rows)))
+
+
 # Labels
 
 
@@ -228,7 +236,7 @@ def test_a_reader_of_ones_own_gives_no_label_that_cannot_be_printed() -> None:
 
 
 def test_labels_of_refused_rows_are_no_classes(tmp_path: Path) -> None:
-    rows = [*rows_of(["joy", "rage", "joy", "rage"]), ["clip", "subject", "label", "onset", "apex", "offset", "frames"]]
+    rows = [*rows_of(["joy", "rage", "joy", "rage"]), list[object](HEADER)]
     rows += [["c 9", "s1", "fear", "", "", "", "f4"], ["c8", "s1", "fear", "x", "", "", "f4"]]
     index = read(written(tmp_path, "\n".join(",".join(map(str, row)) for row in [HEADER, *rows])))
     selection = select(index, CSV)
@@ -357,6 +365,21 @@ def test_a_file_under_a_wrong_name_or_of_another_kind_is_refused(tmp_path: Path,
         read(written(tmp_path, content, name))
 
 
+def test_a_formula_in_a_published_sheet_costs_its_clip_unless_it_names_action_units(tmp_path: Path) -> None:
+    from small import SHEET, small_database
+
+    path = small_database(tmp_path, release=False) / f"{SHEET}.xlsx"
+    header = [cell.value for cell in next(openpyxl.load_workbook(path).active.iter_rows())]
+    refused = []
+    for name in ("Action Units", "OnsetFrame"):
+        book = openpyxl.load_workbook(path)
+        book.active.cell(row=2, column=header.index(name) + 1).value = "=1+1"
+        book.save(path)
+        refused.append([one.what for one in find("casme2").index(tmp_path).problems])
+    assert refused[0] == []
+    assert [what.endswith("is a formula whose value is not in the file") for what in refused[1]] == [True]
+
+
 # Our own tables
 
 
@@ -400,6 +423,15 @@ def test_our_tables_run_nothing_in_a_spreadsheet_and_come_back_as_they_were(tmp_
 def test_every_text_survives_escaping(text: str) -> None:
     assert unescape(escape(text)) == text
     assert not escape(text).startswith(("=", "@", "\t", "\r"))
+
+
+def test_a_tracker_gets_the_labels_as_they_are(tmp_path: Path) -> None:
+    from cluster.tracking.client import _table
+
+    write_csv(tmp_path / "folds.csv", pd.DataFrame({"subject": ["nan", "=1", "01"], "seconds": [1.5, 2, None]}))
+    (tmp_path / "out").mkdir()
+    told = json.loads(_table(tmp_path / "folds.csv", tmp_path / "out").read_text())
+    assert [row[0] for row in told["data"]] == ["nan", "=1", "01"]
 
 
 def test_a_missing_number_of_our_tables_stays_missing(tmp_path: Path) -> None:

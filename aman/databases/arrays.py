@@ -50,7 +50,7 @@ def read_arrays(root: Path) -> Index:
     for place, (row, cells) in enumerate(rows):
         database, label = cells["database"].lower(), label_of(cells["label"])
         if row in sheet.unreadable:
-            what, lost = f"cell {sheet.unreadable[row]}", f"arrays/row {row}"
+            what, lost = ", ".join(sheet.unreadable[row].values()), f"arrays/row {row}"
             problems.append(unusable(file=table.name, row=row, what=what, fix=UNREADABLE, clip_id=lost))
             continue
         if not (NAME.match(database) and "/" not in database and NAME.match(cells["subject"]) and label):

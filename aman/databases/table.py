@@ -38,7 +38,7 @@ def read_table(root: Path) -> Index:
             problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id, label=label))
 
         if row in sheet.unreadable:
-            lost(f"cell {sheet.unreadable[row]}", UNREADABLE, label="")
+            lost(", ".join(sheet.unreadable[row].values()), UNREADABLE, label="")
             continue
         if not named or not NAME.match(cells["subject"]) or not label:
             got = f"clip {cells['clip']!r}, subject {cells['subject']!r}, label {cells['label']!r}"
@@ -112,7 +112,7 @@ def _filled_in(file: str, filled: dict[str, list[str]], clips: int, contradicted
     many = {name: len(set(ids) - contradicted) for name, ids in filled.items()}
     what = f"of {clips} clips, {many['onset']} have no onset and {many['offset']} no offset"
     taken = "none, the first and the last frame of the folder stand for them and every clip is used"
-    return Problem(file=file, row=None, what=what, fix="none if folders hold just the clips", consequence=taken)
+    return Problem(file=file, row=None, what=what, fix="none if each folder holds just its clip", consequence=taken)
 
 
 def usual_subject(name: str) -> str:

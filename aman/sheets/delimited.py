@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +16,8 @@ HEADER_ROWS = 40
 SEPARATORS = ",;\t"
 MOST_BYTES = 2**28
 """Size of the largest table that is read: some million rows."""
+MOST_COLUMNS, MOST_CHARACTERS = 2**14, 2**22
+"""Columns of a row, as many as a spreadsheet has, and characters of a line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +70,7 @@ def separator_of(text: str, columns: Sequence[str]) -> str:
         found: list[Line] = []
         with suppress(csv.Error):  # with the right separator, `lines_of` tells it
             for number, row in islice(_records(text, separator), HEADER_ROWS):
-                found.append(Line(number=number, cells=dict(enumerate(row))))
+                found.append(Line(number=number, cells=dict(enumerate(row[:MOST_COLUMNS]))))
         return len(find_header(found, columns)[1])
 
     return min(SEPARATORS, key=lacking)
@@ -76,21 +78,31 @@ def separator_of(text: str, columns: Sequence[str]) -> str:
 
 def lines_of(text: str, separator: str, where: str) -> Iterator[Line]:
     """The rows that have a filled cell, cells without blanks around them. `DataError` for a row whose quotes are
-    wrong: an open quote would swallow the rows behind it."""
+    wrong (an open quote would swallow the rows behind it), or that is wider than any table."""
     number = 0
     try:
-        for number, row in _records(text, separator):
+        for row_number, row in _records(text, separator):
+            if len(row) > MOST_COLUMNS:
+                raise csv.Error(f"{len(row)} columns")
             cells = {column: cell for column, given in enumerate(row) if (cell := given.strip())}
             if cells:
-                yield Line(number=number, cells=cells, width=len(row))
+                yield Line(number=row_number, cells=cells, width=len(row))
+            number = row_number
     except csv.Error as error:
         raise DataError(
             got=f"{where}, row {number + 1}: no CSV ({error})",
-            expected="a CSV file whose quotes are closed",
-            fix="close the quotes, and double those within a cell",
+            expected=f"a CSV file whose quotes are closed, with at most {MOST_COLUMNS} columns",
+            fix="close the quotes and double those within a cell, or take out what stands beside the table",
         ) from None
 
 
 def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     # A line ends where csv says so; `splitlines` knows more ends. Strict: an open quote swallows no row.
-    return enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+    return enumerate(csv.reader(_bounded(io.StringIO(text, newline="")), delimiter=separator, strict=True), 1)
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if len(line) > MOST_CHARACTERS:
+            raise csv.Error(f"a line of {len(line)} characters")
+        yield line

@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -30,7 +31,7 @@ def unescape(cell: str) -> str:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """A table as a file that appears whole or not at all. Raises `OSError`."""
-    quoting = csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
     safe = table.rename(columns=lambda name: escape(name) if isinstance(name, str) else name)
     for place in range(table.shape[1]):
         column = table.iloc[:, place]

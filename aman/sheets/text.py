@@ -60,10 +60,12 @@ def flaw(text: str) -> str:
     Not allowed are characters that cannot be printed on one line (line ends, tabs, escape sequences, marks that turn
     the direction of writing, unknown characters), the mark of text that was lost, and words in two alphabets.
     """
+    if text.isascii() and text.isprintable():
+        return ""
     for one in text:
         if not one.isprintable() or one == "\ufffd":
             return f"the character U+{ord(one):04X} ({unicodedata.name(one, 'a control character or unknown')})"
-    for word in [] if text.isascii() else re.findall(r"[^\W\d_]+", text):
+    for word in re.findall(r"[^\W\d_]+", text):
         scripts = {unicodedata.name(one, "").partition(" ")[0] for one in word} & {"LATIN", "CYRILLIC", "GREEK"}
         if len(scripts) > 1:
             return f"letters of two alphabets ({' and '.join(sorted(scripts)).lower()}) in one word"

@@ -81,8 +81,9 @@ def read_release(root: Path, release: Release) -> Index:
     problems += [*chosen, *tree.problems]
     clips, labels = [], Labels()
     for entry in entries:
-        wrong, fix = f"cell {sheet.unreadable.get(entry.row)}", UNREADABLE
-        if entry.row not in sheet.unreadable:
+        cells = sheet.unreadable.get(entry.row, {})
+        wrong, fix = ", ".join(why for name, why in cells.items() if name != ACTION_UNITS), UNREADABLE
+        if not wrong:
             wrong, fix = labels.wrong(entry.label, entry.row) if entry.label else "", LABELS
         if wrong:
             problems.append(unusable(file=path.name, row=entry.row, what=wrong, fix=fix, clip_id=entry.clip_id))

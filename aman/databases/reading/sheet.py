@@ -28,9 +28,9 @@ class Sheet:
     """The table in a file."""
 
     rows: list[Row]
-    unreadable: dict[int, str] = field(default_factory=dict)
-    """By row, what is wrong with the first of its cells that hold something that nobody can read (and that are empty
-    text in `rows`): the cell's address, and why."""
+    unreadable: dict[int, dict[str, str]] = field(default_factory=dict)
+    """By row and column name: cells that hold something that nobody can read (and that are empty text in `rows`), as
+    words that name the cell by its address and say why."""
     name: str = ""
     """The worksheet that was read; empty for CSV."""
     encoding: str = ""
@@ -74,7 +74,7 @@ def read_sheet(
     (table, top), *further = fitting
     position = _positions(sheet, table.lines[top], columns, optional)
     hidden = {name: table.hidden(column) for name, column in position.items()} if table.merged else {}
-    rows, unreadable = [], {}
+    rows, unreadable = [], dict[int, dict[str, str]]()
     for line in table.lines[top + 1 :]:
         cells = dict.fromkeys(optional, "")
         for name, column in position.items():
@@ -82,9 +82,9 @@ def read_sheet(
             cells[name] = cell if name in exact else clean(cell)
         if any(cells[name] or position[name] in line.unreadable for name in columns):
             rows.append((line.number, cells))
-            wrong = (line.unreadable.get(position[name]) or _hidden(hidden, name, line.number) for name in position)
-            if found := next(filter(None, wrong), ""):
-                unreadable[line.number] = found
+            for name, column in position.items():
+                if why := line.unreadable.get(column) or (hidden[name](line.number) if hidden else ""):
+                    unreadable.setdefault(line.number, {})[name] = f"cell {why}"
     return Sheet(
         rows=rows,
         unreadable=unreadable,
@@ -148,10 +148,6 @@ def _positions(sheet: Path, header: Line, columns: Sequence[str], optional: Sequ
         if found:
             position[name] = found[0]
     return position
-
-
-def _hidden(hidden: dict, name: str, row: int) -> str:
-    return hidden[name](row) if name in hidden else ""
 
 
 def _tables(sheet: Path, columns: Sequence[str], prefer: str) -> tuple[list[Worksheet], str]:
