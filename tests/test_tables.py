@@ -108,6 +108,8 @@ def test_chinese_labels_are_read_in_every_encoding_that_spreadsheets_write(
 def test_every_usual_word_of_a_chinese_table_stays_itself() -> None:
     text, note = decode("\n".join(CHINESE).encode("gbk"), "x.csv")
     assert text.split() == CHINESE and "GB18030" in note
+    for word in CHINESE:
+        assert decode(f"clip,label\nc1,{word}\nc2,joy\n".encode("gb18030"), "x.csv")[0].split(",")[2].startswith(word)
 
 
 @pytest.mark.parametrize(

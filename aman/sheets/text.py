@@ -23,6 +23,8 @@ WESTERN_WORD = re.compile(rf"{WESTERN}+")
 LEAST_CHINESE, LEAST_UPPER = 0.8, 0.1
 """Shares of the characters of a file: those among the 3755 usual ones, and those of the upper 40 % of these, which as
 Korean would be Chinese characters, too, that Koreans no longer write."""
+CHINESE_WORDS = ("恐惧", "愤怒", "轻蔑", "积极", "快乐", "害怕", "吃惊", "难过", "激动", "平静", "困惑")
+"""Labels without a character of these upper 40 %."""
 ENCODINGS = {"gb18030": "GB18030 (Chinese)", "cp1252": "cp1252 (Western European)"}
 
 
@@ -168,7 +170,8 @@ def _is_chinese(text: str) -> bool:
             leads.append(code[0])  # below that, punctuation and full-width letters, which say nothing
     usual = sum(0xB0 <= lead <= 0xD7 for lead in leads)
     upper = sum(0xC9 <= lead <= 0xD7 for lead in leads)
-    return bool(leads) and usual >= LEAST_CHINESE * len(leads) and upper >= max(1, LEAST_UPPER * len(leads))
+    known = upper >= max(1, LEAST_UPPER * len(leads)) or any(word in text for word in CHINESE_WORDS)
+    return known and usual >= LEAST_CHINESE * len(leads) > 0
 
 
 def _is_western(text: str) -> bool:
