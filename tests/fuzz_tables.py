@@ -136,7 +136,7 @@ def _damage_cells(rng: random.Random, rows: list[list[str]]) -> None:
     elif kind == 4:
         row += [rng.choice(ODD) for _ in range(rng.choice((1, 3, 3000)))]
     elif kind == 5:
-        rows[:] = [[]] * rng.randrange(60) + rows
+        rows[:0] = [[] for _ in range(rng.randrange(60))]
     else:
         row[:] = [cell.encode("utf-8", "replace").decode("latin-1") for cell in row]
 
