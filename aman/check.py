@@ -1,7 +1,8 @@
 """A release against a protocol: how many clips a run would have, and everything that is wrong, clip by clip."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,10 @@ from aman.errors import DataError
 from aman.protocols import Edition, Protocol, Selection, select
 
 READING_THREADS = 4
+FROM_HERE = 3
+"""So many problems of one cause stand in one line."""
+VARIES = re.compile(r"[^\s'\",;:()]*[\d/\\][^\s'\",;:()]*")
+"""What differs between problems of one cause: numbers, paths, ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,37 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
         shortfall="; ".join(reasons),
         problems=tuple(problems),
     )
+
+
+def lines(problems: Iterable[Problem]) -> list[str]:
+    """The problems in words: those of one cause in one line, with the first as an example, their number and where the
+    others are."""
+    causes: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        causes.setdefault(_cause(problem), []).append(problem)
+    said = []
+    for found in causes.values():
+        texts = [f"{one}; consequence: {one.consequence}" for one in found]
+        if len(found) >= FROM_HERE:
+            where = [f"row {one.row}" if one.row and one.file == found[0].file else one.file for one in found[1:]]
+            places = list(dict.fromkeys(where))
+            more = f"{', '.join(places[:5])}{', ...' if len(places) > 5 else ''}"
+            texts = [f"{len(found)} times, first {texts[0]} (the others: {more})"]
+        said += texts
+    return said
+
+
+def _cause(problem: Problem) -> tuple[str, ...]:
+    """What problems have in common whose texts differ in names and numbers alone."""
+    names = {*Path(problem.file).parts, *(problem.clip_id or "").split("/")} - {""}
+
+    def plain(text: str) -> str:
+        text = VARIES.sub("#", text)
+        for name in sorted(names, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "#", text)
+        return text
+
+    return Path(problem.file).suffix, plain(problem.what), plain(problem.fix), plain(problem.consequence)
 
 
 def _differences(selection: Selection, listed: tuple[Path, dict[str, str]] | None) -> list[Problem]:

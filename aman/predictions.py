@@ -1,14 +1,13 @@
 """A table of predictions from a file of anybody's making, read without trust and put beside its protocol.
 
-The format is CSV text in UTF-8, a row a clip (and epoch), separated by `,`, `;` or tabs, with a header that names the
-columns `clip`, `subject`, `label`, `prediction` and, where several epochs were kept, `epoch`; others are ignored.
+The format is CSV text, a row a clip (and epoch), separated by `,`, `;` or tabs, with a header that names the columns
+`clip`, `subject`, `label`, `prediction` and, where several epochs were kept, `epoch`; others are ignored. An apostrophe
+that keeps a spreadsheet from running a cell, as in tables that jobs write, is none of the text.
 """
 
-import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,9 @@ import pandas as pd
 
 from aman.errors import DataError, UsageError
 from aman.protocols import Protocol, Selection, fingerprint, nearest_edition, protocols, with_classes
+from aman.sheets.delimited import Line, content_of, lines_of, separator_of
+from aman.sheets.own import unescape
+from aman.sheets.text import Labels, clean, decode, flaw, label_of, shown
 
 COLUMNS = ("clip", "subject", "label", "prediction")
 
@@ -29,6 +31,8 @@ class Predictions:
     """`COLUMNS`, a row a clip: the last epoch where there are several."""
     by_epoch: pd.DataFrame | None = None
     """`COLUMNS` and `epoch`, every clip in every epoch; None where the file has no epochs."""
+    encoding: str = ""
+    """Encoding of the file where it is not UTF-8, and a word of it."""
 
     @property
     def epochs(self) -> int:
@@ -114,8 +118,12 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
     protocol makes another class is refused and not translated, for nobody could tell afterwards. A protocol without
     classes takes the labels of the table. With a protocol of one database, clips and subjects may lack its prefix.
     """
-    rows = _rows(path)
-    protocol = with_classes(protocol, (row["label"].lower() for _, row in rows))
+    rows, encoding = _rows(path)
+    labels = Labels()
+    for number, row in [] if protocol.classes else rows:
+        if wrong := labels.wrong(label_of(row["label"]), number):
+            raise _wrong(f"{path.name}, row {number}", wrong, "one spelling a label", "write the label in one way")
+    protocol = with_classes(protocol, (label_of(row["label"]) for _, row in rows))
     seen: dict[tuple[str, int], int] = {}
     facts: dict[str, tuple[int, str, str]] = {}
     spellings: dict[str, str] = {}
@@ -157,66 +165,60 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
             raise _wrong(path.name, got, "every clip in every epoch", "keep the epochs that all folds have")
     last = frame[frame["epoch"] == frame["epoch"].max()]
     by_epoch = frame if "epoch" in rows[0][1] else None
-    return Predictions(protocol=protocol, table=last[list(COLUMNS)].reset_index(drop=True), by_epoch=by_epoch)
+    table = last[list(COLUMNS)].reset_index(drop=True)
+    return Predictions(protocol=protocol, table=table, by_epoch=by_epoch, encoding=encoding)
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows with their numbers as a spreadsheet counts them (the header is 1), cells trimmed."""
-    table = _records(path)
-    header, names = next(table, (0, []))
-    columns = [name.lower() for name in names]
-    lacking = [name for name in COLUMNS if name not in columns]
+def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
+    """The rows with their numbers as a spreadsheet counts them (the header is 1), cells cleaned, and the encoding."""
+    lines, encoding = _lines(path)
+    header = lines[0] if lines else Line(number=0, cells={})
+    columns = {column: clean(name).lower() for column, name in header.cells.items()}
+    names = list(columns.values())
+    lacking = [name for name in COLUMNS if name not in names]
     if lacking:
-        seen = f"columns {_first([repr(name[:40]) for name in names])}" if names else "no header"
+        seen = f"columns {_first([repr(name[:40]) for name in header.cells.values()])}" if names else "no header"
         got = f"{seen} and so no {', '.join(lacking)}"
         raise _wrong(path.name, got, f"a header with {', '.join(COLUMNS)}", "name the columns so, in the first row")
-    wanted = [*COLUMNS, "epoch"] if "epoch" in columns else list(COLUMNS)
-    twice = [name for name in wanted if columns.count(name) > 1]
+    wanted = [*COLUMNS, "epoch"] if "epoch" in names else list(COLUMNS)
+    twice = [name for name in wanted if names.count(name) > 1]
     if twice:
-        raise _wrong(f"{path.name}, row {header}", f"two columns {twice[0]}", "each once", "rename one of them")
+        raise _wrong(f"{path.name}, row {header.number}", f"two columns {twice[0]}", "each once", "rename one of them")
     rows = []
-    for number, cells in table:
-        where = f"{path.name}, row {number}"
-        if any(cells[len(columns) :]):
+    for line in lines[1:]:
+        where = f"{path.name}, row {line.number}"
+        if max(line.cells) >= header.width:
             fix = "put cells that contain the separator in double quotes"
-            raise _wrong(where, f"{len(cells)} cells", f"{len(columns)}, as in the header", fix)
-        row = {name: cell for name, cell in zip(columns, cells, strict=False) if name in wanted}
-        odd = [name for name, cell in row.items() if not cell.isprintable()]
-        if odd:
-            raise _wrong(where, f"{odd[0]} {_shown(row[odd[0]])}", "text of one line", "remove what cannot be printed")
+            raise _wrong(where, f"{line.width} cells", f"{header.width}, as in the header", fix)
+        row = {name: clean(unescape(line.cells.get(at, ""))) for at, name in columns.items() if name in wanted}
+        odd = {name: found for name, cell in row.items() if (found := flaw(cell))}
+        for name, found in odd.items():
+            got = f"{name} {shown(row[name])} with {found}"
+            raise _wrong(where, got, "text of one line", "remove what cannot be printed")
         empty = [name for name in wanted if not row.get(name)]
         if empty:
             fix = "fill the cell: a clip that is left out makes the table incomplete"
             raise _wrong(where, f"no {empty[0]}", f"{', '.join(wanted)} in every row", fix)
-        rows.append((number, row))
+        rows.append((line.number, row))
     if not rows:
         raise _wrong(path.name, "a header and no row", "a row for every clip", "name the file that was written whole")
-    return rows
+    return rows, encoding
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: Path) -> tuple[list[Line], str]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = content_of(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UsageError(
             got=f"{path}, which is no file", expected="a CSV file of predictions", fix="check the path"
         ) from None
-    except UnicodeDecodeError:
-        fix = "save the table as CSV in UTF-8 (a spreadsheet itself is not read)"
-        raise _wrong(path.name, "bytes that are not UTF-8 text", "a CSV file", fix) from None
     except OSError as error:
         fix = "see to its permissions and its disk"
         raise _wrong(str(path), f"a file that cannot be read ({error.strerror})", "a CSV file", fix) from None
-    head = next(iter(text.lstrip().splitlines()), "").lower()
-    separator = max(",;\t", key=lambda one: len({name.strip(' "\r') for name in head.split(one)} & set(COLUMNS)))
-    number = 0
-    try:
-        for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1):
-            if any(cell.strip() for cell in cells):
-                yield number, [cell.strip() for cell in cells]
-    except csv.Error as error:
-        where = f"{path.name}, row {number + 1}"
-        raise _wrong(where, f"no CSV ({error})", "a CSV file", "close the quotes, double those within") from None
+    if content.startswith(b"PK\x03\x04"):
+        raise _wrong(path.name, "a workbook", "a CSV file", "save the table as CSV UTF-8 (a spreadsheet is not read)")
+    text, encoding = decode(content, path.name)
+    return list(lines_of(text, separator_of(text, COLUMNS), path.name)), encoding
 
 
 def _with_prefix(where: str, column: str, value: str, protocol: Protocol) -> str:
@@ -226,40 +228,34 @@ def _with_prefix(where: str, column: str, value: str, protocol: Protocol) -> str
         if (protocol.labels and prefix not in protocol.labels) or not rest:
             names = ", ".join(f"{name}/" for name in protocol.labels)
             expected = f"one of {names} in front" if names else "the name of the database in front, as casme2/"
-            raise _wrong(
-                where, f"{column} {_shown(value)}", expected, "ids of different databases are the same numbers"
-            )
+            raise _wrong(where, f"{column} {shown(value)}", expected, "ids of different databases are the same numbers")
         return value
     others = {name for other in protocols().values() for name in other.labels} - {protocol.database}
     if prefix in others and rest and not protocol.own_names:
         fix = "name the protocol that the predictions were made under"
-        raise _wrong(where, f"{column} {_shown(value)}", f"one of {protocol.database}", fix)
+        raise _wrong(where, f"{column} {shown(value)}", f"one of {protocol.database}", fix)
     return value if prefix == protocol.database and rest else f"{protocol.database}/{value}"
 
 
 def _class(where: str, column: str, value: str, clip: str, protocol: Protocol) -> str:
     for name in protocol.classes:
-        if value.lower() == name.lower():
+        if label_of(value) == name.lower():
             return name
-    meant = protocol.class_of(clip.partition("/")[0], value.lower())
+    meant = protocol.class_of(clip.partition("/")[0], label_of(value))
     fix = f"correct it, or drop the clip where {protocol.name} excludes its label"
     if meant or column == "prediction":
         fix = f"write {meant}, the protocol's class for it" if meant else "write the class that was predicted"
-    raise _wrong(where, f"{column} {_shown(value)}", f"one of {', '.join(protocol.classes)}", fix)
+    raise _wrong(where, f"{column} {shown(value)}", f"one of {', '.join(protocol.classes)}", fix)
 
 
 def _epoch(where: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}(\.0)?", value):
-        raise _wrong(where, f"epoch {_shown(value)}", "a whole number from 0", "number the epochs")
+        raise _wrong(where, f"epoch {shown(value)}", "a whole number from 0", "number the epochs")
     return int(value.partition(".")[0])
 
 
 def _wrong(where: str, got: str, expected: str, fix: str) -> DataError:
     return DataError(got=f"{where}: {got}", expected=expected, fix=fix)
-
-
-def _shown(value: str) -> str:
-    return repr(value if len(value) <= 60 else value[:60] + "...")
 
 
 def _first(names: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from aman.databases import databases, find
 from aman.databases.base import Edition, Protocol, Published, same
 from aman.databases.index import Clip, Index, Problem
 from aman.errors import DataError, UsageError
+from aman.sheets.text import look_alikes, shown
 
 
 def protocols() -> dict[str, Protocol]:
@@ -170,15 +171,23 @@ def nearest_edition(
 
 
 def with_classes(protocol: Protocol, labels: Iterable[str]) -> Protocol:
-    """A protocol without classes of its own takes those of the data, in the order of the alphabet."""
+    """A protocol without classes of its own takes those of the data, in the order of the alphabet. `DataError` where
+    two of them look alike."""
     if protocol.classes:
         return protocol
     classes = tuple(sorted(set(labels)))
+    if alike := look_alikes(classes):
+        raise DataError(
+            got=f"the labels {shown(alike[0])} and {shown(alike[1])}, which look alike",
+            expected="one spelling a label",
+            fix="write the label in one way",
+        )
     return replace(protocol, classes=classes, labels=dict.fromkeys(protocol.labels, same(*classes)))
 
 
 def select(index: Index, protocol: Protocol) -> Selection:
     """The clips of the index that count; `DataError` where no benchmark can be made of them."""
+    # Rows of a table that are refused give no label. A clip that has one and lost its frames is missed in its class.
     lost_labels = (problem.label for problem in index.problems if problem.clip_id and problem.label)
     protocol = with_classes(protocol, (*(clip.label for clip in index), *lost_labels))
     clips: list[Clip] = []

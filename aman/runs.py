@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aman.errors import DataError
+from aman.sheets.own import read_csv
 
 COPIES = "artifacts"
 """Name of the folder in which MLflow keeps a run's files: copies of what lies in the run's own folder."""
@@ -36,6 +37,9 @@ COLUMNS = {
     FOLDS: ("subject", "seconds", "device", "key"),
 }
 """What the tables must hold."""
+
+TEXTS = ("subject", "clip", "label", "prediction", "device", "key")
+"""Columns whose cells are names, whatever they look like."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,9 +101,7 @@ class Run:
         """One of the run's tables. `DataError` where it is not there or no table."""
         path = self.folder / name
         try:
-            table = pd.read_csv(
-                path, dtype={"subject": str, "clip": str, "label": str, "prediction": str, "device": str}
-            )
+            table = read_csv(path, TEXTS)
         except (OSError, ValueError) as error:
             raise _no_table(path, getattr(error, "strerror", None) or type(error).__name__) from None
         lacking = [column for column in COLUMNS[name] if column not in table]

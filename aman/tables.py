@@ -9,8 +9,6 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.protocols import protocols, published
@@ -169,11 +167,6 @@ def printed_text(printed: str, clips: int) -> str:
 def percent(share: float, sign: str = "") -> str:
     """`73.9` of 0.7389; with the sign `+`, `+73.9`."""
     return f"{100 * share:{sign}z.1f}"
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """A table as a file that appears whole or not at all. Raises `OSError`."""
-    write_whole(path, table.to_csv(index=False))
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:

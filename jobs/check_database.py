@@ -37,7 +37,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Read, compare, tell."""
-    from aman.check import check, check_images
+    from aman.check import check, check_images, lines
     from aman.databases import find
     from aman.protocols import protocol_for
     from aman.tables import write_json
@@ -53,8 +53,8 @@ def main(options: Options) -> int:
             say(f"{len(index.clips)} clips indexed; {f'decoding {images} images' if images else 'reading the arrays'}")
             index = check_images(index, release.folder, release.read)
     found = check(index, protocol, listed)
-    for problem in found.problems:
-        say(f"{problem}; consequence: {problem.consequence}")
+    for line in lines(found.problems):
+        say(line)
     for remark in index.remarks:
         say(f"remark: {remark}")
     say(text(found))

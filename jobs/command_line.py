@@ -15,6 +15,7 @@ import tyro
 from aman import methods
 from aman.databases import databases, find, names
 from aman.errors import UsageError, UserError
+from aman.sheets.text import printable
 
 if TYPE_CHECKING:
     from cluster.experiment.plan import Request
@@ -119,8 +120,8 @@ def root_of(database: str, root: str) -> str:
 
 
 def say(line: str) -> None:
-    """One line, at once: logs of submitted jobs show no carriage returns."""
-    print(line, flush=True)
+    """One line, at once: logs of submitted jobs show no carriage returns. Names of files and labels move no cursor."""
+    print(printable(line), flush=True)
 
 
 def parse(kind: type[Options], description: str | None, arguments: Sequence[str] | None = None) -> Options:
@@ -169,7 +170,7 @@ def run_job(kind: type[Options], main: Callable[[Options], int], description: st
         code = main(parse(kind, description))
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(printable(f"error: {error}"), file=sys.stderr, flush=True)
         code = error.code
     except BrokenPipeError:  # whoever read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

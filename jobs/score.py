@@ -142,6 +142,8 @@ def _text(options: Options, result: Result) -> Iterator[str]:
     from aman.tables import comparison_table, confusion_table, printed_text, score_table
 
     scores, check = result.scores, result.check
+    if result.given.encoding:
+        yield f"{options.file.name} is not UTF-8: read as {result.given.encoding}"
     yield f"fingerprint {result.given.fingerprint}"
     if check:
         same = check.fingerprint == result.given.fingerprint

@@ -55,7 +55,11 @@ def test_the_official_list_is_compared_clip_by_clip(whole_releases: Path, tmp_pa
     rows: list[list[str]] = [[*c.clip_id.split("/"), str(selection.class_of(c))] for c in selection.clips]
     with (tmp_path / "combined_3class_gt.csv").open("w") as file:
         csv.writer(file).writerows(rows)
+    (tmp_path / "combined_3class_gt-2.csv").write_text("")
     code, found = checked(tmp_path, "megc2019", tmp_path / "x.json", images=False)
+    assert [p["what"] for p in found["problems"] if p["file"] == "combined_3class_gt-2.csv"] == [
+        "looks like the official list and is not read; combined_3class_gt.csv alone is compared"
+    ]
     assert code == 0 and (found["clips"], found["folds"]) == (442, 68)
     assert not [p for p in found["problems"] if p["file"] == "combined_3class_gt.csv"]
     rows[0][3] = str((int(rows[0][3]) + 1) % 3)

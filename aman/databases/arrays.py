@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from aman.databases import databases, find
 from aman.databases.base import Database, Protocol
 from aman.databases.index import ArrayRow, Clip, Index, Problem, unusable
-from aman.databases.reading.sheet import NAME, find_table, read_sheet
+from aman.databases.reading.sheet import LABELS, NAME, UNREADABLE, find_table, read_sheet, remarks
 from aman.errors import DataError
+from aman.sheets.text import Labels, label_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,24 +41,33 @@ def read_arrays(root: Path) -> Index:
             expected="the arrays of the clips in the folder of the table",
             fix="copy the .npz files into that folder (numpy.savez writes such files)",
         )
-    rows = read_sheet(table, COLUMNS).rows
+    sheet = read_sheet(table, COLUMNS)
+    rows, labels = sheet.rows, Labels()
     clips: dict[str, Clip] = {}
-    problems: list[Problem] = []
+    problems = remarks(sheet, table.name, own=True)
     twice: set[str] = set()
     strangers: set[str] = set()
     for place, (row, cells) in enumerate(rows):
-        database, label = cells["database"].lower(), cells["label"].lower()
+        database, label = cells["database"].lower(), label_of(cells["label"])
+        if row in sheet.unreadable:
+            what, lost = ", ".join(sheet.unreadable[row].values()), f"arrays/row {row}"
+            problems.append(unusable(file=table.name, row=row, what=what, fix=UNREADABLE, clip_id=lost))
+            continue
         if not (NAME.match(database) and "/" not in database and NAME.match(cells["subject"]) and label):
             what = ", ".join(f"{name} {cells[name]!r}" for name in COLUMNS)
             fix = "fill all four with letters, digits, '.', '_' and '-'"
             problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=f"arrays/row {row}"))
+            continue
+        if what := labels.wrong(label, row):
+            lost = f"arrays/row {row}"
+            problems.append(unusable(file=table.name, row=row, what=what, fix=LABELS, clip_id=lost))
             continue
         try:
             clip_id, subject, known = ids(database, cells["subject"], cells["clip"])
         except ValueError as error:
             what, fix = f"{cells['subject']}, {cells['clip']}: {error}", f"name the clip as {database} names it"
             lost = f"arrays/row {row}"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=lost, label=label))
+            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=lost))
             continue
         if not known and database not in strangers:
             strangers.add(database)
@@ -67,7 +77,7 @@ def read_arrays(root: Path) -> Index:
         if clip_id in clips:
             twice.add(clip_id)
             what, fix = f"{clip_id} is listed twice, in row {clips[clip_id].row} too", "keep the row that is right"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id, label=label))
+            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id))
             continue
         clips[clip_id] = Clip(
             clip_id=clip_id,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aman.databases.index import Index
 from aman.errors import DataError, UsageError
+from aman.sheets.text import flaw, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,8 @@ class Database:
         """Read the index under `root`.
 
         Raises `DataError` where the reader names its clips such that no benchmark could keep them apart: a clip id
-        twice, or a clip id or subject without the name of a database in front.
+        twice, a clip id or subject without the name of a database in front, or a clip id, subject or label that is no
+        text of one line.
         """
         index = self.read(root)
         for clip in index:
@@ -151,6 +153,13 @@ class Database:
                     expected=f"both with the name of the database in front, {self.name}/...",
                     fix="let the reader write them so",
                 )
+            for what, text in {"clip id": clip.clip_id, "subject": clip.subject, "label": clip.label}.items():
+                if found := flaw(text):
+                    raise DataError(
+                        got=f"{what} {shown(text)} with {found} from the reader of {self.name}",
+                        expected="characters that can be printed on one line",
+                        fix=f"correct it in {clip.source or 'the release'}",
+                    )
         ids = Counter(clip.clip_id for clip in index)
         twice = [name for name, count in ids.items() if count > 1]
         if twice:

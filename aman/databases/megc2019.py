@@ -5,11 +5,17 @@ from pathlib import Path
 
 from aman.databases import casme2, samm, smic
 from aman.databases.base import Database, Edition, Protocol, Published, counts, same
-from aman.databases.index import Index
-from aman.databases.reading.folders import find_files
+from aman.databases.index import Index, Problem
+from aman.databases.reading.folders import find_files, relative
 from aman.errors import DataError
+from aman.sheets.delimited import SEPARATORS, content_of, lines_of
+from aman.sheets.text import clean, decode
 
 LIST_NAME = re.compile(r"^combined_3class_gt\.csv$", re.IGNORECASE)
+LIKE_A_LIST = re.compile(
+    r"^(?=.*(3|three)[\W_]*class|.*combined.*gt|.*megc.*(gt|list|label)).*\.(csv|tsv|txt|xlsx?|ods)$", re.IGNORECASE
+)
+"""Names under which copies of the list are found."""
 CLASSES = smic.THREE
 """Class 0, 1 and 2 of the official list."""
 PARTS = {"casme": casme2.DATABASE, "samm": samm.DATABASE, "smic": smic.DATABASE}
@@ -31,6 +37,7 @@ def read_megc2019(root: Path) -> Index:
     clips = sorted((clip for part in parts for clip in part), key=lambda clip: clip.clip_id)
     problems = tuple(problem for part in parts for problem in part.problems)
     remarks = tuple(remark for part in parts for remark in part.remarks)
+    problems += tuple(_like_lists(root))
     return Index(database="megc2019", clips=tuple(clips), problems=problems, remarks=remarks)
 
 
@@ -39,29 +46,36 @@ def official_list(root: Path) -> tuple[Path, dict[str, str]] | None:
 
     Its rows are database, subject, clip, class, without a header. Raises `DataError` for a row that is none.
     """
-    import csv
-
     found = find_files(root, LIST_NAME)
     if not found:
         return None
     listed: dict[str, str] = {}
     row, cells = 0, [""]
     try:
-        with found[0].open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            for cells in csv.reader(file, strict=True):
-                row += 1
-                if not any(cells):
-                    continue
-                clip_id, name = official_clip([cell.strip() for cell in cells])
-                if listed.setdefault(clip_id, name) != name:
-                    raise ValueError(f"{clip_id} is {listed[clip_id]} in an earlier row")
-    except (OSError, csv.Error, ValueError) as error:
+        text, _ = decode(content_of(found[0]), str(found[0]))
+        first = next(filter(str.strip, text.splitlines()), "")
+        for line in lines_of(text, max(SEPARATORS, key=first.count), str(found[0])):
+            row, cells = line.number, [clean(line.cells.get(column, "")) for column in range(4)]
+            clip_id, name = official_clip(cells)
+            if listed.setdefault(clip_id, name) != name:
+                raise ValueError(f"{clip_id} is {listed[clip_id]} in an earlier row")
+    except (OSError, ValueError) as error:
         raise DataError(
             got=f"{found[0]}, row {row}: {','.join(cells)[:80]} ({error})",
             expected="database,subject,clip,class with class 0, 1 or 2, each clip once",
             fix="take the official list as it was published",
         ) from None
     return found[0], listed
+
+
+def _like_lists(root: Path) -> list[Problem]:
+    """A remark for each file that may be the official list and is not read, and for each copy of it but the first."""
+    taken = find_files(root, LIST_NAME)[:1]
+    there = f"{relative(taken[0], root)} alone is compared" if taken else "clips are compared with no list"
+    what = f"looks like the official list and is not read; {there}"
+    fix = "name the right one combined_3class_gt.csv, or none if these are no lists of the challenge"
+    found = [path for path in find_files(root, LIKE_A_LIST) if path not in taken]
+    return [Problem(file=relative(path, root), row=None, what=what, fix=fix) for path in found]
 
 
 def official_clip(cells: list[str]) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from aman.databases.base import Database, Protocol
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.databases.reading.own_frames import NoFramesError, find_span
-from aman.databases.reading.sheet import NAME, find_table, read_sheet
+from aman.databases.reading.sheet import LABELS, NAME, UNREADABLE, find_table, read_sheet, remarks
+from aman.sheets.text import Labels, label_of
 
 COLUMNS = ("clip", "subject", "label", "frames")
 OPTIONAL = ("onset", "apex", "offset")
@@ -24,25 +25,34 @@ def read_table(root: Path) -> Index:
     """Index of the table at `root`; a row that cannot be used becomes a problem of its clip."""
     table = find_table(root, (*COLUMNS, *OPTIONAL))
     clips: dict[str, Clip] = {}
-    problems: list[Problem] = []
+    sheet = read_sheet(table, COLUMNS, OPTIONAL, exact=("frames",))
+    problems = remarks(sheet, table.name, own=True)
+    labels = Labels()
+    filled: dict[str, list[str]] = {"onset": [], "offset": []}
     contradicted: set[str] = set()
     seen: dict[str, str] = {}
     spans: dict[tuple[object, ...], str] = {}
     spellings: dict[str, str] = {}
-    for row, cells in read_sheet(table, COLUMNS, OPTIONAL).rows:
+    for row, cells in sheet.rows:
         named = NAME.match(cells["clip"])
-        clip_id, label = f"csv/{cells['clip']}" if named else f"csv/row {row}", cells["label"].lower()
+        clip_id, label = f"csv/{cells['clip']}" if named else f"csv/row {row}", label_of(cells["label"])
 
         def lost(what: str, fix: str, row: int = row, clip_id: str = clip_id, label: str = label) -> None:
             problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id, label=label))
 
+        if row in sheet.unreadable:
+            lost(", ".join(sheet.unreadable[row].values()), UNREADABLE, label="")
+            continue
         if not named or not NAME.match(cells["subject"]) or not label:
             got = f"clip {cells['clip']!r}, subject {cells['subject']!r}, label {cells['label']!r}"
-            lost(got, "all three are needed, names of letters, digits, '.', '_', '-' and '/'")
+            lost(got, "all three are needed, names of letters, digits, '.', '_', '-' and '/'", label="")
+            continue
+        if wrong_label := labels.wrong(label, row):
+            lost(wrong_label, LABELS, label="")
             continue
         if clip_id.lower() in seen:
             contradicted.add(seen[clip_id.lower()])
-            lost(f"{clip_id} is listed twice", "keep the row that is right")
+            lost(f"{clip_id} is listed twice", "keep the row that is right", label="")
             continue
         seen[clip_id.lower()] = clip_id
         usual = usual_subject(cells["subject"])
@@ -54,7 +64,7 @@ def read_table(root: Path) -> Index:
         span = [frame_number(cells[name]) for name in ("onset", "offset")]
         wrong = [name for name in OPTIONAL if cells[name] not in ("", "/") and frame_number(cells[name]) is None]
         if wrong:
-            lost(f"{wrong[0]} {cells[wrong[0]]!r}", "a frame number, or an empty cell")
+            lost(f"{wrong[0]} {cells[wrong[0]]!r}", "a frame number, or an empty cell", label="")
             continue
         try:
             found = find_span(table.parent, cells["frames"], *span)
@@ -67,7 +77,7 @@ def read_table(root: Path) -> Index:
             fix = "none is needed if the camera took no others"
             problems.append(Problem(file=table.name, row=row, what=found.remark, fix=fix, consequence=used))
         if spans.setdefault(found.identity, clip_id) != clip_id:
-            lost(f"the same frames as {spans[found.identity]}", "keep one row")
+            lost(f"the same frames as {spans[found.identity]}", "keep one row", label="")
             continue
         apex = frame_number(cells["apex"])
         if apex is not None and not onset <= apex <= (offset or apex):
@@ -75,6 +85,8 @@ def read_table(root: Path) -> Index:
             kept = "none, the clip is used without an apex, which nothing here needs"
             problems.append(Problem(file=table.name, row=row, what=what, fix="correct it", consequence=kept))
             apex = None
+        for name, given in zip(filled, span, strict=True):
+            filled[name] += [clip_id] if given is None else []
         clips[clip_id] = Clip(
             clip_id=clip_id,
             subject=f"csv/{cells['subject']}",
@@ -88,6 +100,7 @@ def read_table(root: Path) -> Index:
             row=row,
         )
     kept_clips = sorted((c for c in clips.values() if c.clip_id not in contradicted), key=lambda c: c.clip_id)
+    problems += [_filled_in(table.name, filled, len(kept_clips), contradicted)] if any(filled.values()) else []
     return Index(database="csv", clips=tuple(kept_clips), problems=tuple(problems))
 
 
@@ -95,6 +108,14 @@ def frame_number(cell: str) -> int | None:
     """A frame's number, also where a spreadsheet made `46.0` of it; None for anything else."""
     match = NUMBER.match(cell)
     return int(match.group(1)) if match else None
+
+
+def _filled_in(file: str, filled: dict[str, list[str]], clips: int, contradicted: set[str]) -> Problem:
+    """The remark that the ends of some clips are not in the table."""
+    many = {name: len(set(ids) - contradicted) for name, ids in filled.items()}
+    what = f"of {clips} clips, {many['onset']} have no onset and {many['offset']} no offset"
+    taken = "none, the first and the last frame of the folder stand for them and every clip is used"
+    return Problem(file=file, row=None, what=what, fix="none if each folder holds just its clip", consequence=taken)
 
 
 def usual_subject(name: str) -> str:

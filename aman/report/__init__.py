@@ -17,7 +17,7 @@ from aman.report.heat import attention, confusion
 from aman.report.page import Figure, Section, latex, page
 from aman.report.tables import Table, sweep_table, table_2
 from aman.runs import STRIPS, Run
-from aman.tables import write_csv
+from aman.sheets.own import write_csv
 
 PAGE = "report.html"
 

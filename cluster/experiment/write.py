@@ -17,7 +17,8 @@ from aman.inputs.base import View, stages
 from aman.inputs.images import Images
 from aman.protocols import published_accuracy
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES, STRIPS
-from aman.tables import score_values, write_csv, write_json
+from aman.sheets.own import write_csv
+from aman.tables import score_values, write_json
 from aman.tim import INTERPOLATED_FRAMES
 from cluster.experiment.choose import SearchOutcome, chosen_plan
 from cluster.experiment.grid import Grid, Tables

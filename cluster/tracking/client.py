@@ -195,8 +195,8 @@ def _dataset(record: "RunRecord") -> "Dataset":
 
 def _table(path: Path, folder: Path) -> Path:
     """A CSV file as MLflow keeps tables."""
-    import pandas as pd
+    from aman.sheets.own import read_csv
 
     table = folder / f"{path.stem}.json"
-    pd.read_csv(path, dtype=str).to_json(table, orient="split", index=False)
+    read_csv(path).to_json(table, orient="split", index=False)
     return table

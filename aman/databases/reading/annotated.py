@@ -8,8 +8,9 @@ from pathlib import Path
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.databases.reading.action_units import action_units
 from aman.databases.reading.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
-from aman.databases.reading.sheet import Row, number, read_sheet
+from aman.databases.reading.sheet import LABELS, UNREADABLE, Row, number, read_sheet, remarks
 from aman.errors import DataError
+from aman.sheets.text import Labels, label_of
 
 ACTION_UNITS = "Action Units"
 SPREADSHEET = re.compile(r".*\.(xlsx|xls|ods|csv)$", re.IGNORECASE)
@@ -76,16 +77,20 @@ def read_release(root: Path, release: Release) -> Index:
     columns = ("Subject", "Filename", release.onset, release.apex, release.offset, release.label)
     optional = (ACTION_UNITS, *([release.duration] if release.duration else []))
     sheet = read_sheet(path, columns, optional, release.worksheet)
-    problems += [
-        Problem(file=path.name, row=None, what=f"worksheet {name!r} has such a table too", fix="remove the wrong one")
-        for name in sheet.others
-    ]
+    problems += remarks(sheet, path.name)
     entries, named = read_entries(sheet.rows, release, path.name)
     problems += named
     tree, chosen = find_tree(root, release, {entry.place for entry in entries})
     problems += [*chosen, *tree.problems]
-    clips, beyond = [], list[tuple[int, str]]()
+    clips, beyond, labels = [], list[tuple[int, str]](), Labels()
     for entry in entries:
+        cells = sheet.unreadable.get(entry.row, {})
+        wrong, fix = ", ".join(why for name, why in cells.items() if name != ACTION_UNITS), UNREADABLE
+        if not wrong:
+            wrong, fix = labels.wrong(entry.label, entry.row) if entry.label else "", LABELS
+        if wrong:
+            problems.append(unusable(file=path.name, row=entry.row, what=wrong, fix=fix, clip_id=entry.clip_id))
+            continue
         folder, frames = tree.clips.get(entry.place, (None, Frames()))
         where = relative(folder or tree.folder / release.folder_example.format(entry.subject) / entry.name, root)
         clip, found = make_clip(entry, frames, release, path.name, where, exists=folder is not None)
@@ -108,12 +113,12 @@ def read_release(root: Path, release: Release) -> Index:
                 )
             )
     clips.sort(key=lambda clip: clip.clip_id)
-    remarks = []
+    told = list[str]()
     if beyond:
         count, (_, most) = sum(count for count, _ in beyond), max(beyond)
         text = f"{len(beyond)} clips have frames behind the sheet's offset, {count} in all, which are not used; most"
-        remarks.append(f"{text} {most}")
-    return Index(database=release.database, clips=tuple(clips), problems=tuple(problems), remarks=tuple(remarks))
+        told.append(f"{text} {most}")
+    return Index(database=release.database, clips=tuple(clips), problems=tuple(problems), remarks=tuple(told))
 
 
 def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
@@ -131,7 +136,7 @@ def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
     others = [relative(path, root) for path in found if path != best]
     if not others:
         return best, []
-    what = f"{relative(best, root)} is read, {', '.join(others)} lies there too"
+    what = f"{relative(best, root)} is read, {', '.join(others)} lies there too; the labels are those of the first"
     fix = "move away the one that is not wanted: their labels may differ"
     return best, [Problem(file=best.name, row=None, what=what, fix=fix)]
 
@@ -161,7 +166,7 @@ def read_entries(rows: list[Row], release: Release, sheet: str) -> tuple[list[En
     problems = []
     contradicted = set()
     for row, cells in rows:
-        subject, label = subject_number(cells["Subject"]), cells[release.label].lower()
+        subject, label = subject_number(cells["Subject"]), label_of(cells[release.label])
         name = release.usual_name(cells["Filename"])
         if subject is None or not CLIP_NAME.match(name):
             what = f"subject {cells['Subject']!r} with clip {name!r} names no clip"

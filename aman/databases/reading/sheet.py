@@ -1,18 +1,23 @@
 """Annotation sheets as they circulate: columns found by header name, wherever the header stands, cells as text."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from aman.databases.index import Problem
 from aman.errors import DataError
+from aman.sheets.delimited import HEADER_ROWS, Line, content_of, find_header, key, lines_of, separator_of
+from aman.sheets.text import clean, decode
+from aman.sheets.workbook import Worksheet, worksheets
 
-HEADER_ROWS = 40
-"""A header is looked for in so many rows: SAMM's stands in row 14."""
 NUMBER = re.compile(r"^(\d{1,9})(?:\.0*)?$", re.ASCII)
 NAME = re.compile(r"^[\w.\-]+(?:/[\w.\-]+)*$", re.ASCII)
 """What users may call clips and subjects in tables of their own."""
+UNREADABLE = "write the value itself there (calculate and save again, type it as text, or unmerge the cells)"
+"""How to mend a cell that nobody can read."""
+LABELS = "write each label in one way, in plain characters on one line"
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 Row = tuple[int, dict[str, str]]
 """Row number as a spreadsheet counts it, and its cells by column name."""
@@ -23,13 +28,17 @@ class Sheet:
     """The table in a file."""
 
     rows: list[Row]
-    others: tuple[str, ...] = ()
-    """Further worksheets that have such a header and were not read."""
-
-
-def key(header: str) -> str:
-    """Header names compared without blanks and case: `Onset Frame` is `OnsetFrame`."""
-    return re.sub(r"[^a-z0-9]", "", header.lower())
+    unreadable: dict[int, dict[str, str]] = field(default_factory=dict)
+    """By row and column name: cells that hold something that nobody can read (and that are empty text in `rows`), as
+    words that name the cell by its address and say why."""
+    name: str = ""
+    """The worksheet that was read; empty for CSV."""
+    encoding: str = ""
+    """Encoding of a CSV file that is not UTF-8, and a word of it."""
+    others: dict[str, int] = field(default_factory=dict)
+    """Further worksheets that have such a header and were not read, and how many rows follow it."""
+    unlike: tuple[str, ...] = ()
+    """Further worksheets that hold something and have no such header."""
 
 
 def number(cell: str) -> int | None:
@@ -38,42 +47,72 @@ def number(cell: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def read_sheet(sheet: Path, columns: Sequence[str], optional: Sequence[str] = (), prefer: str = "") -> Sheet:
+def read_sheet(
+    sheet: Path, columns: Sequence[str], optional: Sequence[str] = (), prefer: str = "", exact: Collection[str] = ()
+) -> Sheet:
     """Rows below the header with a cell of `columns` filled; `optional` columns may be absent (then empty text).
 
-    Of several worksheets, the one called `prefer` is looked at first. Raises `DataError` for a file that is no
-    spreadsheet, has no such header, or has a column twice.
+    Cells are cleaned as `aman.sheets.text.clean` says, but for the columns in `exact` (paths), whose blanks at the ends
+    alone are taken off. Of several worksheets, the one called `prefer` is looked at first. Raises `DataError` for a
+    file that is no spreadsheet, has no such header, or has a column twice.
     """
+    tables, encoding = _tables(sheet, columns, prefer)
     absent: list[str] = list(columns)
-    fitting: list[tuple[str, list[list[str]], int]] = []
-    for name, table in _tables(sheet, columns, prefer):
-        top, lacking = find_header(table, columns)
+    fitting: list[tuple[Worksheet, int]] = []
+    for table in tables:
+        top, lacking = find_header(table.lines, columns)
         if lacking:
             absent = min(absent, lacking, key=len)
         else:
-            fitting.append((name, table, top))
+            fitting.append((table, top))
     if not fitting:
         raise DataError(
             got=f"{sheet} without the column {', '.join(absent)}",
             expected=f"a header with {', '.join(columns)} in one of its first {HEADER_ROWS} rows",
             fix="name the columns so, or take the sheet as it was published",
         )
-    _, table, top = fitting[0]
-    header = [key(cell) for cell in table[top]]
-    double = [name for name in (*columns, *optional) if header.count(key(name)) > 1]
-    if double:
-        raise DataError(
-            got=f"{sheet}, row {top + 1}, with two columns {double[0]}",
-            expected="each column once",
-            fix="remove the one that is wrong",
+    (table, top), *further = fitting
+    position = _positions(sheet, table.lines[top], columns, optional)
+    hidden = {name: table.hidden(column) for name, column in position.items()} if table.merged else {}
+    rows, unreadable = [], dict[int, dict[str, str]]()
+    for line in table.lines[top + 1 :]:
+        cells = dict.fromkeys(optional, "")
+        for name, column in position.items():
+            cell = line.cells.get(column, "")
+            cells[name] = cell if name in exact else clean(cell)
+        if any(cells[name] or position[name] in line.unreadable for name in columns):
+            rows.append((line.number, cells))
+            for name, column in position.items():
+                if why := line.unreadable.get(column) or (hidden[name](line.number) if hidden else ""):
+                    unreadable.setdefault(line.number, {})[name] = f"cell {why}"
+    return Sheet(
+        rows=rows,
+        unreadable=unreadable,
+        name=table.name,
+        encoding=encoding,
+        others={one.name: len(one.lines) - below - 1 for one, below in further},
+        unlike=tuple(one.name for one in tables if one.lines and one not in [fit for fit, _ in fitting]),
+    )
+
+
+def remarks(sheet: Sheet, file: str, *, own: bool = False) -> list[Problem]:
+    """What is to be known of how a table was read. In a table of a user's `own`, worksheets without a header, too: in
+    published ones they explain the table."""
+    said = []
+    if sheet.encoding:
+        what = f"not UTF-8: read as {sheet.encoding}"
+        said.append(
+            Problem(file=file, row=None, what=what, fix='none if the words are right; else save it as "CSV UTF-8"')
         )
-    position = {name: header.index(key(name)) for name in (*columns, *optional) if key(name) in header}
-    rows = []
-    for line in range(top + 1, len(table)):
-        cells = {name: table[line][column] for name, column in position.items()}
-        if any(cells[name] for name in columns):
-            rows.append((line + 1, {**dict.fromkeys(optional, ""), **cells}))
-    return Sheet(rows=rows, others=tuple(name for name, _, _ in fitting[1:]))
+    for name, rows in sheet.others.items():
+        what = f"worksheet {name!r} has such a table too, of {rows} rows; {sheet.name!r} alone decides clips and labels"
+        fix = "remove the wrong one, or put all rows into one worksheet"
+        said.append(Problem(file=file, row=None, what=what, fix=fix, consequence=f"the rows of {name!r} are not used"))
+    for name in sheet.unlike if own else ():
+        what = f"worksheet {name!r} has no such header; {sheet.name!r} alone decides clips and labels"
+        fix = "none is needed if it holds no clips"
+        said.append(Problem(file=file, row=None, what=what, fix=fix, consequence=f"worksheet {name!r} is not used"))
+    return said
 
 
 def find_table(root: Path, columns: Sequence[str]) -> Path:
@@ -83,7 +122,7 @@ def find_table(root: Path, columns: Sequence[str]) -> Path:
             return root
         there = root.is_dir()
         found = sorted(path for path in root.glob("*.csv") if path.is_file()) if there else []
-    except OSError:
+    except (OSError, ValueError):
         there, found = False, []
     if len(found) != 1:
         raise DataError(
@@ -94,61 +133,44 @@ def find_table(root: Path, columns: Sequence[str]) -> Path:
     return found[0]
 
 
-def find_header(table: Sequence[Sequence[str]], columns: Sequence[str]) -> tuple[int, list[str]]:
-    """The row that has most of the columns, counted from 0, and the columns that it lacks."""
-    best, absent = 0, list(columns)
-    for top, row in enumerate(table[:HEADER_ROWS]):
-        header = {key(cell) for cell in row}
-        lacking = [name for name in columns if key(name) not in header]
-        if len(lacking) < len(absent):
-            best, absent = top, lacking
-    return best, absent
+def _positions(sheet: Path, header: Line, columns: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
+    """Where each column stands, counted from 0; `DataError` for one that stands twice."""
+    names = [(key(cell), column) for column, cell in header.cells.items()]
+    position = {}
+    for name in (*columns, *optional):
+        found = [column for one, column in names if one == key(name)]
+        if len(found) > 1:
+            raise DataError(
+                got=f"{sheet}, row {header.number}, with two columns {name}",
+                expected="each column once",
+                fix="remove the one that is wrong",
+            )
+        if found:
+            position[name] = found[0]
+    return position
 
 
-def _tables(sheet: Path, columns: Sequence[str], prefer: str) -> list[tuple[str, list[list[str]]]]:
-    """Worksheets of the file as rows of stripped text."""
-    import pandas as pd
-
-    how: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False}
+def _tables(sheet: Path, columns: Sequence[str], prefer: str) -> tuple[list[Worksheet], str]:
+    """Worksheets of the file, the preferred one first (a CSV file is one without a name), and the encoding of a CSV
+    file that is not UTF-8."""
     try:
-        if sheet.suffix.lower() == ".csv":
-            return [("", _rows_of_csv(sheet, columns))]
-        tables = pd.read_excel(sheet, sheet_name=None, **how)
-    except Exception as error:  # whatever the library says of a damaged file
+        content = content_of(sheet)
+    except OSError as error:
         raise DataError(
-            got=f"{sheet}, which cannot be read ({(str(error).splitlines() or [type(error).__name__])[0]})",
-            expected="an .xlsx, or a CSV file in UTF-8 whose quotes are closed",
-            fix="save it so, or take the sheet as it was published",
+            got=f"{sheet}, which cannot be read ({error.strerror})",
+            expected="an .xlsx, or a CSV file in UTF-8",
+            fix="see to its permissions and its disk",
         ) from None
-    names = sorted(tables, key=lambda name: key(str(name)) != key(prefer))
-    return [
-        (str(name), [["" if cell is None else str(cell).strip() for cell in row] for row in tables[name].to_numpy()])
-        for name in names
-    ]
-
-
-def _rows_of_csv(sheet: Path, columns: Sequence[str]) -> list[list[str]]:
-    """Rows of a CSV file of any width (preambles are narrower than the table), padded to one width, split at the
-    separator that gives most of the columns."""
-    import csv
-    import io
-
-    content = sheet.read_bytes()
-    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
-    if "\0" in text:
-        raise ValueError("it is no text")
-    tables = []
-    wrong: Exception | None = None
-    for separator in ",;\t":
-        # A line ends where csv says so; `splitlines` knows more ends. Strict: an open quote swallows no row.
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        try:
-            tables.append([[cell.strip() for cell in row] for row in lines])
-        except csv.Error as error:
-            wrong = wrong or error
-    rows = min(tables, key=lambda table: len(find_header(table, columns)[1]), default=[])
-    if wrong and find_header(rows, columns)[1]:
-        raise wrong
-    width = max(map(len, rows), default=0)
-    return [row + [""] * (width - len(row)) for row in rows]
+    packed, called = content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")), sheet.suffix.lower() in WORKBOOKS
+    if packed != called:
+        raise DataError(
+            got=f"{sheet}, which {'is' if packed else 'cannot be read: it is not'} a workbook",
+            expected="an .xlsx, or a CSV file in UTF-8",
+            fix="give it the name of what it is, or take the sheet as it was published",
+        )
+    if packed:
+        found = worksheets(content, str(sheet))
+        return sorted(found, key=lambda one: key(one.name) != key(prefer)), ""
+    text, encoding = decode(content, str(sheet))
+    lines = list(lines_of(text, separator_of(text, columns), str(sheet)))
+    return [Worksheet(name="", lines=lines, merged=[])], encoding
