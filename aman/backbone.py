@@ -35,8 +35,8 @@ def stages_after(frozen: str) -> tuple[str, ...]:
 def load_trunk(weights: str) -> nn.Module:
     """torchvision's ResNet-18 without its classifier, with the weights that `weights` names.
 
-    `fer2013` (ours), `random`, `imagenet` (torchvision's download), or a file: .safetensors, or a PyTorch checkpoint, in
-    any of the wrappings of `aman.tensors`. Weights may lack layer4, as ours do, nothing else: it is then one fixed
+    `fer2013` (ours), `random`, `imagenet` (torchvision's download), or a file: .safetensors, or a PyTorch checkpoint,
+    in any of the wrappings of `aman.tensors`. Weights may lack layer4, as ours do, nothing else: it is then one fixed
     random network, calibrated as the `random` trunk is. Every tensor but a classifier's must be one of ResNet-18's:
     weights of another network are refused and never used in part.
     """

@@ -1,4 +1,4 @@
-"""Files of weights: every usual wrapping is undone, and nothing but whole, finite weights of the right network is used."""
+"""Files of weights: every usual wrapping is undone, and only whole, finite weights of the right network are used."""
 
 import warnings
 from collections.abc import Callable
@@ -35,7 +35,7 @@ WRAPPINGS: dict[str, Callable[[State], Any]] = {
 
 @pytest.fixture(scope="module")
 def trunk() -> State:
-    return {name: value for name, value in load_trunk("random").state_dict().items()}
+    return dict(load_trunk("random").state_dict())
 
 
 @pytest.fixture(scope="module")

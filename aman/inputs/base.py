@@ -112,10 +112,15 @@ class Input:
         return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
     def unpack(self, content: bytes, view: View | None = None) -> Any:
-        """What `pack` was given, or the part of it that the view sees. Raises where the bytes are of something else."""
+        """What `pack` was given, or the part of it that the view sees. Raises where the bytes are of something else.
+
+        An input that tells a `shape` is one array, unless it has an `unpack` of its own.
+        """
         del view
         arrays = arrays_of(content)
         if set(arrays) != {self.name}:
+            if type(self).shape is not Input.shape:
+                raise ValueError(f"{', '.join(arrays)} in place of {self.name}")
             return arrays
         array = arrays[self.name]
         if array.shape != self.shape_of_one(array.shape):

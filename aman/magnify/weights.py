@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.magnify.network import Magnifier, Padding
