@@ -135,7 +135,7 @@ def resnet_of(state: Mapping[str, torch.Tensor]) -> str:
         return ""
     counts = tuple(len(found) for found in blocks.values())
     deep = "layer1.0.conv3.weight" in state
-    known = {
+    known: dict[tuple[bool, tuple[int, ...]], str] = {
         (False, (2, 2, 2, 2)): "ResNet-18",
         (False, (2, 2, 2, 0)): "ResNet-18",
         (False, (3, 4, 6, 3)): "ResNet-34",

@@ -159,10 +159,13 @@ def _read(path: str) -> bytes | None:
     """Content of a file, or None of what is no file. Nothing is waited for: a pipe would never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return None
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
+        content = os.read(descriptor, status.st_size)
+        while len(content) < status.st_size and (more := os.read(descriptor, status.st_size - len(content))):
+            content += more
+        return content
     finally:
         os.close(descriptor)
 

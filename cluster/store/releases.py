@@ -287,9 +287,8 @@ def clip_reader(
 def _remembered(store: Store, place: str) -> Iterator[tuple[tuple[str, int, str], str]]:
     """Digests by name, size and ETag. What is damaged is set aside, and its objects are fetched again."""
     for segment in list(store.names(place)):
-        content = store.get(segment) or b"[]"
         try:
-            if _sha256(content) != segment.rpartition("/")[2]:
+            if _sha256(content := store.get(segment) or b"[]") != segment.rpartition("/")[2]:
                 raise ValueError("other bytes than its name says")
             rows = [((str(one[0]), int(one[1]), str(one[2])), str(one[3])) for one in json.loads(content)]
             yield from (row for row in rows if DIGEST.fullmatch(row[1]))
