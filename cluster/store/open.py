@@ -41,14 +41,14 @@ def _in_folder(name: str) -> FolderStore:
     try:
         folder = Path(name).expanduser().absolute()
         there = next(place for place in (folder, *folder.parents) if _is_there(place))
-        why = "" if there.is_dir() else f"for {there} is no folder"
+        why = "" if there.is_dir() else f"{there} is no folder"
     except RuntimeError:
-        why = "for there is no such user"
+        why = "there is no such user"
     except (OSError, ValueError) as error:  # too long a name, or the character NUL
-        why = f"which is no name of a folder ({getattr(error, 'strerror', error)})"
+        why = f"this is no name of a folder ({getattr(error, 'strerror', error)})"
     if why:
         raise UsageError(
-            got=f"--store {name!r}, {why}",
+            got=f"--store {name!r}, which cannot be used: {why}",
             expected="a folder that can be read and written, or a name that is free",
             fix="name another --store",
         )
