@@ -294,6 +294,7 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
     prepare_here(plan)
     folds = tmp_path / "store" / "refs" / "folds"
     folds.write_text("a file where the folder of results should be")
+    (tmp_path / "store" / "aside").write_text("so that it cannot be set aside")
     with pytest.raises(Exception, match="cannot be used"):
         train_folds(
             plan.folds_to_train(),
