@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +10,13 @@ import torch
 from torch import nn
 
 from aman.errors import UsageError
+from aman.tensors import as_weights, read_tensors
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
+WIDTH = 64
+"""Channels of the first convolution and of layer1."""
+CLASSIFIERS = ("fc.", "classifier.", "head.")
+"""Beginnings of the names of what a classifier adds to a trunk: such tensors have no part in it."""
 FEATURE_CHANNELS = 512
 """D: channels after layer4, the length of one frame's feature."""
 
@@ -32,8 +36,9 @@ def load_trunk(weights: str) -> nn.Module:
     """torchvision's ResNet-18 without its classifier, with the weights that `weights` names.
 
     `fer2013` (ours), `random`, `imagenet` (torchvision's download), or a file: .safetensors, or a PyTorch checkpoint,
-    whose keys may be under `state_dict` and carry the prefix `module.`. Weights may lack layer4, as ours do, nothing
-    else: it is then one fixed random network, calibrated as the `random` trunk is.
+    in any of the wrappings of `aman.tensors`. Weights may lack layer4, as ours do, nothing else: it is then one fixed
+    random network, calibrated as the `random` trunk is. Every tensor but a classifier's must be one of ResNet-18's:
+    weights of another network are refused and never used in part.
     """
     from torchvision.models import ResNet18_Weights, resnet18
 
@@ -100,46 +105,51 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
             expected="`fer2013`, `random`, `imagenet`, or a file of ResNet-18 weights",
             fix="check the path",
         )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UsageError(
-            got=f"{path}, which cannot be read as weights ({type(error).__name__})",
-            expected=".safetensors, or a PyTorch checkpoint of tensors alone",
-            fix="save the state_dict again; pickled programs are never loaded",
-        ) from None
-    entries: Any = state.get("state_dict", state) if isinstance(state, Mapping) else None
-    if not isinstance(entries, Mapping):
-        raise UsageError(
-            got=f"{path}, which holds no table of tensors",
-            expected="the state_dict of a ResNet-18",
-            fix="save network.state_dict()",
-        )
-    named = {str(key).removeprefix("module."): value for key, value in entries.items()}
-    return {key: value for key, value in named.items() if isinstance(value, torch.Tensor)}
+    state, _ = read_tensors(path, "--trunk")
+    return {key: tensor for key, tensor in state.items() if not key.startswith(CLASSIFIERS)}
 
 
 def _load(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
-    wanted = network.state_dict()
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    wrong = [key for key, value in state.items() if key in wanted and value.shape != wanted[key].shape]
-    whole = any(key.startswith("layer4.") for key in state)
-    needed = {key for key in wanted if whole or not key.startswith("layer4.")}
-    needed = {key for key in needed if not key.endswith("num_batches_tracked")}
-    absent = sorted(needed - set(state))
-    if wrong or absent:
+    """Give the network these weights, all of them. Raises `UsageError` for weights that are not its own."""
+    of = resnet_of(state)
+    if of not in ("", "ResNet-18"):
         raise UsageError(
-            got=f"--trunk {name} with {len(absent)} tensors missing and {len(wrong)} of another shape"
-            f" ({', '.join((absent + wrong)[:3])}, ...)",
+            got=f"--trunk {name}, which holds a {of}",
             expected="weights of torchvision's ResNet-18, conv1 to layer3 at least",
             fix="give a ResNet-18 checkpoint",
         )
-    network.load_state_dict({key: value for key, value in state.items() if key in wanted}, strict=False)
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(CLASSIFIERS)}
+    wanted = network.state_dict()
+    if not _holds_layer4(kept):
+        wanted = {key: tensor for key, tensor in wanted.items() if not key.startswith("layer4.")}
+    what = "weights of torchvision's ResNet-18, conv1 to layer3 at least"
+    network.load_state_dict(as_weights(kept, wanted, option="--trunk", name=name, what=what), strict=False)
+
+
+def resnet_of(state: Mapping[str, torch.Tensor]) -> str:
+    """Which ResNet has tensors of these names and shapes: `ResNet-34`, `wide ResNet-50`, `ResNet-18 of width 128`.
+    Empty where they are no ResNet's."""
+    blocks = {stage: {key.split(".")[1] for key in state if key.startswith(f"{stage}.")} for stage in STAGES}
+    stem, first = state.get("conv1.weight"), state.get("layer1.0.conv1.weight")
+    if stem is None or first is None or stem.ndim != 4 or first.ndim != 4:
+        return ""
+    counts = tuple(len(found) for found in blocks.values())
+    deep = "layer1.0.conv3.weight" in state
+    known: dict[tuple[bool, tuple[int, ...]], str] = {
+        (False, (2, 2, 2, 2)): "ResNet-18",
+        (False, (2, 2, 2, 0)): "ResNet-18",
+        (False, (3, 4, 6, 3)): "ResNet-34",
+        (True, (3, 4, 6, 3)): "ResNet-50",
+        (True, (3, 4, 23, 3)): "ResNet-101",
+        (True, (3, 8, 36, 3)): "ResNet-152",
+    }
+    name = known.get((deep, counts), f"ResNet of {'-'.join(map(str, counts))} blocks")
+    middle = state.get("layer1.0.conv2.weight")
+    if deep and middle is not None and middle.ndim == 4 and middle.shape[1] < first.shape[0]:
+        return f"ResNeXt in the form of {name}"
+    if stem.shape[0] != WIDTH:
+        return f"{name} of width {stem.shape[0]}"
+    return f"wide {name}" if first.shape[0] != WIDTH else name
 
 
 def has_layer4(weights: str) -> bool:

@@ -10,6 +10,6 @@ def content_key(made_of: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical(made_of).encode()).hexdigest()
 
 
-def canonical(made_of: Mapping[str, object]) -> str:
+def canonical(made_of: object) -> str:
     """JSON of which there is one for each content."""
     return json.dumps(made_of, sort_keys=True, separators=(",", ":"))

@@ -74,6 +74,7 @@ NOT_COUNTED = (
     "aman.methods",
     "aman.protocols",
     "aman.source",
+    "aman.tensors",
     "aman.versions",
     PACKAGE,
 )

@@ -51,6 +51,7 @@ from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Loaded, supplies_of
 from cluster.folds.fleet import train_folds
 from cluster.folds.keys import FoldSpec, fold_key
+from cluster.folds.tasks import Fold
 from cluster.machines.session import ray_session
 from cluster.store.folder import FolderStore
 from cluster.store.names import FOLDS
@@ -219,7 +220,8 @@ def real_thing(
     """The folds as a job runs them: a session, a Train run of one worker, one MLflow run."""
     by_id = {plan.clip.clip_id: plan for plan in plans}
     specs = [
-        FoldSpec(key=fold_key(task, by_id, recipe, {"trunk": "random"}), task=task, recipe=recipe) for task in tasks
+        FoldSpec(key=fold_key(task, by_id, recipe, {"trunk": "random"}), fold=Fold.of(task), recipe=recipe)
+        for task in tasks
     ]
     results: list[FoldResult] = []  # one worker: in the order of the queue, which is that of the tasks
     begun = time.time()

@@ -216,8 +216,8 @@ def test_the_folds_that_take_longest_are_trained_first(root: Path, tmp_path: Pat
     plan = planned(root, tmp_path).first
     for place, clips in ((0, 2), (1, 5), (2, 4)):
         spec = plan.folds[place]
-        task = replace(spec.task, train_clips=spec.task.train_clips[:clips])
-        plan.folds[place] = replace(spec, task=task)
+        unseen = tuple(range(len(plan.clips)))[: 12 - 3 - clips]
+        plan.folds[place] = replace(spec, fold=replace(spec.fold, unseen=unseen))
     assert [spec.task.subject[-2:] for spec in plan.folds_to_train()] == ["04", "02", "03", "01"]
 
 
@@ -294,6 +294,7 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
     prepare_here(plan)
     folds = tmp_path / "store" / "refs" / "folds"
     folds.write_text("a file where the folder of results should be")
+    (tmp_path / "store" / "aside").write_text("so that it cannot be set aside")
     with pytest.raises(Exception, match="cannot be used"):
         train_folds(
             plan.folds_to_train(),

@@ -13,10 +13,10 @@ from aman.errors import UsageError
 from aman.methods import variant
 from aman.methods.aman import RECIPES, Settings
 from aman.runs import find_runs
-from aman.training import FoldResult
 from cluster.experiment.estimate import estimate_text, speed_of
 from cluster.experiment.grid import Experiment, Tables, plan_tables
 from cluster.experiment.plan import Request
+from cluster.experiment.score import Known
 from cluster.features.loaded import Loaded, supplies_of
 from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
@@ -87,11 +87,8 @@ def test_a_worker_holds_the_arrays_of_one_database_at_a_time(root: Path, smic: P
         assert set(loaded.arrays) == set(plan.clips)
 
 
-def fold(seconds: float, device: str) -> FoldResult:
-    return FoldResult(
-        subject="a", clips=(), probabilities=[], epoch_classes=[], losses=[], weights_sha256="", seconds=seconds,
-        device=device,
-    )  # fmt: skip
+def fold(seconds: float, device: str) -> Known:
+    return Known(right=0, seconds=seconds, device=device)
 
 
 def test_hours_are_a_range_from_what_folds_took_on_a_gpu_where_there_is_one(

@@ -13,7 +13,8 @@ from aman.methods import variant
 from aman.methods.aman import METHOD, RECIPES, Settings
 from aman.training import FoldResult, FoldTask
 from cluster.features.keys import ClipPlan, Digests, plan_clip
-from cluster.folds.keys import fold_key, pack_result, read_result
+from cluster.folds.keys import fold_key
+from cluster.folds.results import pack_result, read_result
 from cluster.store.folder import FolderStore
 from cluster.store.names import FOLDS
 from cluster.store.results import Cache
@@ -204,6 +205,14 @@ FIRST_RESULT: dict[str, Any] = {
     "device": "cpu",
 }
 """A fold as the first releases stored it."""
+FIRST_FOLD = FoldTask(
+    subject="casme2/01",
+    train_clips=("casme2/sub02/EP01_01",),
+    train_labels=(0,),
+    test_clips=tuple(FIRST_RESULT["clips"]),
+    classes=2,
+    seed=0,
+)
 
 
 @pytest.mark.parametrize("left_out", [(), ("device",)])
@@ -212,7 +221,7 @@ def test_a_result_of_the_first_releases_is_read_with_its_attention_as_extras(
 ) -> None:
     cache, stored = Cache(FolderStore(tmp_path)), {k: v for k, v in FIRST_RESULT.items() if k not in left_out}
     cache.publish(FOLDS, "a" * 64, json.dumps(stored).encode())
-    result = read_result(cache, "a" * 64)
+    result = read_result(cache, "a" * 64, FIRST_FOLD)
     assert result == FoldResult(
         subject="casme2/01",
         clips=("casme2/sub01/EP01_01", "casme2/sub01/EP02_01"),
@@ -230,5 +239,5 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
     cache = Cache(FolderStore(tmp_path))
     values = {name: value for name, value in FIRST_RESULT.items() if name not in ("alpha", "beta")}
     result = FoldResult(**{**values, "clips": tuple(values["clips"]), "extras": {"margin": [[0.1], [1 / 3]]}})
-    cache.publish(FOLDS, "b" * 64, pack_result(result))
-    assert read_result(cache, "b" * 64) == result
+    cache.publish(FOLDS, "b" * 64, pack_result(result, "b" * 64))
+    assert read_result(cache, "b" * 64, FIRST_FOLD) == result

@@ -17,7 +17,6 @@ from aman.runs import find_runs
 from cluster.experiment.grid import Experiment, Grid, look_up, plan_experiment
 from cluster.experiment.plan import Request, Study
 from cluster.experiment.run import run as run_experiment
-from cluster.experiment.score import right_of
 from cluster.folds.queue import FoldQueue
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
@@ -196,7 +195,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
     chosen = trained_here(plan).chosen()
     outer = plan.first.subjects[0]
     mine = {(name, spec.task.subject): spec.key for name, one in plan.plans.items() for spec in one.folds}
-    weights = plan.results[mine[chosen[outer], outer]].weights_sha256
+    weights = plan.plans[chosen[outer]].finished[mine[chosen[outer], outer]].weights_sha256
     other = planned(root, tmp_path / "store", "inner")
     labels = sorted({clip.label for clip in other.first.selection.clips})
     for one in other.plans.values():
@@ -212,7 +211,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
     assert keys == {spec.key for _, lane, spec in other.choosing() if lane == outer}  # the very same trainings
     assert trained_here(other).chosen()[outer] == chosen[outer]
     again = {(name, spec.task.subject): spec.key for name, one in other.plans.items() for spec in one.folds}
-    assert other.results[again[chosen[outer], outer]].weights_sha256 == weights
+    assert other.plans[chosen[outer]].finished[again[chosen[outer], outer]].weights_sha256 == weights
 
 
 @pytest.fixture
@@ -234,11 +233,8 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     plain = planned(root, here / "plain", "literature")
     queue = trained_here(plain)
     assert found["chosen"] == {"all": queue.chosen()[NOBODY]}
-    truth = plain.first.truth
     for name, one in plain.plans.items():
-        assert found["configurations"][name]["right"] == sum(
-            right_of(plain.results[spec.key], truth) for spec in one.folds
-        )
+        assert found["configurations"][name]["right"] == sum(plain.results[spec.key].right for spec in one.folds)
     table = pd.read_csv(here / "runs/tune/synthetic-mine-literature-s0/configurations.csv")
     assert list(table["stamp"].unique()) == ["tuned on test"] and len(table) == CONFIGURATIONS
 

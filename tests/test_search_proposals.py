@@ -30,6 +30,7 @@ from cluster.experiment.tune import ROUND, Lanes, Proposals, at_once, replay
 from cluster.experiment.write import make_folder
 from cluster.folds.keys import fold_key
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
+from cluster.folds.results import read_result
 from cluster.store.folder import FolderStore
 from tune_spaces import Space
 
@@ -212,7 +213,9 @@ def test_labels_of_the_left_out_subject_change_no_proposal_for_it(root: Path, tm
         (lane, name): sum(
             shuffled[clip] == max(range(len(row)), key=lambda number: row[number])
             for spec in specs
-            for clip, row in zip(plan.results[spec.key].clips, plan.results[spec.key].probabilities, strict=True)
+            for result in [read_result(plan.first.cache, spec.key, spec.fold)]
+            if result is not None
+            for clip, row in zip(result.clips, result.probabilities, strict=True)
         )
         for (name, lane), specs in plan.inner.items()
     }
@@ -291,7 +294,9 @@ def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(r
     progress = Progress(Experiment(grids=[fresh], partial=True), said.append)
     for name, lane, spec in fresh.choosing():
         if name == "k=1 rate=0.01" and lane == fresh.lanes[0]:
-            progress.on_finish(spec, done.results[spec.key])
+            result = read_result(done.first.cache, spec.key, spec.fold)
+            assert result is not None
+            progress.on_finish(spec, result)
     assert said[1].startswith("fold 2 k=1 rate=0.01 for synthetic/01, inner fold 2/2: ")
     assert f"; at most {CONFIGURATIONS * SUBJECTS * (INNER + 1) - 2} left, ETA at most " in said[1]
 
@@ -317,8 +322,9 @@ def test_losses_of_folds_with_different_epochs_make_one_curve(root: Path, tmp_pa
     plan = planned(root, tmp_path, Space(reproduces="nothing", choices={"epochs": (1, 3)}), selection="literature")
     trained_here(plan)
     first, second = plan.plans.values()
-    mixed = replace(first, finished={"a": plan.results[first.folds[0].key], "b": plan.results[second.folds[0].key]})
-    assert mean_losses(mixed)[1:] == plan.results[second.folds[0].key].losses[1:]
+    some = [first.folds[0], second.folds[0]]
+    mixed = replace(first, folds=some, known=frozenset(spec.key for spec in some))
+    assert mean_losses(mixed)[1:] == mixed.finished[some[1].key].losses[1:]
 
 
 def test_a_folder_that_cannot_be_written_is_named_in_one_sentence(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from aman.content import content_key
+from aman.errors import DataError, UsageError
 from aman.versions import version_of
 
 Array = npt.NDArray[Any]
@@ -91,15 +92,44 @@ class Input:
         raise TypeError(f"{type(self).__name__} tells no shape")
 
     def pack(self, value: Any) -> bytes:
-        """The result as bytes: safetensors, a header with offsets and no program to run."""
+        """The result as bytes: safetensors, a header with offsets and no program to run.
+
+        Raises `DataError` for values that are no numbers, `UsageError` for an array that is not of `shape`.
+        """
+        if not isinstance(value, dict) and np.shape(value) != self.shape_of_one(np.shape(value)):
+            raise UsageError(
+                got=f"input {self.name}, which made an array of shape {np.shape(value)}",
+                expected=f"its own shape, {self.shape()}",
+                fix="correct `make` or `shape` of that input",
+            )
         arrays = value if isinstance(value, dict) else {self.name: value}
+        if not all(map(finite, arrays.values())):
+            raise DataError(
+                got=f"input {self.name} with values that are no numbers",
+                expected="finite numbers",
+                fix="look at the frames of this clip, or correct `make` of that input",
+            )
         return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
     def unpack(self, content: bytes, view: View | None = None) -> Any:
-        """What `pack` was given, or the part of it that the view sees. Raises where the bytes are of something else."""
+        """What `pack` was given, or the part of it that the view sees. Raises where the bytes are of something else.
+
+        An input that tells a `shape` is one array, unless it has an `unpack` of its own.
+        """
         del view
-        arrays = load(content)
-        return arrays[self.name] if set(arrays) == {self.name} else arrays
+        arrays = arrays_of(content)
+        if set(arrays) != {self.name}:
+            if type(self).shape is not Input.shape:
+                raise ValueError(f"{', '.join(arrays)} in place of {self.name}")
+            return arrays
+        array = arrays[self.name]
+        if array.shape != self.shape_of_one(array.shape):
+            raise ValueError(f"{self.name} of shape {array.shape}")
+        return array
+
+    def shape_of_one(self, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+        """`shape`, or the other one for an input that tells none."""
+        return otherwise if type(self).shape is Input.shape else tuple(self.shape())
 
     def amount(self, value: Any) -> int:
         """How much of `unit` making the value was."""
@@ -109,6 +139,19 @@ class Input:
     def sample(self) -> "tuple[Input, float]":
         """A cheap variant of this stage, and how many times as long the stage itself takes: for estimates."""
         return self, 1.0
+
+
+def finite(array: Array) -> bool:
+    """Whether all values are numbers."""
+    return np.asarray(array).dtype.kind not in "fc" or bool(np.isfinite(array).all())
+
+
+def arrays_of(content: bytes) -> dict[str, Array]:
+    """Arrays of safetensors by name. Raises for other bytes, and `ValueError` for values that are no numbers."""
+    arrays = load(content)
+    if wrong := [name for name, array in arrays.items() if not finite(array)]:
+        raise ValueError(f"{', '.join(wrong)}: values that are no numbers")
+    return arrays
 
 
 def chain(last: Input) -> Iterator[Input]:

@@ -7,15 +7,18 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from aman.content import content_key
-from aman.inputs.base import ClipFacts, Input, View
+from aman.inputs.base import ClipFacts, Input, View, arrays_of
 from aman.inputs.images import Images
 from aman.versions import version_of
 
 FEATURE_DTYPE = "float16"
 """Type of the cached features. It is in their key: fp32 features would be another experiment."""
+
+SHAPES = {"layer1": (64, 56, 56), "layer2": (128, 28, 28), "layer3": (256, 14, 14), "layer4": (512, 1, 1)}
+"""(C, H, W) after each stage of ResNet-18, for an image of 224x224."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +57,7 @@ class Features(Input):
         return features(_frozen_trunk(self.trunk, self.frozen), source)
 
     def shape(self) -> tuple[int, ...]:
-        import torch
-
-        with torch.inference_mode():
-            trunk = _frozen_trunk(self.trunk, self.frozen)
-            image = torch.zeros(1, 3, 224, 224, device=next(trunk.parameters()).device)
-            return tuple(trunk(image).shape[1:])
+        return SHAPES[self.frozen]
 
     def pack(self, value: Any) -> bytes:
         return pack_features(value)
@@ -68,7 +66,8 @@ class Features(Input):
         """`feature_LKCHW`, or of a view `feature_NKCHW`."""
         if view is None:
             view = self.source.grid
-        return unpack_features(content, *self.source.places(view))
+        shape = (self.source.grid_frames, self.source.grid_factors, *self.shape())
+        return unpack_features(content, *self.source.places(view), shape)
 
     def amount(self, value: Any) -> int:
         return int(value.shape[0] * value.shape[1])
@@ -93,7 +92,15 @@ def pack_features(feature_LKCHW: npt.NDArray[np.float16]) -> bytes:
     return save({"feature_LKCHW": np.ascontiguousarray(feature_LKCHW)})
 
 
-def unpack_features(content: bytes, frames: Sequence[int], factors: Sequence[int]) -> npt.NDArray[np.float16]:
-    """`feature_NKCHW`: the rows and columns of the grid that `tim.sample` gives."""
-    feature_LKCHW = load(content)["feature_LKCHW"]
+def unpack_features(
+    content: bytes, frames: Sequence[int], factors: Sequence[int], shape: tuple[int, ...]
+) -> npt.NDArray[np.float16]:
+    """`feature_NKCHW`: the rows and columns of the grid that `tim.sample` gives. `ValueError` where the content is not
+    finite numbers of this `shape` (L, K, C, H, W)."""
+    arrays = arrays_of(content)
+    if arrays.keys() != {"feature_LKCHW"}:
+        raise ValueError(f"{', '.join(arrays)} in place of features")
+    feature_LKCHW = arrays["feature_LKCHW"]
+    if feature_LKCHW.dtype != FEATURE_DTYPE or feature_LKCHW.shape != shape:
+        raise ValueError(f"features of shape {feature_LKCHW.shape} in place of {shape}")
     return np.ascontiguousarray(feature_LKCHW[list(frames)][:, list(factors)])

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import zstandard
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from aman.content import content_key
-from aman.inputs.base import ClipFacts, Input, View
+from aman.inputs.base import ClipFacts, Input, View, arrays_of
 from aman.inputs.interpolated import Interpolated
 from aman.magnify import is_learned, magnify
 from aman.tim import INTERPOLATED_FRAMES, sampled_frames
@@ -79,9 +79,11 @@ class Images(Input):
 
     def unpack(self, content: bytes, view: View | None = None) -> npt.NDArray[np.uint8]:
         """`image_LKHWC`, or of a view `image_NKCHW`, as a network takes it; only what is seen is decoded."""
+        channels, *sides = self.shape()
+        shape = (self.grid_frames, self.grid_factors, *sides, channels)
         if view is None:
-            return unpack_images(content, range(self.grid_frames), range(self.grid_factors))
-        return unpack_images(content, *self.places(view)).transpose(0, 1, 4, 2, 3)
+            return unpack_images(content, range(self.grid_frames), range(self.grid_factors), shape)
+        return unpack_images(content, *self.places(view), shape).transpose(0, 1, 4, 2, 3)
 
     def places(self, view: View) -> tuple[list[int], list[int]]:
         """Rows and columns of the grid that the view sees."""
@@ -107,15 +109,23 @@ def pack_images(image_LKHWC: npt.NDArray[np.uint8]) -> bytes:
     return save(tensors)
 
 
-def unpack_images(content: bytes, frames: Sequence[int], factors: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """`image_NKHWC`: the rows and columns of the grid that `tim.sample` gives; only these are decoded."""
-    tensors = load(content)
-    shape = tuple(int(side) for side in tensors["shape"][2:])
-    images = np.empty((len(frames), len(factors), *shape), dtype=np.uint8)
+def unpack_images(
+    content: bytes, frames: Sequence[int], factors: Sequence[int], shape: tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """`image_NKHWC`: the rows and columns of the grid that `tim.sample` gives; only these are decoded.
+
+    `shape` (L, K, H, W, C) is what the grid must have. `ValueError` where the content says or holds another one: no
+    size that stands in the content itself decides how much memory is taken.
+    """
+    tensors, one = arrays_of(content), shape[2:]
+    chunks = {f"{j}/{i}" for j in range(shape[0]) for i in range(shape[1])}
+    if tensors.keys() != {"shape", *chunks} or tensors["shape"].tolist() != list(shape):
+        raise ValueError(f"images that are no grid of {shape}")
+    images = np.empty((len(frames), len(factors), *one), dtype=np.uint8)
     for row, j in enumerate(frames):
-        first = _decompress(tensors[f"{j}/0"], shape)
+        first = _decompress(tensors[f"{j}/0"], one)
         for column, i in enumerate(factors):
-            images[row, column] = first if i == 0 else first + _decompress(tensors[f"{j}/{i}"], shape)
+            images[row, column] = first if i == 0 else first + _decompress(tensors[f"{j}/{i}"], one)
     return images
 
 

@@ -15,7 +15,7 @@ from aman.errors import DataError
 from aman.faces import FACE_SIZE
 from aman.frames import Image
 from aman.inputs.aligned import Aligned, AlignedClip
-from aman.inputs.base import ClipFacts, Input
+from aman.inputs.base import ClipFacts, Input, View, arrays_of
 from aman.inputs.displacement import displacement, grey, library
 
 ANNOTATED = "annotated"
@@ -70,6 +70,20 @@ class Keyframes(Input):
             "points_68": source.points_68,
             "rule": np.frombuffer(rule.encode(), dtype=np.uint8),
         }
+
+    def unpack(self, content: bytes, view: View | None = None) -> dict[str, npt.NDArray[Any]]:
+        arrays = arrays_of(content)
+        forms = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+        rules = {text: (len(text),) for text in (ANNOTATED, LARGEST_FLOW)}
+        wanted = {
+            "face_3HWC": ("uint8", self.shape()),
+            "positions_3": ("int64", (3,)),
+            "points_68": ("float64", (len(arrays.get("points_68", ())) and 68, 2)),
+            "rule": ("uint8", rules.get(rule_of(arrays))),
+        }
+        if forms != wanted:
+            raise ValueError(f"keyframes of another form: {forms}")
+        return arrays
 
     def shape(self) -> tuple[int, ...]:
         return 3, FACE_SIZE, FACE_SIZE, 3

@@ -2,8 +2,8 @@
 
 Ours hold fp16 tensors under the names of `Magnifier.state_dict()` and one entry of metadata, `magnifier`, a JSON
 object with `padding` and `shape_conv`: tensors alone do not say with which padding they were trained. A PyTorch
-checkpoint is one of the ports of the original network (keys may be under `state_dict` and carry `module.`); those
-pad by reflection, and the names tell whether the shape has its convolution.
+checkpoint is one of the ports of the original network (in any of the wrappings of `aman.tensors`); those pad by
+reflection, and the names tell whether the shape has its convolution.
 """
 
 import json
@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.magnify.network import Magnifier, Padding
+from aman.tensors import as_weights, read_tensors
 
 OURS = Path(__file__).parents[1] / "weights" / "magnifier.safetensors"
 """The project's own weights, what `--magnifier learned` means."""
@@ -48,32 +47,12 @@ def load_magnifier(weights: str) -> Magnifier:
     path = OURS if weights == "learned" else Path(weights)
     if not path.is_file():
         raise _no_file(weights)
-    try:
-        if path.suffix == ".safetensors":
-            state, padding = _read_ours(path)
-        else:
-            state, padding = _read_published(path), "reflect"
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            got=f"--magnifier {path}, which cannot be read as weights ({type(error).__name__})",
-            expected=".safetensors, or a PyTorch checkpoint of tensors alone",
-            fix="give another --magnifier FILE; pickled programs are never loaded",
-        ) from None
+    found, metadata = read_tensors(path, "--magnifier")
+    state = {_renamed(name): tensor for name, tensor in found.items()}
+    padding = _padding(path, metadata) if path.suffix == ".safetensors" else "reflect"
     network = Magnifier(padding=padding, shape_conv="shape.0.weight" in state)
-    wanted = network.state_dict()
-    absent = sorted(set(wanted) - set(state))
-    wrong = [name for name in sorted(set(wanted) & set(state)) if wanted[name].shape != state[name].shape]
-    broken = [name for name, tensor in sorted(state.items()) if not torch.isfinite(tensor).all()]
-    if absent or wrong or broken:
-        raise UsageError(
-            got=f"--magnifier {path} with {len(absent)} tensors missing, {len(wrong)} of another shape and"
-            f" {len(broken)} with values that are no numbers ({', '.join((absent + wrong + broken)[:3])}, ...)",
-            expected="weights of the network of Oh et al. (2018)",
-            fix="give another --magnifier FILE, or --magnifier learned",
-        )
-    network.load_state_dict({name: state[name] for name in wanted})
+    what = "weights of the network of Oh et al. (2018)"
+    network.load_state_dict(as_weights(state, network.state_dict(), option="--magnifier", name=str(path), what=what))
     return network.requires_grad_(False).eval()
 
 
@@ -88,32 +67,24 @@ def save_magnifier(network: Magnifier, path: Path) -> None:
     write_whole(path, content)
 
 
-def _read_ours(path: Path) -> tuple[dict[str, torch.Tensor], Padding]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        about: Any = json.loads((file.metadata() or {}).get(METADATA, "null"))
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+def _padding(path: Path, metadata: Mapping[str, str]) -> Padding:
+    """The padding that our weights were trained with."""
+    try:
+        about: Any = json.loads(metadata.get(METADATA, "null"))
+    except (ValueError, RecursionError):
+        about = None
     stated = about.get("padding") if isinstance(about, dict) else None
     for padding in get_args(Padding):
         if stated == padding:
-            return state, padding
+            return padding
     raise UsageError(
-        got=f"--magnifier {path}, whose metadata name no padding ({stated})",
+        got=f"--magnifier {path}, whose metadata name no padding ({str(stated)[:20]})",
         expected=f"`{METADATA}` with a padding of {' or '.join(get_args(Padding))}",
         fix="give a --magnifier FILE that jobs/train_magnifier.py wrote",
     )
 
 
-def _read_published(path: Path) -> dict[str, torch.Tensor]:
-    loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    entries = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else {}
-    tensors = entries.items() if isinstance(entries, Mapping) else ()
-    return {_renamed(str(name)): tensor.float() for name, tensor in tensors if isinstance(tensor, torch.Tensor)}
-
-
 def _renamed(name: str) -> str:
-    name = name.removeprefix("module.")
     for theirs, ours in PUBLISHED.items():
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)

@@ -115,15 +115,15 @@ def chosen_plan(grid: Grid, found: SearchOutcome) -> Plan | None:
     if not found.chosen:
         return None
     if grid.choice == "literature":
-        plan = grid.plans[found.chosen[NOBODY]]
+        plan = replace(grid.plans[found.chosen[NOBODY]])
     else:
         folds = []
         for spec in grid.first.folds:
-            name = found.chosen.get(spec.task.subject)
-            folds += [one for one in grid.plans[name].folds if one.task.subject == spec.task.subject] if name else []
-        finished = {spec.key: grid.results[spec.key] for spec in folds if spec.key in grid.results}
+            name = found.chosen.get(spec.subject)
+            folds += [one for one in grid.plans[name].folds if one.subject == spec.subject] if name else []
+        known = frozenset(spec.key for spec in folds if spec.key in grid.results)
         base = replace(grid.first.request, recipe=grid.request.recipe)  # what is chosen differs by subject
-        plan = replace(grid.first, request=base, folds=folds, finished=finished)
+        plan = replace(grid.first, request=base, folds=folds, known=known)
     return plan if plan.finished else None
 
 

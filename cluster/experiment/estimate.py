@@ -9,8 +9,8 @@ from typing import Any
 
 from aman.inputs.aligned import Source
 from aman.inputs.base import Input, chain
-from aman.training.fold import FoldResult
 from cluster.experiment.grid import Experiment
+from cluster.experiment.score import Known
 from cluster.features.keys import ClipPlan
 from cluster.features.tasks import minutes
 from cluster.folds.keys import FoldSpec
@@ -35,8 +35,7 @@ class Speed:
 def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0) -> str:
     """Time of what is left, as a range; nothing is started or stored. Without `train`, of the preparation alone."""
     todo = experiment.todo() if train else []
-    lacking = [(plan, plan.clips_without_inputs()) for plan in experiment.preparations()] if todo or not train else []
-    lacking = [(plan, clips) for plan, clips in lacking if clips]
+    lacking = [(plan, clips) for plan, clips in experiment.lacking if clips] if todo or not train else []
     if not todo and not lacking:
         return (
             "estimate: nothing to compute, some seconds to pool and score" if train else "estimate: nothing to prepare"
@@ -111,7 +110,7 @@ def _by_method(todo: Sequence[FoldSpec]) -> dict[str, list[FoldSpec]]:
     return found
 
 
-def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, FoldResult]]) -> Speed:
+def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known]]) -> Speed:
     """What a unit of cost of these folds takes: by what finished folds of their method took, those of a GPU where there
     are any; without one, by a few steps of the longest fold, here and now."""
     method, rates = specs[0].recipe.method, dict[str, list[float]]()
@@ -122,12 +121,12 @@ def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, FoldR
         source = f"{len(found)} folds that were trained on {device}"
         return Speed(low=min(found), high=max(found), device=device, source=source)
     longest = max(specs, key=lambda spec: spec.cost)
-    each = method.unit_seconds(longest.recipe, longest.task.classes)
+    each = method.unit_seconds(longest.recipe, longest.fold.classes)
     source = f"{len(each)} training steps on this machine's CPU, just now"
     return Speed(low=min(each), high=max(each), device="cpu", source=source)
 
 
-def _finished(experiment: Experiment) -> list[tuple[FoldSpec, FoldResult]]:
+def _finished(experiment: Experiment) -> list[tuple[FoldSpec, Known]]:
     specs = {key: spec for grid in experiment.grids for key, spec in grid.specs().items()}
     done = {key: result for grid in experiment.grids for key, result in grid.results.items()}
     return [(specs[key], result) for key, result in done.items() if key in specs]

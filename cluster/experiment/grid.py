@@ -4,14 +4,12 @@ An experiment is one grid or several, of other databases and seeds. What is fini
 that the same command goes on where it stopped, and experiments that overlap train no fold twice.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 
 from aman.errors import UsageError
 from aman.selection import inner_tasks
-from aman.training.fold import FoldResult, FoldTask
 from cluster.experiment.plan import (
     Choice,
     Configuration,
@@ -21,20 +19,16 @@ from cluster.experiment.plan import (
     Stopping,
     Study,
     drop,
+    each_result,
     make_plan,
-    outer_tasks,
 )
-from cluster.experiment.score import right_of
-from cluster.features.keys import ClipPlan, Prepared
+from cluster.experiment.score import Known
+from cluster.features.keys import FEW, ClipPlan, Prepared
 from cluster.features.loaded import Inputs
-from cluster.folds.keys import FoldSpec, fold_keys, read_result, task_text
+from cluster.folds.keys import FoldSpec, Text, Texts, fold_keys
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
+from cluster.folds.tasks import Roster
 from cluster.store.names import FOLDS
-
-READERS = 8
-"""Finished folds that are read at a time: in a bucket each is two requests."""
-FEW = 100
-"""So many folds are looked up one by one; for more, the store is asked once what it has."""
 
 
 @dataclass(kw_only=True)
@@ -51,7 +45,7 @@ class Grid:
     choice: Choice
     inner: dict[tuple[str, str], list[FoldSpec]] = field(default_factory=dict)
     """Inner folds by configuration and left-out subject; empty unless they choose."""
-    results: dict[str, FoldResult] = field(default_factory=dict)
+    results: dict[str, Known] = field(default_factory=dict)
     """What is finished, by key."""
     study: Study | None = None
     """Where not every configuration is a candidate."""
@@ -76,18 +70,17 @@ class Grid:
 
     def entries(self) -> list[Entry]:
         """All that a choice rests on, with what is known."""
-        truth = self.first.truth
         found = []
         for name, lane, spec in self.choosing():
-            result = self.results.get(spec.key)
+            known = self.results.get(spec.key)
             found.append(
                 Entry(
                     key=spec.key,
                     configuration=name,
                     lane=lane,
-                    subject=spec.task.subject,
-                    clips=len(spec.task.test_clips),
-                    right=None if result is None else right_of(result, truth),
+                    subject=spec.subject,
+                    clips=len(spec.fold.test),
+                    right=None if known is None else known.right,
                     cost=spec.cost,
                 )
             )
@@ -97,7 +90,7 @@ class Grid:
         """Key of the fold of a left-out subject by configuration and subject, where inner folds choose."""
         if self.choice != "inner":
             return {}
-        return {(name, spec.task.subject): spec.key for name, plan in self.plans.items() for spec in plan.folds}
+        return {(name, spec.subject): spec.key for name, plan in self.plans.items() for spec in plan.folds}
 
     def specs(self) -> dict[str, FoldSpec]:
         """All folds that may be trained, by key."""
@@ -130,14 +123,17 @@ class Experiment:
             missing = {key: spec for key, spec in grid.specs().items() if key not in grid.results}
             by_database.setdefault(grid.first.selection.protocol.name, {}).update(missing)
         ordered = sorted(by_database.values(), key=lambda specs: -sum(spec.cost for spec in specs.values()))
-        return [
-            spec for specs in ordered for spec in sorted(specs.values(), key=lambda one: (-one.cost, one.task.subject))
-        ]
+        return [spec for specs in ordered for spec in sorted(specs.values(), key=lambda one: (-one.cost, one.subject))]
 
     def preparations(self) -> list[Plan]:
         """A plan for each database and set of inputs: their clips are prepared once."""
         plans = [plan for grid in self.grids for plan in grid.plans.values()]
         return list({(plan.selection.protocol.name, plan.inputs): plan for plan in plans}.values())
+
+    @cached_property
+    def lacking(self) -> list[tuple[Plan, list[ClipPlan]]]:
+        """For each preparation, the clips that lack an input when this is first asked for."""
+        return [(plan, plan.clips_without_inputs()) for plan in self.preparations()]
 
     def clips(self) -> dict[Inputs, list[ClipPlan]]:
         """All clips by the inputs that are made of them."""
@@ -184,7 +180,7 @@ def plan_grid(
         if group not in first:
             first[group] = make_plan(replace(request, recipe=one.recipe))
         base = first[group]
-        grid.plans[one.name] = replace(base, request=replace(base.request, recipe=recipe), folds=[], finished={})
+        grid.plans[one.name] = replace(base, request=replace(base.request, recipe=recipe), folds=[], known=frozenset())
     if not grid.plans:
         raise refused or UsageError(got="no configuration", expected="one or more", fix="name a space with points")
     grid.configurations = tuple(taken)
@@ -209,7 +205,7 @@ def plan_experiment(
 def with_seed(grid: Grid, seed: int) -> Grid:
     """The grid with another seed of the training; the release is not read again."""
     plans = {
-        name: replace(one, request=replace(one.request, seed=seed), folds=[], finished={})
+        name: replace(one, request=replace(one.request, seed=seed), folds=[], known=frozenset())
         for name, one in grid.plans.items()
     }
     return replace(grid, request=replace(grid.request, seed=seed), plans=plans, inner={}, results={})
@@ -219,42 +215,44 @@ def look_up(grids: Iterable[Grid]) -> None:
     """Name all folds of the grids, and read those that are done."""
     for grid in (grids := list(grids)):
         _name_folds(grid)
-    cache = grids[0].first.cache
-    wanted = [key for grid in grids for key in grid.specs() if key not in grid.results]
-    known = list(dict.fromkeys(wanted))
-    if len(known) > FEW:
-        there = cache.keys(FOLDS)
-        known = [key for key in known if key in there]
-    read: Callable[[str], FoldResult | None] = partial(read_result, cache)
-    with ThreadPoolExecutor(READERS) as readers:
-        found = {key: result for key, result in zip(known, readers.map(read, known), strict=True) if result is not None}
+    cache, owners = grids[0].first.cache, dict[str, list[tuple[Grid, dict[str, int], FoldSpec]]]()
     for grid in grids:
-        grid.results |= {key: found[key] for key in grid.specs() if key in found}
+        truth = grid.first.truth
+        for key, spec in grid.specs().items():
+            if key not in grid.results:
+                owners.setdefault(key, []).append((grid, truth, spec))
+    there = cache.keys(FOLDS) if len(owners) > FEW else owners
+    for spec, result in each_result(cache, [some[0][2] for key, some in owners.items() if key in there]):
+        for grid, truth, _ in owners[spec.key]:
+            grid.results[spec.key] = Known.of(result, truth)
+    for grid in grids:
         note_finished(grid)
 
 
 def _name_folds(grid: Grid) -> None:
-    first = grid.first
-    outer, inner = outer_tasks(first), dict[str, list[FoldTask]]()
-    if grid.choice == "inner":
-        inner = {lane: inner_tasks(first.selection, lane, seed=first.request.seed) for lane in first.subjects}
-    tasks = [*outer, *(task for some in inner.values() for task in some)]
-    texts: dict[Inputs, list[str]] = {}
+    selection, seed = grid.first.selection, grid.request.seed
+    roster = Roster.of(selection, seed)
+    outer = [roster.without(subject) for subject in grid.first.subjects]
+    lanes = grid.first.subjects if grid.choice == "inner" else ()
+    inner = {lane: [roster.fold(task) for task in inner_tasks(selection, lane, seed=seed)] for lane in lanes}
+    folds = [*outer, *(fold for some in inner.values() for fold in some)]
+    texts: dict[Inputs, list[Text]] = {}
     for name, one in grid.plans.items():
         recipe, inputs = one.request.recipe, one.inputs
         if inputs not in texts:
-            texts[inputs] = [task_text(task, one.clips, inputs) for task in tasks]
+            written = Texts(roster, one.clips, inputs)
+            texts[inputs] = [written.of(fold) for fold in folds]
         keys = fold_keys(texts[inputs], recipe, one.weights)
-        specs = [FoldSpec(key=key, task=task, recipe=recipe) for key, task in zip(keys, tasks, strict=True)]
+        specs = [FoldSpec(key=key, fold=fold, recipe=recipe) for key, fold in zip(keys, folds, strict=True)]
         one.folds, rest = specs[: len(outer)], specs[len(outer) :]
         for lane, some in inner.items():
             grid.inner[name, lane], rest = rest[: len(some)], rest[len(some) :]
 
 
 def note_finished(grid: Grid) -> None:
-    """Copy each finished fold's result into the plan it belongs to."""
+    """Tell each plan which of its folds are finished."""
     for one in grid.plans.values():
-        one.finished = {spec.key: grid.results[spec.key] for spec in one.folds if spec.key in grid.results}
+        one.note(spec.key for spec in one.folds if spec.key in grid.results)
 
 
 @dataclass(kw_only=True)

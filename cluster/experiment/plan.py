@@ -1,7 +1,8 @@
 """What a benchmark consists of: a database, a protocol, one recipe and one seed; its clips and folds, and their names.
 Starts nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,11 +13,12 @@ from aman.errors import DataError
 from aman.inputs.base import weights_of
 from aman.protocols import Selection, protocol_for, restrict, select
 from aman.training.base import Recipe
-from aman.training.fold import FoldResult, FoldTask
+from aman.training.fold import FoldResult
 from cluster.features.given import plan_given
-from cluster.features.keys import ClipPlan, Prepared, missing, plan_clips
+from cluster.features.keys import READERS, ClipPlan, Prepared, missing, plan_clips
 from cluster.features.loaded import Inputs
 from cluster.folds.keys import FoldSpec
+from cluster.folds.results import read_result
 from cluster.store.base import Store
 from cluster.store.open import open_store
 from cluster.store.releases import open_release
@@ -99,7 +101,21 @@ class Plan:
     remarks: list[str]
     """What else is wrong with the release."""
     folds: list[FoldSpec] = field(default_factory=list)
-    finished: dict[str, FoldResult] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    """Keys of the folds that are finished."""
+    _read: dict[str, FoldResult] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def finished(self) -> dict[str, FoldResult]:
+        """The results of the finished folds by key, read from the store when they are first asked for: a driver of
+        100,000 folds has no room for all of them, and wants those of one plan at a time."""
+        if self._read is None:
+            self._read = read_results(self.cache, [spec for spec in self.folds if spec.key in self.known])
+        return self._read
+
+    def note(self, known: Iterable[str]) -> None:
+        """Only these of the folds are finished."""
+        self.known, self._read = frozenset(known), None
 
     @property
     def cache(self) -> Cache:
@@ -118,8 +134,8 @@ class Plan:
 
     def folds_to_train(self) -> list[FoldSpec]:
         """Folds without a result, longest first."""
-        todo = [spec for spec in self.folds if spec.key not in self.finished]
-        return sorted(todo, key=lambda spec: (-spec.cost, spec.task.subject))
+        todo = [spec for spec in self.folds if spec.key not in self.known]
+        return sorted(todo, key=lambda spec: (-spec.cost, spec.subject))
 
     def clips_without_inputs(self) -> list[ClipPlan]:
         """Clips of which the cache lacks an input."""
@@ -180,23 +196,27 @@ def make_plan(request: Request) -> Plan:
     return plan
 
 
-def outer_tasks(plan: Plan) -> list[FoldTask]:
-    """The fold of every left-out subject; no recipe enters."""
-    selection, tasks = plan.selection, []
-    for subject in plan.subjects:
-        fold = selection.fold(subject)
-        tasks.append(
-            FoldTask(
-                subject=subject,
-                train_clips=tuple(clip.clip_id for clip in fold.train),
-                train_labels=tuple(selection.class_of(clip) for clip in fold.train),
-                train_subjects=tuple(clip.subject for clip in fold.train),
-                test_clips=tuple(clip.clip_id for clip in fold.test),
-                classes=len(selection.protocol.classes),
-                seed=plan.request.seed,
-            )
-        )
-    return tasks
+AT_ONCE = 8 * READERS
+"""Results of folds that are held while they are read."""
+
+
+def read_results(cache: Cache, specs: Sequence[FoldSpec]) -> dict[str, FoldResult]:
+    """The results of these folds by key, in their order; one that is gone or damaged is left out."""
+    return {spec.key: result for spec, result in each_result(cache, specs)}
+
+
+def each_result(cache: Cache, specs: Sequence[FoldSpec]) -> Iterator[tuple[FoldSpec, FoldResult]]:
+    """These folds with their results, one after another, so that not all need be held; without those that lack one."""
+
+    def read(spec: FoldSpec) -> FoldResult | None:
+        return read_result(cache, spec.key, spec.fold)
+
+    with ThreadPoolExecutor(READERS) as readers:
+        for begin in range(0, len(specs), AT_ONCE):
+            some = specs[begin : begin + AT_ONCE]
+            for spec, result in zip(some, readers.map(read, some), strict=True):
+                if result is not None:
+                    yield spec, result
 
 
 def drop(plan: Plan, failed: Sequence[Prepared]) -> None:

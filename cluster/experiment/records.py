@@ -28,7 +28,7 @@ def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -
     """What MLflow gets of a benchmark."""
     plan, outcome, about = run.plan, run.outcome, run.about
     scores, selection = outcome.scores, plan.selection
-    finished = [(spec.task.subject, plan.finished[spec.key]) for spec in plan.folds if spec.key in plan.finished]
+    finished = [(spec.subject, plan.finished[spec.key]) for spec in plan.folds if spec.key in plan.finished]
     losses = mean_losses(plan)
     peek = {
         "literature/accuracy": outcome.best_test_epoch,
@@ -124,7 +124,7 @@ def track_search(
 
 def _child(grid: Grid, found: SearchOutcome, name: str, parent: RunRecord, recipe_name: str) -> RunRecord:
     """A configuration's run: its scores where they are of every left-out subject, else what it can be at most."""
-    plan, standing = grid.plans[name], found.standings[name]
+    plan, standing = replace(grid.plans[name]), found.standings[name]  # a copy, so that what it reads is let go
     shown = title(plan.request, recipe_name)
     tags = {"job": parent.tags["job"], "selection": grid.choice, "configuration": name, "state": standing.state}
     if grid.choice == "literature" and standing.state == "complete":

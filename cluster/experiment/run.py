@@ -13,7 +13,7 @@ from aman.methods import OWN_MODULE
 from aman.training.fold import FoldResult
 from cluster.experiment.grid import Experiment, Grid, note_finished
 from cluster.experiment.plan import Plan
-from cluster.experiment.score import right_of
+from cluster.experiment.score import Known
 from cluster.features.given import publish_given
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs
@@ -241,25 +241,26 @@ class Progress:
         self.alone = experiment.grids[0] if len(experiment.grids) == 1 and len(experiment.grids[0].plans) == 1 else None
         self.right, self.clips, self.before = 0, 0, 0
         if self.alone is not None:
-            for result in self.alone.results.values():
+            specs = self.alone.specs()
+            for key, known in self.alone.results.items():
                 self.before += 1
-                self.right += right_of(result, self.truths[id(self.alone)])
-                self.clips += len(result.clips)
+                self.right += known.right
+                self.clips += len(specs[key].fold.test)
 
     def on_finish(self, spec: FoldSpec, result: FoldResult) -> int:
         """A fold is there: say so, and how many of its clips are right."""
         self.trained, self.cost = self.trained + 1, self.cost + spec.cost
         owners = self.owners[spec.key]
         for grid in owners:
-            grid.results[spec.key] = result
-        right = right_of(result, self.truths[id(owners[0])])
+            grid.results[spec.key] = Known.of(result, self.truths[id(grid)])
+        right = owners[0].results[spec.key].right
         self.right, self.clips = self.right + right, self.clips + len(result.clips)
         left = minutes((time.monotonic() - self.begun) / self.cost * max(0.0, self.whole - self.cost))
         said = f"{right}/{len(result.clips)} right, {result.seconds:.1f} s"
         if self.alone is not None and self.alone.choice == "none":
             number = f"{self.before + self.trained}/{self.before + self.count}"
             pooled = f"pooled {100 * self.right / self.clips:.1f} % of {self.clips} clips"
-            self.say(f"fold {number} {spec.task.subject}: {said}; {pooled}, ETA {left}")
+            self.say(f"fold {number} {spec.subject}: {said}; {pooled}, ETA {left}")
         elif self.bound:
             most = max(0, self.count - self.trained)
             self.say(f"fold {self.trained} {self.names[spec.key]}: {said}; at most {most} left, ETA at most {left}")
@@ -274,7 +275,7 @@ def names_of(grid: Grid, many: bool) -> dict[str, str]:
     names = {}
     for name, plan in grid.plans.items():
         for spec in plan.folds:
-            words = (about, "chosen" if grid.choice == "inner" else name, f"without {spec.task.subject}")
+            words = (about, "chosen" if grid.choice == "inner" else name, f"without {spec.subject}")
             names[spec.key] = " ".join(word for word in words if word)
     for (name, lane), specs in grid.inner.items():
         for number, spec in enumerate(specs, start=1):
@@ -285,4 +286,4 @@ def names_of(grid: Grid, many: bool) -> dict[str, str]:
 
 def failures_of(plan: Plan, done: Done) -> dict[str, str]:
     """Reason of each failed fold of the plan, by left-out subject."""
-    return {spec.task.subject: done.failed[spec.key] for spec in plan.folds if spec.key in done.failed}
+    return {spec.subject: done.failed[spec.key] for spec in plan.folds if spec.key in done.failed}

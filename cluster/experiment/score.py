@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,21 @@ def mean_losses(plan: Plan) -> list[float]:
     losses = [result.losses for result in plan.finished.values()]
     longest = max(map(len, losses), default=0)
     return [float(np.mean([one[epoch] for one in losses if epoch < len(one)])) for epoch in range(longest)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What a driver keeps of a finished fold; the rest is in the store."""
+
+    right: int
+    """Clips that are right."""
+    seconds: float
+    device: str
+
+    @classmethod
+    def of(cls, result: FoldResult, truth: Mapping[str, int]) -> "Known":
+        """The fold of this result."""
+        return cls(right=right_of(result, truth), seconds=result.seconds, device=intern(result.device))
 
 
 def right_of(result: FoldResult, truth: Mapping[str, int]) -> int:

@@ -56,7 +56,7 @@ def plan_text(experiment: Experiment, *, train: bool = True) -> str:
     needed = not train or bool(experiment.todo())
     plans = experiment.preparations()
     clips = sum(len(plan.clips) for plan in plans)
-    lacking = sum(len(plan.clips_without_inputs()) for plan in plans) if needed else 0
+    lacking = sum(len(some) for _, some in experiment.lacking) if needed else 0
     inputs = ", ".join(dict.fromkeys(one.name for plan in plans for one in plan.inputs))
     lines.append(f"clips: {clips - lacking} need no preparation, {lacking} to prepare ({inputs})")
     if len(experiment.grids) > 1:

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,7 @@ class Run:
             "run_id": run_id,
             "predictions": str(self.folder / PREDICTIONS),
             "weights": {
-                spec.task.subject: plan.finished[spec.key].weights_sha256
-                for spec in plan.folds
-                if spec.key in plan.finished
+                spec.subject: plan.finished[spec.key].weights_sha256 for spec in plan.folds if spec.key in plan.finished
             },
         }
         for path in [self.folder / SCORES, *([wanted] if wanted else [])]:
@@ -153,7 +152,7 @@ def fold_table(plan: Plan) -> pd.DataFrame:
         if (one := plan.finished.get(spec.key)) is not None:
             rows.append(
                 {
-                    "subject": spec.task.subject,
+                    "subject": spec.subject,
                     "clips": len(one.clips),
                     "right": right_of(one, truth),
                     "seconds": round(one.seconds, 3),
@@ -171,12 +170,14 @@ def magnified_clips(plan: Plan, images: Images) -> dict[str, npt.NDArray[np.uint
     grid, found = images.grid, dict[str, npt.NDArray[np.uint8]]()
     for clip in plan.selection.clips:
         name = plan.selection.protocol.classes[plan.selection.class_of(clip)]
-        content = None if name in found else plan.cache.read(images.name, plan.clips[clip.clip_id].keys[images])
-        if content is not None:
-            share = 0.5 if clip.apex is None else (clip.apex - clip.onset) / max(1, clip.offset - clip.onset)
-            near = min(grid.frames, key=lambda frame: abs(frame - share * (INTERPOLATED_FRAMES - 1)))
-            image_KCHW = images.unpack(content, View(frames=(near,), factors=grid.factors))[0]
-            found[name] = image_KCHW.transpose(0, 2, 3, 1)
+        if name in found:
+            continue
+        share = 0.5 if clip.apex is None else (clip.apex - clip.onset) / max(1, clip.offset - clip.onset)
+        near = min(grid.frames, key=lambda frame: abs(frame - share * (INTERPOLATED_FRAMES - 1)))
+        seen = partial(images.unpack, view=View(frames=(near,), factors=grid.factors))
+        image_1KCHW = plan.cache.load(images.name, plan.clips[clip.clip_id].keys[images], seen)
+        if image_1KCHW is not None:
+            found[name] = image_1KCHW[0].transpose(0, 2, 3, 1)
     return found
 
 

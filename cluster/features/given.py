@@ -9,7 +9,10 @@ import numpy as np
 from aman.content import content_key
 from aman.databases.arrays import array_for
 from aman.databases.index import Clip
-from aman.inputs.base import Array, Input
+from aman.errors import DataError, UsageError
+from aman.inputs.base import Array, Input, finite
+from aman.inputs.features import Features
+from aman.inputs.images import Images
 from cluster.features.keys import ClipPlan, Prepared
 from cluster.store.results import Cache
 
@@ -37,7 +40,20 @@ def publish_given(plan: ClipPlan, inputs: Sequence[Input], cache: Cache, read: R
 
 def _array(clip: Clip, one: Input, read: Read) -> Array:
     assert clip.arrays is not None, f"{clip.clip_id} has frames"
-    return np.ascontiguousarray(array_for(clip.arrays, one.name, one.shape(), read))
+    if isinstance(one, Images | Features):
+        raise UsageError(
+            got=f"arrays for the input {one.name}, a grid of frames and factors that is made of a clip's frames",
+            expected="a method whose inputs are one array a clip",
+            fix="--database with the frames of these clips, or another --method",
+        )
+    array = np.ascontiguousarray(array_for(clip.arrays, one.name, one.shape(), read))
+    if not finite(array):
+        raise DataError(
+            got=f"{clip.source} row {clip.row}, {clip.clip_id}: values that are no numbers in its array for {one.name}",
+            expected="finite numbers",
+            fix="save that array again, or take the clip out of the table and of every array",
+        )
+    return array
 
 
 def _key(one: Input, array: Array) -> str:

@@ -16,6 +16,10 @@ Digests = Callable[[Sequence[Path]], Sequence[str]]
 """What gives the sha256 of files."""
 
 HASHING_THREADS = 4
+READERS = 8
+"""Objects that are asked for at a time: in a bucket each is two requests."""
+FEW = 100
+"""So many objects are looked up one by one; for more, the store is asked once what it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,5 +88,18 @@ def plan_clips(
 
 
 def missing(plans: Sequence[ClipPlan], inputs: Sequence[Input], cache: Cache) -> list[ClipPlan]:
-    """Clips of which the cache lacks an input: wanted minus present."""
-    return [plan for plan in plans if not all(cache.has(one.name, plan.keys[one]) for one in inputs)]
+    """Clips of which the cache lacks an input: wanted minus present.
+
+    Of many clips the store is asked once what it has, and then, several at a time, about those that it has.
+    """
+
+    def whole(plan: ClipPlan) -> bool:
+        return all(cache.has(one.name, plan.keys[one]) for one in inputs)
+
+    if len(plans) <= FEW:
+        return [plan for plan in plans if not whole(plan)]
+    there = {one: cache.keys(one.name) for one in inputs}
+    found = [plan for plan in plans if all(plan.keys[one] in there[one] for one in inputs)]
+    with ThreadPoolExecutor(READERS) as readers:
+        sound = {plan.clip.clip_id for plan, one in zip(found, readers.map(whole, found), strict=True) if one}
+    return [plan for plan in plans if plan.clip.clip_id not in sound]

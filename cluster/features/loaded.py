@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,12 +103,9 @@ def load_arrays(
     arrays: dict[str, tuple[Any, ...]] = {}
     lost = []
     for plan in plans:
-        contents = [cache.read(one.name, plan.keys[one]) for one in inputs]
-        if None in contents:
+        values = [cache.load(one.name, plan.keys[one], partial(one.unpack, view=view)) for one in inputs]
+        if any(value is None for value in values):
             lost.append(plan.clip.clip_id)
             continue
-        values = (
-            one.unpack(content, view) for one, content in zip(inputs, contents, strict=True) if content is not None
-        )
         arrays[plan.clip.clip_id] = tuple(np.require(value, requirements=("C", "W")) for value in values)
     return arrays, lost

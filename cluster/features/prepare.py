@@ -75,9 +75,9 @@ def _begin(last: Input, begun: Begun, cache: Cache, files: Sequence[bytes] | Non
     for stage in reversed(stages[:-1]):
         if stage in begun.values:
             return stage
-        content = cache.read(stage.name, begun.plan.keys[stage]) if stage.kept else None
-        if content is not None:
-            begun.values[stage] = stage.unpack(content)
+        value = cache.load(stage.name, begun.plan.keys[stage], stage.unpack) if stage.kept else None
+        if value is not None:
+            begun.values[stage] = value
             return stage
     alone = stages[: next((at for at, stage in enumerate(stages) if stage.gpu), len(stages))]
     if alone:

@@ -11,10 +11,11 @@ DIGEST_BYTES = 32
 
 
 class FoldKeeper:
-    """Keeps a fold's state in the store, behind its own sha256: a state that was written in part is none."""
+    """Keeps a fold's state in the store, behind a sha256 of the fold's key and the state: a state that was written in
+    part, or for another fold, is none, and the fold begins at its first epoch."""
 
     def __init__(self, store: Store, key: str) -> None:
-        self.store, self.name, self.saved = store, unfinished_name(key), False
+        self.store, self.key, self.name, self.saved = store, key.encode(), unfinished_name(key), False
 
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last, if it is whole; read as tensors alone, no program is run."""
@@ -22,9 +23,16 @@ class FoldKeeper:
 
         content = self.store.get(self.name)
         self.saved = bool(content)
-        if not content or hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+        if not content or self._digest(content[DIGEST_BYTES:]) != content[:DIGEST_BYTES]:
             return None
-        return torch.load(io.BytesIO(content[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(io.BytesIO(content[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
+        except Exception:
+            return None
+        return state if isinstance(state, dict) else None
+
+    def _digest(self, content: bytes) -> bytes:
+        return hashlib.sha256(self.key + content).digest()
 
     def save(self, state: dict[str, Any]) -> None:
         """Put the state in the place of the one before."""
@@ -33,7 +41,7 @@ class FoldKeeper:
         file = io.BytesIO()
         torch.save(state, file)
         content = file.getvalue()
-        self.store.replace(self.name, hashlib.sha256(content).digest() + content)
+        self.store.replace(self.name, self._digest(content) + content)
         self.saved = True
 
     def forget(self) -> None:

@@ -13,8 +13,9 @@ from aman.training.fold import FoldResult
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs, Loaded, supplies_of
 from cluster.folds.here import train_one
-from cluster.folds.keys import FoldSpec, read_result
+from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import ATTEMPTS, DEATHS, FoldQueue, Schedule, work_through
+from cluster.folds.results import read_result
 from cluster.machines.session import fitting
 from cluster.store.open import open_store
 from cluster.store.results import Cache
@@ -51,7 +52,7 @@ def train_folds(
     queue: Any = ray.remote(num_cpus=0, scheduling_strategy=beside_driver)(schedule.kind).remote(*schedule.given)
     config = {
         "queue": queue,
-        "work": ray.put({spec.key: (spec.task, spec.recipe) for spec in specs}),
+        "work": ray.put({spec.key: (spec.fold, spec.recipe) for spec in specs}),
         "supplies": ray.put(supplies_of((spec.recipe for spec in specs), plans)),
         "store": store_uri,
         "gpu": gpu_share > 0,
@@ -65,7 +66,7 @@ def train_folds(
             finished, joined = ray.get(queue.progress.remote(seen))
             seen += len(finished)
             for key in finished:
-                result = read_result(cache, key)
+                result = read_result(cache, key, by_key[key].fold)
                 if result is None:  # damaged in between
                     ray.get(queue.give_up.remote(key, "its result was damaged"))
                     continue
@@ -133,7 +134,7 @@ def train_worker(config: dict[str, Any]) -> None:
     work, loaded = ray.get(config["work"]), Loaded(ray.get(config["supplies"]), cache, device)
 
     def train(key: str) -> None:
-        task, recipe = work[key]
-        train_one(key, task, recipe, loaded, cache)
+        fold, recipe = work[key]
+        train_one(key, fold.task, recipe, loaded, cache)
 
     work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)

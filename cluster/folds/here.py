@@ -10,8 +10,9 @@ from aman.training.fold import FoldResult
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs, Loaded, LostClipsError, supplies_of
 from cluster.folds.checkpoint import FoldKeeper
-from cluster.folds.keys import FoldSpec, pack_result, read_result
+from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import FoldQueue, Schedule
+from cluster.folds.results import pack_result, read_result
 from cluster.store.names import FOLDS
 from cluster.store.open import open_store
 from cluster.store.results import Cache
@@ -25,7 +26,7 @@ def train_one(key: str, task: Any, recipe: Recipe, loaded: Loaded, cache: Cache)
     keeper = FoldKeeper(cache.store, key)
     x_train, x_test = (loaded.arrays_of(recipe, clips) for clips in (task.train_clips, task.test_clips))
     result = recipe.method.train(x_train, x_test, task, recipe, keeper)
-    cache.publish(FOLDS, key, pack_result(result))
+    cache.publish(FOLDS, key, pack_result(result, key))
     keeper.forget()
 
 
@@ -66,7 +67,7 @@ def train_here(
             queue.fail(key, f"{type(error).__name__}: {error}")
             continue
         queue.finish(key)
-        result = read_result(cache, key)
+        result = read_result(cache, key, spec.fold)
         if result is None:
             queue.give_up(key, "its result was damaged")
             continue

@@ -13,7 +13,7 @@ NOBODY = ""
 """The subject for which one configuration is chosen by all left-out subjects: tuned on the test."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """A fold that a configuration is chosen by."""
 

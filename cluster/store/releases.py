@@ -24,6 +24,7 @@ from aman.frames import digests as file_digests
 from aman.frames import read_bytes
 from cluster.store.base import Store
 from cluster.store.local_copies import near_folder
+from cluster.store.results import DIGEST
 from cluster.store.s3 import S3Store
 
 PARALLEL = 8
@@ -286,12 +287,13 @@ def clip_reader(
 def _remembered(store: Store, place: str) -> Iterator[tuple[tuple[str, int, str], str]]:
     """Digests by name, size and ETag. What is damaged is set aside, and its objects are fetched again."""
     for segment in list(store.names(place)):
-        content = store.get(segment) or b"[]"
-        if _sha256(content) != segment.rpartition("/")[2]:
+        try:
+            if _sha256(content := store.get(segment) or b"[]") != segment.rpartition("/")[2]:
+                raise ValueError("other bytes than its name says")
+            rows = [((str(one[0]), int(one[1]), str(one[2])), str(one[3])) for one in json.loads(content)]
+            yield from (row for row in rows if DIGEST.fullmatch(row[1]))
+        except (ValueError, TypeError, LookupError, RecursionError):
             store.set_aside(segment)
-            continue
-        for name, size, etag, digest in json.loads(content):
-            yield (name, size, etag), digest
 
 
 def _sha256(content: bytes) -> str:

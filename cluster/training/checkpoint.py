@@ -86,7 +86,7 @@ def take_over(folder: Path) -> str:
 
 def read_owner(folder: Path) -> str:
     """The run to which the folder belongs."""
-    return (folder / OWNER).read_text()
+    return (folder / OWNER).read_text(errors="replace")
 
 
 def cut_progress(folder: Path) -> int:
@@ -107,10 +107,22 @@ def add_progress(folder: Path, line: Progress) -> None:
 
 
 def read_progress(folder: Path) -> list[Progress]:
-    """The curve so far; a last line that is not all there yet is left out."""
+    """The curve so far. A line that is damaged, or not all there yet, is left out: no result depends on it."""
     path = folder / PROGRESS
-    text = path.read_text() if path.is_file() else ""
-    return [Progress(**json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    lines = (_line(line) for line in text.split("\n")[:-1])
+    return [line for line in lines if line is not None]
+
+
+def _line(text: str) -> Progress | None:
+    """A line of the curve, or None where the text is none."""
+    try:
+        entry = json.loads(text)
+        step, metrics = entry["step"], entry["metrics"]
+        sound = type(step) is int and all(type(value) in (int, float) for value in metrics.values())
+        return Progress(step=step, metrics=metrics) if sound and len(entry) == 2 else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -121,13 +133,19 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        why = "which is no checkpoint of a training"
+        if isinstance(found, dict) and found.keys() == {"step", "settings", "state"}:
+            step, settings, state = found["step"], found["settings"], found["state"]
+            if type(step) is int and isinstance(settings, dict) and isinstance(state, dict):
+                return found
     except Exception as error:
-        raise UsageError(
-            got=f"{path}, which cannot be read ({type(error).__name__})",
-            expected="a checkpoint that this job wrote",
-            fix="take another folder, or remove the file to begin anew",
-        ) from None
+        why = f"which cannot be read ({type(error).__name__})"
+    raise UsageError(
+        got=f"{path}, {why}",
+        expected="a checkpoint that this job wrote",
+        fix="take another folder, or remove the file to begin again from the start",
+    )
 
 
 def write_checkpoint(folder: Path, checkpoint: dict[str, Any]) -> None:
