@@ -37,5 +37,11 @@ class FoldsFailedError(UserError):
     code = 3
 
 
+class SessionLostError(UserError):
+    """Ray's own processes were killed, or the cluster is gone (exit code 5)."""
+
+    code = 5
+
+
 def _restore(kind: type[UserError], got: str, expected: str, fix: str) -> UserError:
     return kind(got=got, expected=expected, fix=fix)

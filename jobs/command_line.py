@@ -14,7 +14,7 @@ import tyro
 
 from aman import methods
 from aman.databases import databases, find, names
-from aman.errors import UsageError, UserError
+from aman.errors import SessionLostError, UsageError, UserError
 from aman.sheets.text import printable
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
 
 
 def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:
-    """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 130 interrupted."""
+    """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 5 processes of Ray's
+    were killed, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
@@ -172,6 +173,9 @@ def run_job(kind: type[Options], main: Callable[[Options], int], description: st
     except UserError as error:
         print(printable(f"error: {error}"), file=sys.stderr, flush=True)
         code = error.code
+        if isinstance(error, SessionLostError):  # at exit, Ray would wait a minute for the dead session, and then crash
+            sys.stdout.flush()
+            os._exit(code)
     except BrokenPipeError:  # whoever read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = INTERRUPTED

@@ -182,10 +182,15 @@ def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -
 
 def train_workers() -> list[int]:
     """Processes that train folds in the Ray session that this process started, and in nobody else's."""
+    return [pid for pid, command in below(os.getpid()).items() if "RayTrainWorker" in command]
+
+
+def below(process: int) -> dict[int, str]:
+    """Processes that a process started, and those that they started; the command of each."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
-    below, count = {os.getpid()}, 0
-    while len(below) > count:
-        count = len(below)
-        below |= {int(pid) for pid, parent, _ in rows if int(parent) in below}
-    return [int(pid) for pid, _, command in rows if int(pid) in below and "RayTrainWorker" in command]
+    found, count = {process}, 0
+    while len(found) > count:
+        count = len(found)
+        found |= {int(pid) for pid, parent, _ in rows if int(parent) in found}
+    return {int(pid): command for pid, _, command in rows if int(pid) in found - {process}}

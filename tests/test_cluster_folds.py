@@ -11,14 +11,16 @@ import pytest
 import torch
 from small import TINY, planned, small_database, train_workers
 
-from aman.errors import DataError
+from aman.errors import DataError, SessionLostError
 from aman.methods import variant
 from aman.training import FoldResult
 from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
 from cluster.experiment.run import run
+from cluster.features.keys import Prepared
 from cluster.features.loaded import Loaded, load_arrays, supplies_of
 from cluster.features.prepare import prepare_clip
+from cluster.features.tasks import hand_out
 from cluster.folds.checkpoint import FoldKeeper
 from cluster.folds.fleet import train_folds
 from cluster.folds.queue import FoldQueue
@@ -305,3 +307,24 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
             scratch=str(tmp_path / "scratch"),
             on_finish=lambda spec, result: 0,
         )
+
+
+def test_a_worker_that_dies_costs_a_clip_nothing_and_one_that_always_dies_ends_the_run(
+    ray_cluster: None, root: Path, tmp_path: Path
+) -> None:
+    import ray
+
+    died = tmp_path / "died"
+
+    @ray.remote(max_retries=0)
+    def work(name: str, always: bool) -> Prepared:
+        if always or not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Prepared(clip_id=name, made={})
+
+    clips = list(planned(root, tmp_path / "store").first.clips.values())[:3]
+    report = hand_out(clips, lambda plan: work.remote(plan.clip.clip_id, False), lambda line: None)
+    assert died.exists() and (report.computed, report.failed) == (3, [])
+    with pytest.raises(SessionLostError, match=clips[0].clip.clip_id):
+        hand_out(clips[:1], lambda plan: work.remote(plan.clip.clip_id, True), lambda line: None)

@@ -3,48 +3,78 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from faults import open_ports
+from other_user import open_files, reached_by_another_user
+from small import below
 
-from cluster.machines import session
+from aman.errors import SessionLostError, UsageError
+from cluster.machines import own_folder, session
 
 SESSION = """
-import os, sys
+import os, signal, sys
 from cluster.machines.session import ray_session
-with ray_session(1):
-    import ray
-    print(ray.get_runtime_context().gcs_address, flush=True)
-    seen = ray.remote(lambda: sorted(name for name in os.environ if name.startswith("MLFLOW_")))
-    print(ray.get(seen.remote()), os.environ["MLFLOW_RUN_ID"], flush=True)
-    sys.stdin.readline()
+from dataclasses import dataclass
+from jobs.command_line import run_job
+@dataclass
+class Options:
+    pass
+def main(options):
+    with ray_session(1):
+        import ray
+        print(ray.get_runtime_context().gcs_address, flush=True)
+        seen = ray.remote(lambda: sorted(name for name in os.environ if name.startswith("MLFLOW_")))
+        print(ray.get(seen.remote()), os.environ["MLFLOW_RUN_ID"], flush=True)
+        print(ray.get(ray.remote(lambda: os.environ["TMPDIR"]).remote()), flush=True)
+        print(signal.getsignal(signal.SIGTERM) is signal.default_int_handler, flush=True)
+        sys.stdin.readline()
+run_job(Options, main, "")
 """
 MLFLOW = {"MLFLOW_RUN_ID": "0" * 32, "MLFLOW_TRACKING_PASSWORD": "hunter2", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 
 
 @pytest.mark.xdist_group("ray")
 @pytest.mark.skipif(shutil.which("ss") is None, reason="no program ss")
-def test_a_session_of_ones_own_answers_to_nobody_without_its_token_and_its_workers_know_no_tracker() -> None:
+def test_a_session_of_ones_own_answers_to_nobody_and_its_end_is_noticed_and_leaves_nothing() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SESSION],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **MLFLOW},
     ) as session:
-        assert session.stdin is not None and session.stdout is not None
+        assert session.stdin is not None and session.stdout is not None and session.stderr is not None
         address, _, port = session.stdout.readline().strip().rpartition(":")
         assert session.stdout.readline().strip() == f"[] {MLFLOW['MLFLOW_RUN_ID']}", "the driver keeps its own"
+        folder = Path(session.stdout.readline().strip())
+        assert session.stdout.readline() == "True\n", "SIGTERM is what it was before Ray started"
+        assert (folder.name[:9], folder.stat().st_mode & 0o777) == ("aman-ray-", 0o700)
+        sockets = [str(path) for path in folder.rglob("*") if path.is_socket()]
+        assert len(sockets) >= 2
+        if os.getuid() == 0:
+            files = open_files([session.pid, *below(session.pid)], (tempfile.gettempdir(), "/tmp", "/dev/shm"))
+            assert any(str(folder) in path for path in files)
+            assert reached_by_another_user([*sockets, *files, str(folder)]) == []
         said = subprocess.run(open_ports.COMMAND.split(), capture_output=True, text=True, check=True).stdout
         mine = {"raylet", "gcs_server", "ray::DashboardA", "ray::RuntimeEnv"}
         ours = "\n".join(line for line in said.splitlines() if any(f'"{name}"' in line for name in mine))
         found, asked = open_ports.unprotected(address, ours)
         assert open_ports.calls_answered(address, int(port)) == ([], True)
-        session.stdin.write("done\n")
+        head = next(pid for pid in below(session.pid) if Path(f"/proc/{pid}/comm").read_text() == "gcs_server\n")
+        os.kill(head, signal.SIGKILL)
+        errors = session.stderr.read()
+    assert errors.startswith("error: got a Ray session that broke (its process gcs_server ended)")
+    assert session.returncode == SessionLostError.code and errors.count("\n") == 1 and not folder.exists()
     assert found == [] and asked >= 3
     assert "44217" not in said and "44227" not in said
 
@@ -85,3 +115,30 @@ def test_workers_of_a_submitted_job_are_not_told_what_it_was_told_of_the_tracker
         assert told == {**given, "runtime_env": {"env_vars": {"AMAN_GPUS": "4"}}}
     assert os.environ["MLFLOW_RUN_ID"] == "of this process"
     assert json.loads(os.environ[session.SUBMITTED]) == given
+
+
+def test_a_folder_of_ones_own_is_for_its_owner_and_goes_with_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        dead, young = Path(short, "aman-ray-dead"), Path(short, "aman-ray-young")
+        for folder in (dead, young):
+            folder.mkdir()
+            (folder / "log").write_text("what a killed process left")
+        (dead / own_folder.IN_USE).touch()
+        with own_folder.own_folder() as first:
+            assert first.parent == Path(short) and first.stat().st_mode & 0o777 == 0o700
+            assert not dead.exists() and young.exists()
+            os.utime(young, (time.time() - 100,) * 2)
+            with own_folder.own_folder() as second:
+                assert first.is_dir() and second.is_dir() and not young.exists()
+        assert list(Path(short).iterdir()) == []
+    for wrong in (str(tmp_path / "x"), "/tmp/" + "n" * 60, "/proc/nothing"):
+        monkeypatch.setenv("RAY_TMPDIR", wrong)
+        with pytest.raises(UsageError, match="set RAY_TMPDIR"), own_folder.own_folder():
+            pass
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "n" * 60)
+    with own_folder.own_folder() as folder:
+        assert folder.parent == Path("/tmp")

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_trackers import hostile_tracker
 
 from aman.errors import DataError, UsageError
 from cluster.tracking import client as tracker_client
 from cluster.tracking import pending as unlogged
-from cluster.tracking.client import Patience
+from cluster.tracking.client import Patience, check_address
 from cluster.tracking.log import log_runs, next_command
 from cluster.tracking.pending import NOT_LOGGED, log_or_keep, upload
-from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri
+from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
 
 ROOT = Path(__file__).parents[1]
 DEAD = "http://127.0.0.1:9"
@@ -275,3 +276,46 @@ def test_a_folder_that_cannot_be_written_costs_no_result(out: Path, hasty: None)
     said: list[str] = []
     assert log_or_keep(DEAD, record(out), [], out / "file", said.append) is None
     assert "it was not kept" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["503 for an hour", "a body without end", "a redirect elsewhere"])
+def test_a_hostile_tracker_neither_holds_a_job_nor_hears_a_password_elsewhere(
+    out: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "someone")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    monkeypatch.setattr(unlogged, "PATIENCE", 6.0)
+    said: list[str] = []
+    with hostile_tracker(kind) as tracker:
+        assert log_or_keep(tracker.url, record(out), children(out), out, said.append) is None
+    assert len(said) == 1 and said[0].startswith("warning: not logged") and said[0].isprintable()
+    assert tracker.asked and not tracker.asked_elsewhere
+    assert len(json.loads((out / NOT_LOGGED).read_text())["children"]) == 3
+
+
+@pytest.mark.parametrize(
+    "artifacts", ["http://other:5000/files", "mlflow-artifacts://other:5000/files", "http://tracker:5001/files"]
+)
+def test_files_go_to_no_other_server(artifacts: str) -> None:
+    with pytest.raises(OSError, match="another server"):
+        check_address(artifacts, "http://tracker:5000")
+    for fine in ("mlflow-artifacts:/1/files", "s3://bucket/files", "http://tracker:5000/api/files"):
+        check_address(fine, "http://tracker:5000")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://bob:p%40ss-word@host/db", "postgresql://host/db"),
+        ("postgresql://host/db?user=bob&password=pass-word", "postgresql://host/db?user=bob&password=***"),
+        ("mysql://host/db?ssl_ca=x&PASSWD=abc", "mysql://host/db?ssl_ca=x&PASSWD=***"),
+        ("postgresql://host/db?p%61ssword=pass%2Dword", "postgresql://host/db?p%61ssword=***"),
+        ("http://host/?api_key=pass-word#token=x", "http://host/?api_key=***#token=***"),
+        ("pass-word of x: http://host/?token=pass-word", "*** of x: http://host/?token=***"),
+    ],
+)
+def test_a_password_anywhere_in_an_address_is_refused_and_taken_out(uri: str, shown: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        tracking_uri(uri)
+    assert "pass-word" not in str(refused.value) and "abc" not in str(refused.value)
+    assert without_password(uri, uri) == shown

@@ -9,7 +9,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-from aman.errors import DataError
+from aman.errors import DataError, SessionLostError
 from aman.frames import read_bytes
 from aman.inputs.base import Input
 from cluster.features.keys import ClipPlan, Prepared
@@ -21,7 +21,9 @@ from cluster.store.results import Cache
 GPU_SHARE = 0.25
 """Of a GPU, for a task that magnifies: four at a time hide each other's packing and sending."""
 RETRIES = 5
-"""How often a clip is given to another worker when its own died."""
+"""How often Ray by itself gives a clip to another worker when its own died."""
+ATTEMPTS = 2
+"""How often a clip is handed out while Ray gives it up with its workers."""
 LOOK_SECONDS = 5.0
 """Poll for new or lost nodes at least this often."""
 
@@ -111,7 +113,7 @@ def hand_out(plans: Sequence[ClipPlan], start: Callable[[ClipPlan], Any], say: C
     `Prepared` of a clip."""
     import ray
 
-    report, begun, finished = Report(), perf_counter(), 0
+    report, begun, finished, lost = Report(), perf_counter(), 0, Counter[str]()
     waiting, running = iter(plans), dict[Any, ClipPlan]()
     while True:
         running |= {start(plan): plan for plan in islice(waiting, max(0, capacity().in_flight - len(running)))}
@@ -119,7 +121,11 @@ def hand_out(plans: Sequence[ClipPlan], start: Callable[[ClipPlan], Any], say: C
             return report
         ready, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
         for reference in ready:
-            done = _result(reference, running.pop(reference))
+            plan = running.pop(reference)
+            done = _result(reference, plan, lost)
+            if done is None:
+                running[start(plan)] = plan
+                continue
             finished += 1
             report.add(done)
             say(_line(done, finished, len(plans), perf_counter() - begun))
@@ -152,7 +158,9 @@ def _tasks(inputs: tuple[Input, ...], store_uri: str, *, gpus: bool) -> tuple[An
     return ray.remote(num_cpus=1, **how)(lambda plan, files: finish(begin(plan, files))), None
 
 
-def _result(reference: Any, plan: ClipPlan) -> Prepared:
+def _result(reference: Any, plan: ClipPlan, lost: Counter[str]) -> Prepared | None:
+    """What became of the clip; None where its worker or machine was lost, which is no fault of the clip's. Raises
+    `SessionLostError` where that happens again and again."""
     import ray
 
     try:
@@ -160,12 +168,16 @@ def _result(reference: Any, plan: ClipPlan) -> Prepared:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None  # the UserError itself, not Ray's story of how it travelled
     except ray.exceptions.RayError as error:  # after Ray has tried again by itself
-        lost = DataError(
-            got=f"a worker that crashed {RETRIES + 1} times on this clip ({type(error).__name__})",
-            expected="a worker that survives one clip",
-            fix="see whether its machine runs out of memory, then run the same command",
-        )
-        return Prepared(clip_id=plan.clip.clip_id, made={}, error=lost)
+        clip, deaths = plan.clip.clip_id, ATTEMPTS * (RETRIES + 1)
+        lost[clip] += 1
+        if lost[clip] < ATTEMPTS:
+            return None
+        raise SessionLostError(
+            got=f"workers that died {deaths} times while they prepared {clip} ({type(error).__name__})",
+            expected="machines that last until a clip is prepared",
+            fix="see whether they run out of memory, then run the same command; where it is this clip each time, take "
+            "it out of the database",
+        ) from None
 
 
 def minutes(seconds: float) -> str:

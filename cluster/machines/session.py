@@ -3,13 +3,20 @@
 import json
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aman.errors import UsageError
+from cluster.machines.own_folder import RAYS, own_folder, remove_folder
+from cluster.machines.watch import Watch, kill_all_below, session_lost
+from cluster.store.local_copies import FOLDER as LOCAL_COPIES
+from cluster.store.local_copies import near_folder
 
 GROUP_START_SECONDS = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 SETTINGS = {
@@ -66,6 +73,9 @@ class Slots:
         return max(IN_FLIGHT_PER_CPU * self.cpus, 1 if self.ours else IN_FLIGHT_TO_GROW)
 
 
+SECONDS_TO_START = 3.0
+"""How long a session may go on starting that is not wanted any more."""
+
 _ours = False
 """Whether `ray_session` of this process started the session on this machine alone."""
 
@@ -75,6 +85,7 @@ def capacity() -> Slots:
     import ray
 
     total = ray.cluster_resources()
+    keep_signals()
     gpus = max(int(total.get("GPU", 0)), int(os.environ.get(PROMISED_GPUS) or 0))
     return Slots(cpus=int(total.get("CPU", 0)), gpus=gpus, ours=_ours)
 
@@ -96,9 +107,17 @@ def fitting(fit: Callable[[], object], pause: float = 0.3) -> Iterator[None]:
     while going:
         thread.join(pause)
         going = thread.is_alive()
+        keep_signals()
         yield
     if raised:
         raise raised[0]
+
+
+def keep_signals() -> None:
+    """Set the handler of SIGTERM that Python has been given. Ray's libraries set one of their own, below Python's, each
+    time that they connect to something; it aborts the process with a page of addresses."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def lock() -> None:
@@ -145,29 +164,84 @@ def _without_mlflow() -> Iterator[None]:
 
 
 @contextmanager
+def _scratch_in(folder: Path | None) -> Iterator[None]:
+    """Have the processes of a session that starts meanwhile make their temporary files in this folder; copies of what
+    the store holds stay where they are."""
+    names = ("TMPDIR", LOCAL_COPIES)
+    before = {name: os.environ.get(name) for name in names}
+    if folder is not None:
+        os.environ.update(zip(names, (str(folder), str(near_folder().folder)), strict=True))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start(**how: Any) -> None:
+    """`ray.init` beside the main thread: an interrupt in the middle of it would abort the process."""
+    import ray
+
+    raised: list[BaseException] = []
+    ready = threading.Event()
+
+    def start() -> None:
+        try:
+            ray.init(**how)
+            ray.cluster_resources()  # connects to what all later calls ask
+        except BaseException as error:
+            raised.append(error)
+        ready.set()
+        threading.Event().wait()  # Ray's processes end with the thread that started them
+
+    threading.Thread(target=start, daemon=True).start()
+    try:
+        while not ready.wait(0.02):
+            keep_signals()
+    except KeyboardInterrupt:
+        if not ready.wait(SECONDS_TO_START):
+            kill_all_below()
+        raise
+    keep_signals()
+    if raised:
+        raise raised[0]
+
+
+@contextmanager
 def ray_session(workers: int = 0) -> Iterator[Slots]:
     """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start one here, which answers to nobody who has
-    not its token; that is drawn anew and lies in this process's environment.
+    not its token; that is drawn anew and lies in this process's environment. Its files lie in a folder that no other
+    user may enter, and go with it.
 
-    A session that is open already, in a test say, is used and left open.
+    A session that is open already, in a test say, is used and left open. `SessionLostError` where the session breaks:
+    a process of Ray's that all others need was killed, or the head of the cluster is gone.
     """
     address = set_environment()
     import logging
 
     import ray
 
+    if ray.is_initialized():
+        yield capacity()
+        return
     global _ours
-    mine = not ray.is_initialized()
-    if mine:
+    with ExitStack() as stack:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if address == "local":
+        folder = stack.enter_context(own_folder()) if address == "local" else None
+        if folder is not None:
+            quiet["_temp_dir"] = str(folder / RAYS)
             quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
             quiet["include_dashboard"] = False  # eleven processes that nobody looks at here
             # What only waits takes of this: a hundredth of a CPU would leave no room for the last training worker.
             quiet["resources"] = {HEAD: 1000}
+        watch = Watch(partial(remove_folder, folder))
+        stack.callback(_end, watch)
         try:
-            with _without_mlflow():
-                ray.init(address=address, **quiet)
+            with _without_mlflow(), _scratch_in(folder):
+                _start(address=address, **quiet)
         except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting
             why = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(
@@ -175,11 +249,25 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
                 expected="a machine with time and memory for one, or a cluster that answers at RAY_ADDRESS",
                 fix="run the same command when the machine is less busy, or check RAY_ADDRESS",
             ) from None
-        _ours = address == "local"
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
-        yield capacity()
-    finally:
-        if mine:
-            _ours = False
-            ray.shutdown()
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        _ours = folder is not None
+        if folder is not None:
+            stack.enter_context(watch)
+        try:
+            yield capacity()
+        except ray.exceptions.RayTaskError:
+            raise
+        except ray.exceptions.RayError as error:
+            raise session_lost(type(error).__name__) from error
+
+
+def _end(watch: Watch) -> None:
+    """End the session; a lost one answers no request."""
+    import ray
+
+    global _ours
+    _ours = False
+    if watch.lost is None:
+        ray.shutdown()
+    else:
+        kill_all_below()

@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +29,8 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # of one request; what failed as a whole is tried again by `unlogged`
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for an hour
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # nobody else is told of a run, or given a password
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a line and a request for every run
 }
 """Environment of MLflow's client where the user has set nothing else. Its own values wait minutes for a dead server."""
@@ -132,6 +135,7 @@ class TrackerClient:
             params = [Param(name, str(value)) for name, value in record.parameters.items() if name not in old]
             self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
             self.client.log_inputs(run_id, datasets=[DatasetInput(_dataset(record), tags=[])])
+            check_address(str(run.info.artifact_uri), self.uri)
             # The client's own would ask anew for every run where its files go.
             files = get_artifact_repository(str(run.info.artifact_uri), tracking_uri=self.uri)
             with TemporaryDirectory() as scratch:
@@ -172,6 +176,14 @@ class TrackerClient:
             raise TimeoutError(f"another job writes to {self.file}") from None
         with lock:
             yield
+
+
+def check_address(artifacts: str, tracker: str) -> None:
+    """`OSError` where a server wants files sent to another server: the password would go there with them."""
+    there, here = urlsplit(artifacts), urlsplit(tracker)
+    elsewhere = (there.hostname, there.port) != (here.hostname, here.port)
+    if there.scheme.startswith(("http", "mlflow-artifacts")) and there.netloc and elsewhere:
+        raise OSError(f"it sends files to another server, {there.hostname}")
 
 
 def _finished(run: "Run") -> bool:

@@ -1,10 +1,11 @@
 """Runs in MLflow: one experiment a database, one run a configuration, logged by the driver alone, in batches."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from aman.errors import UsageError
 
@@ -45,7 +46,7 @@ def sqlite_file(uri: str) -> Path | None:
 def tracking_uri(uri: str) -> str:
     """The URI as MLflow wants it; empty text means `$MLFLOW_TRACKING_URI`, or a file in `runs/`. `UsageError` for one
     that nothing can be logged to, and for a password on the command line, which is logged with the run."""
-    if urlsplit(uri).password:
+    if secrets_of(uri):
         raise UsageError(
             got="--tracking-uri with a password",
             expected="an address without one",
@@ -68,6 +69,33 @@ def tracking_uri(uri: str) -> str:
     return f"sqlite:///{file}"
 
 
+SECRET_NAMES = re.compile("pass|pwd|secret|token|credential|api_?key", re.IGNORECASE)
+"""What names of a URI's parameters hold whose values nobody is shown."""
+SHORTEST_SECRET = 4
+"""Letters of a password that is looked for in other text, too: a shorter one would be found in ordinary words."""
+
+
+def secrets_of(uri: str) -> list[str]:
+    """The passwords that a URI holds, before its host or among its parameters, as they stand there and decoded."""
+    try:
+        parts = urlsplit(uri)
+        found = [parts.netloc.rpartition("@")[0].partition(":")[2]]
+    except ValueError:  # no URI at all
+        return []
+    for pair in re.split("[&;]", f"{parts.query}&{parts.fragment}"):
+        name, _, value = pair.partition("=")
+        if SECRET_NAMES.search(unquote(name)):
+            found.append(value)
+    return [one for value in found if value for one in dict.fromkeys((value, unquote(value), unquote_plus(value)))]
+
+
 def without_password(text: str, uri: str) -> str:
-    """The text without the name and the password that the URI holds."""
-    return text.replace(f"{urlsplit(uri).netloc.rpartition('@')[0]}@", "") if urlsplit(uri).password else text
+    """The text without the name and the passwords that the URI holds."""
+    found = secrets_of(uri)
+    if found and urlsplit(uri).password:
+        text = text.replace(f"{urlsplit(uri).netloc.rpartition('@')[0]}@", "")
+    for secret in sorted(found, key=len, reverse=True):
+        text = text.replace(f"={secret}", "=***")
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text

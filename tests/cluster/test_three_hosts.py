@@ -87,7 +87,7 @@ def test_a_secret_is_nowhere_but_where_it_was_put(cluster: ray_hosts.Cluster, se
     for host in cluster.hosts.hosts[: 1 if secret == "tracker" else 3]:
         place = f"/root/{places[secret]}"
         value = f"sed -n 's/^{wanted}//p' {place} | head -1"
-        search = "grep -rlaFf - /root /tmp/ray /dev/shm --exclude-dir=.pyenv"
+        search = "grep -rlaFf - /root /tmp/aman-ray-0 /dev/shm --exclude-dir=.pyenv"
         found = cluster.hosts.ssh(host, f"cd / && {value} | {search}", check=False).stdout.split()
         here = {path.removeprefix("/root/") for path in found}
         assert f"/root/{places[secret]}" in found

@@ -1,8 +1,8 @@
 """Several hosts on one machine: network namespaces with an SSH server each, joined by a bridge.
 
-Each host has its own processes, home, host name, /dev/shm and /tmp/ray, so that `ray up` finds separate machines and
-`ray stop` ends only what runs on one of them. All hosts share the disk except for the homes. Needs Linux, root, sshd,
-rsync and ip.
+Each host has its own processes, home, host name, /dev/shm and /tmp/aman-ray-0, so that `ray up` finds separate machines
+and `ray stop` ends only what runs on one of them. All hosts share the disk except for the homes. Needs Linux, root,
+sshd, rsync and ip.
 """
 
 import os
@@ -105,11 +105,11 @@ class Hosts:
         inside = f"""
             mount -t proc proc /proc && hostname {host.name} && ip link set lo up
             {self.keep_python(host)} mount --rbind {host.home} {HOME}
-            mkdir -p /tmp/ray && mount -t tmpfs tmpfs /tmp/ray
+            mkdir -p /tmp/aman-ray-0 && mount -t tmpfs -o mode=700 tmpfs /tmp/aman-ray-0
             mount -t tmpfs -o size=2g tmpfs /dev/shm
             exec {find("sshd")} -D -e -f {host.folder}/{host.name}.sshd
         """
-        Path("/tmp/ray").mkdir(exist_ok=True)
+        Path("/tmp/aman-ray-0").mkdir(exist_ok=True)
         with (self.folder / f"{host.name}.log").open("ab") as log:
             host.process = subprocess.Popen(
                 [

@@ -1,0 +1,89 @@
+"""Notices when a Ray session breaks, before Ray ends this process with a page of its own text."""
+
+import _thread
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+from aman.errors import SessionLostError
+
+LOOK_SECONDS = 0.5
+SECONDS_TO_UNWIND = 5.0
+"""How long the main thread may take to end its work in order once the session is lost: a call to a dead session may
+never come back, and Ray ends the process after ten seconds or more."""
+
+
+def session_lost(what: str) -> SessionLostError:
+    """The error of a session that broke."""
+    return SessionLostError(
+        got=f"a Ray session that broke ({what})",
+        expected="one that lasts until the job is done",
+        fix="run the same command again: what is finished stays; where it happens again, see whether memory runs out",
+    )
+
+
+class Watch:
+    """Looks at the processes of a session that this process started, beside the main thread.
+
+    Where one of them is dead, `lost` is set and the main thread interrupted: at the end of the `with` block
+    `SessionLostError` is raised in place of whatever came out of it. Where the main thread does not come back in time,
+    the process ends with that error's code, after `remove()`.
+    """
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self.lost: SessionLostError | None = None
+        self._remove, self._over, self._unwound = remove, threading.Event(), False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._look, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.lost is not None:
+            self._unwound = True
+            raise self.lost from None
+        self._over.set()
+
+    def _look(self) -> None:
+        import ray
+
+        while not self._over.wait(LOOK_SECONDS):
+            node = ray._private.worker._global_node
+            dead = [] if node is None else [kind for kind, _ in node.dead_processes()]
+            if dead and not self._over.is_set():
+                self.lost = session_lost(f"its process {dead[0]} ended")
+                interrupt_main()
+                time.sleep(SECONDS_TO_UNWIND)  # ends before that where the main thread does
+                if not self._unwound:
+                    sys.stderr.write(f"error: {self.lost}\n")
+                kill_all_below()
+                self._remove()
+                os._exit(self.lost.code)
+
+
+def kill_all_below() -> None:
+    """Kill all processes that this process started, and those that they started: of a session without its head they
+    would go on for minutes."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    pairs = [(int(pid), int(of)) for pid, of in (line.split() for line in listed.splitlines())]
+    found, count = {os.getpid()}, 0
+    while len(found) > count:
+        count = len(found)
+        found |= {pid for pid, of in pairs if of in found}
+    for process in found - {os.getpid()}:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def interrupt_main() -> None:
+    """Raise what SIGTERM raises in the main thread; SIGINT is ignored in jobs that a shell starts in the background."""
+    if callable(signal.getsignal(signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        _thread.interrupt_main()
