@@ -55,7 +55,7 @@ class Watch:
 
         while not self._over.wait(LOOK_SECONDS):
             node = ray._private.worker._global_node
-            dead = [] if node is None else [kind for kind, _ in node.dead_processes()]
+            dead: list[str] = [] if node is None else [kind for kind, _ in node.dead_processes()]
             if dead and not self._over.is_set():
                 self.lost = session_lost(f"its process {dead[0]} ended")
                 interrupt_main()
