@@ -24,7 +24,7 @@ PAUSES = (1.0, 4.0)
 """Seconds before each attempt after the first."""
 LONGEST_REASON = 300
 """Characters of a tracker's error that are told and kept."""
-PATIENCE, PATIENCE_A_RUN = 60.0, 1.0
+PATIENCE, PATIENCE_A_RUN = 45.0, 1.0
 """Seconds that a tracker may cost a job, and more for every run that it takes: a usable one needs less for it."""
 
 

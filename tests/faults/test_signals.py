@@ -123,4 +123,4 @@ def test_no_tracker_holds_a_job_or_hears_a_password_that_is_not_its_own(lab: Lab
     with ThreadPoolExecutor(4) as pool:
         found = [wrong for each in pool.map(run, KINDS) for wrong in each]
     sys.stdout.write(f"{len(KINDS)} kinds of trackers\n")
-    assert found == []
+    assert found == [], "\n".join(found)
