@@ -8,8 +8,15 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 
 DOTS_PER_INCH = 110
+MANY_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS",
+)  # fmt: skip
+"""Fonts with Chinese letters, of which a system may have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,29 @@ class Curve:
     """Accuracy of always saying the most frequent class."""
 
 
+def font_families() -> list[str]:
+    """The fonts that a letter is looked for in: the usual one, then those with more scripts that are installed."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [FontProperties().get_family()[0], *(name for name in MANY_SCRIPTS if name in installed)]
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """Names as a figure shows them: one with a letter that no installed font has is its number among them, `#1` for the
+    first."""
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in font_families()]
+    known = {letter for font in fonts for letter in font.get_charmap()}
+    return [name if known.issuperset(map(ord, name)) else f"#{place}" for place, name in enumerate(names, start=1)]
+
+
+def _save(figure: Figure, file: Path | IO[bytes]) -> None:
+    """Write the figure. Names of classes and clips are no formulas, whatever signs they hold."""
+    families = font_families()
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_fontfamily(families)
+    figure.savefig(file, dpi=DOTS_PER_INCH)
+
+
 def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
     """Clips by true class (rows) and predicted class (columns), shaded by the share of the row."""
     counts = np.asarray(confusion_YY)
@@ -35,10 +65,11 @@ def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[st
     for row, column in np.ndindex(counts.shape):
         colour = "white" if share[row, column] > 0.6 else "black"
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    shown = drawable(classes)
+    axes.set_xticks(range(len(classes)), shown, rotation=40, ha="right")
+    axes.set_yticks(range(len(classes)), shown)
     axes.set(xlabel="predicted", ylabel="true")
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    _save(figure, path)
 
 
 def attention_figure(
@@ -48,14 +79,16 @@ def attention_figure(
     share_CX = attention_CX / attention_CX.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for name in sorted(set(labels)):
+    names = sorted(set(labels))
+    for name, shown in zip(names, drawable(names), strict=True):
         mine = share_CX[[label == name for label in labels]]
-        axes.plot(range(len(ticks)), mine.mean(axis=0), marker="o", label=f"{name} ({len(mine)})")
+        # The space: a legend leaves out what begins with `_`.
+        axes.plot(range(len(ticks)), mine.mean(axis=0), marker="o", label=f" {shown} ({len(mine)})")
     axes.axhline(1 / len(ticks), color="grey", linewidth=0.8, linestyle=":")
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set(xlabel=axis, ylabel="mean share of attention")
     axes.legend(fontsize="small")
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    _save(figure, path)
 
 
 def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> None:
@@ -63,14 +96,14 @@ def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Seq
     figure = Figure(figsize=(0.5 + 1.4 * len(factors), 0.3 + 1.45 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(factors), squeeze=False)
     for line, (name, image_KHWC) in zip(panels, rows.items(), strict=True):
-        line[0].set_ylabel(name)
+        line[0].set_ylabel(drawable([name])[0])
         for axes, image_HWC in zip(line, image_KHWC, strict=True):
             axes.imshow(image_HWC)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
     for axes, factor in zip(panels[0], factors, strict=True):
         axes.set_title(f"\N{MULTIPLICATION SIGN}{factor}")
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    _save(figure, path)
 
 
 def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], file: IO[bytes]) -> None:
@@ -97,4 +130,4 @@ def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], f
     handles = {label: one for axes in panels for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     columns = min(2 * len(curves), len(handles))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize="small")
-    figure.savefig(file, dpi=DOTS_PER_INCH)
+    _save(figure, file)

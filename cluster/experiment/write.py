@@ -1,8 +1,9 @@
 """The folder of a run: predictions, folds, figures and scores.json. One writer for every job."""
 
 import json
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from aman.inputs.images import Images
 from aman.protocols import published_accuracy
 from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES, STRIPS
 from aman.sheets.own import write_csv
+from aman.sheets.text import printable
 from aman.tables import score_values, write_json
 from aman.tim import INTERPOLATED_FRAMES
 from cluster.experiment.choose import SearchOutcome, chosen_plan
@@ -124,9 +126,20 @@ class Run:
 
 def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> list[Path]:
     """The confusion matrix, the attention along each axis of the method, and magnified clips where images are in the
-    cache."""
-    files = [out / "confusion.png"]
-    confusion_figure(outcome.scores.confusion_YY, plan.selection.protocol.classes, files[0])
+    cache. A figure that cannot be drawn costs no result: a line says so."""
+    files: list[Path] = []
+
+    def add(name: str, figure: Callable[..., None], *what: Any) -> None:
+        try:
+            figure(*what, out / name)
+        except OSError:
+            raise
+        except Exception as error:
+            sys.stderr.write(f"warning: no figure {out / name}: {printable(str(error).partition(chr(10))[0])}\n")
+        else:
+            files.append(out / name)
+
+    add("confusion.png", confusion_figure, outcome.scores.confusion_YY, plan.selection.protocol.classes)
     if not extras:
         return files
     labels = list(outcome.predictions["label"])
@@ -134,13 +147,11 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
         values = np.array([json.loads(text) for text in outcome.predictions[name]])
         share = values / values.sum(axis=-1, keepdims=True)
         share_CX = share.reshape(len(values), -1, share.shape[-1]).mean(axis=1)
-        files.append(out / f"attention_{axis.plural}.png")
-        attention_figure(share_CX, labels, axis.at, axis.label, files[-1])
+        add(f"attention_{axis.plural}.png", attention_figure, share_CX, labels, axis.at, axis.label)
     grids = [stage for stage in stages(plan.inputs) if isinstance(stage, Images)]
     strips = magnified_clips(plan, grids[0]) if grids else {}
     if strips:
-        files.append(out / STRIPS)
-        magnification_figure(strips, grids[0].grid.factors, files[-1])
+        add(STRIPS, magnification_figure, strips, grids[0].grid.factors)
     return files
 
 
