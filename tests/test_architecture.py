@@ -49,11 +49,27 @@ OPTIONS = {
 }
 
 
+HELP = """
+import runpy, sys
+sys.argv = [sys.argv[1], "--help"]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
 @functools.cache
+def help_and_modules(program: str) -> tuple[str, set[str]]:
+    """What a job says of itself, and the packages that it imported for that."""
+    done = subprocess.run([sys.executable, "-c", HELP, program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout, set(done.stderr.split())
+
+
 def help_of(program: str) -> str:
     """What a job says of itself."""
-    command = [sys.executable, program, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return help_and_modules(program)[0]
 
 
 def modules_after(statement: str) -> set[str]:
@@ -151,17 +167,14 @@ def test_importing_everything_writes_nothing_and_starts_nothing(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.xdist_group("help")
 @pytest.mark.parametrize("job", JOBS)
 def test_help_needs_neither_torch_nor_ray_nor_mlflow(job: str) -> None:
-    program = (
-        f"import sys, runpy\nsys.argv = ['{job}.py', '--help']\n"
-        f"try:\n    runpy.run_path(r'{ROOT}/jobs/{job}.py', run_name='__main__')\nexcept SystemExit as end:\n"
-        "    assert end.code == 0, end.code\n"
-        "heavy = {'torch', 'ray', 'mlflow', 'pandas', 'cv2'} & set(sys.modules)\nassert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    shown, modules = help_and_modules(f"jobs/{job}.py")
+    assert "--" in shown and not {"torch", "ray", "mlflow", "pandas", "cv2"} & modules
 
 
+@pytest.mark.xdist_group("help")
 @pytest.mark.parametrize("job", JOBS)
 def test_the_options_of_a_job_are_these(job: str) -> None:
     shown = help_of(f"jobs/{job}.py")
@@ -169,6 +182,7 @@ def test_the_options_of_a_job_are_these(job: str) -> None:
     assert found == set(OPTIONS[job].split())
 
 
+@pytest.mark.xdist_group("help")
 def test_every_command_in_the_readme_is_there() -> None:
     text = (ROOT / "README.md").read_text()
     targets = set(re.findall(r"^make ([a-z]+)", text, flags=re.MULTILINE))
