@@ -404,6 +404,11 @@ def test_the_policies_allow_the_requests_that_the_store_makes_and_no_others() ->
     assert made == NEEDS.keys()
     wanted = set().union(*(NEEDS[request] for request in made - {"delete_object"}))
     assert actions("worker") == actions("trainer") == wanted
+    launching = next(one for one in POLICIES["head"]["Statement"] if one["Sid"] == "LaunchNodesOfThisClusterOnly")
+    described = yaml.safe_load(AWS.read_text())
+    types = {name: one["node_config"]["InstanceType"] for name, one in described["available_node_types"].items()}
+    head = described["head_node_type"]
+    assert set(launching["Condition"]["StringEquals"]["ec2:InstanceType"]) == {*types.values()} - {types[head]}
     assert actions("cleanup") == NEEDS["get_object"] | NEEDS["list_objects_v2"] | NEEDS["delete_object"]
     assert not any(
         "Delete" in action or "*" in action for role in ("worker", "trainer", "head") for action in actions(role)
@@ -455,6 +460,8 @@ def be(obeying: tuple[Server, dict[str, dict[str, str]]], monkeypatch: pytest.Mo
 
 
 def test_a_worker_makes_features_and_mends_damage_but_neither_deletes_nor_sees_folds(be: Any) -> None:
+    from aman import methods
+    from aman.inputs.base import stages
     from cluster.store.names import REFS
     from cluster.store.results import Cache
     from cluster.store.s3 import S3Store
@@ -466,6 +473,12 @@ def test_a_worker_makes_features_and_mends_damage_but_neither_deletes_nor_sees_f
     be("worker")
     store.check_writable()
     assert cache.read("features", "a" * 64) is None
+    inputs = [one for name in methods.names() for one in methods.find(name).inputs(methods.find(name).Settings())]
+    kinds = {stage.name for stage in stages(inputs) if stage.kept}
+    assert {"images", "features", "keyframes", "flow", "lbp_top"} <= kinds
+    for kind in kinds:
+        cache.publish(kind, "9" * 64, b"what a method takes in")
+        assert cache.read(kind, "9" * 64) == b"what a method takes in"
     digest = cache.publish("features", "a" * 64, b"features")
     assert cache.read("features", "a" * 64) == b"features"
     be("owner")
@@ -542,6 +555,7 @@ def test_every_command_of_aws_and_ray_in_the_guide_is_one() -> None:
     for service, name, rest in commands:
         if service == "s3":
             continue  # the command line's own
+        service = {"s3api": "s3"}.get(service, service)
         model = session.get_service_model(service)
         operations = {to_option(operation): operation for operation in model.operation_names}
         if name == "wait":
