@@ -19,7 +19,7 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
     attention_figure(np.ones((len(NAMES), 3)), NAMES, [1, 2, 3], "level", tmp_path / "attention.png")
     rows = {name: np.zeros((2, 8, 8, 3), np.uint8) for name in NAMES}
     magnification_figure(rows, [1, 2], tmp_path / "strips.png")
-    assert all(cv2.imread(str(path)).std() > 0 for path in tmp_path.iterdir())
+    assert all(np.asarray(cv2.imread(str(path))).std() > 0 for path in tmp_path.iterdir())
     assert len(list(tmp_path.iterdir())) == 3
 
 
