@@ -23,8 +23,8 @@ demo: env  ## Run the main job on the synthetic database: about three minutes on
 	@echo "demo: synthesizes 80 clips, prepares them, trains 8 folds; about three minutes on two cores"
 	$(BIN)/python jobs/loso.py
 
-test: env  ## Lint, type check and run all tests: about ten minutes on two cores
-	@echo "test: lint, types, import contracts and all tests; about ten minutes on two cores"
+test: env  ## Lint, type check and run all tests: about eleven minutes on two cores
+	@echo "test: lint, types, import contracts and all tests; about eleven minutes on two cores"
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
 

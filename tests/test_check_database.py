@@ -287,4 +287,4 @@ def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(
             columns = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Estimated Emotion")
             for row, cells in read_sheet(root / tree.sheet, columns).rows:
                 assert row in rows, (number, row, cells)
-    assert refused >= 5 and complete > 100
+    assert complete > TREES // 7 and (refused >= 5 or TREES < 2100)  # refusals are rare where there is no sheet
