@@ -40,7 +40,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_result(
     tracker = (
         "--tracking-uri",
         f"sqlite:///{here}/mine.db",
-    )  # MLflow keeps connections by URI: a relative one is others'
+    )  # a relative one is other tests', too
     code, text = call_job(loso, "--root", root, *TINY_OPTIONS, "--here", "--out", "out", *tracker)
     assert code == 0 and "warning: no figure out/confusion.png: no font" in text and "\x1b" not in text
     assert {"scores.json", "predictions.csv"} <= {path.name for path in (here / "out").iterdir()}
