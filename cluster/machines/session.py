@@ -269,5 +269,6 @@ def _end(watch: Watch) -> None:
     _ours = False
     if watch.lost is None:
         ray.shutdown()
+        keep_signals()
     else:
         kill_all_below()
