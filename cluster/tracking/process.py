@@ -30,7 +30,8 @@ def log_in_process_of_its_own(out: Path, uri: str, seconds: float, seconds_a_run
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
-        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
+        reader.start()
         until = time.monotonic() + seconds + GRACE
         try:
             while (line := lines.get(timeout=max(0.0, until - time.monotonic()))) is not None:
@@ -46,6 +47,7 @@ def log_in_process_of_its_own(out: Path, uri: str, seconds: float, seconds_a_run
             raise TimeoutError("it answers too slowly") from None
         finally:
             process.kill()
+            reader.join(GRACE)  # it ends with the process, and before the pipe that it reads is closed
 
 
 def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
