@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from aman.methods import Recipe, variant
 from aman.methods.aman import RECIPES
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Request
+from cluster.machines.watch import below
 
 EMOTIONS = ("happiness", "surprise", "disgust", "repression", "others")
 HEIGHT, WIDTH = 40, 48
@@ -183,14 +183,3 @@ def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -
 def train_workers() -> list[int]:
     """Processes that train folds in the Ray session that this process started, and in nobody else's."""
     return [pid for pid, command in below(os.getpid()).items() if "RayTrainWorker" in command]
-
-
-def below(process: int) -> dict[int, str]:
-    """Processes that a process started, and those that they started; the command of each."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    found, count = {process}, 0
-    while len(found) > count:
-        count = len(found)
-        found |= {int(pid) for pid, parent, _ in rows if int(parent) in found}
-    return {int(pid): command for pid, _, command in rows if int(pid) in found - {process}}

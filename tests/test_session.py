@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from faults import open_ports
 from other_user import open_files, reached_by_another_user
-from small import below
 
 from aman.errors import SessionLostError, UsageError
 from cluster.machines import own_folder, session
+from cluster.machines.watch import below
 
 SESSION = """
 import os, signal, sys
@@ -109,7 +109,7 @@ def test_workers_of_a_submitted_job_are_not_told_what_it_was_told_of_the_tracker
         "metadata": {"job_submission_id": "raysubmit_1"},
     }
     monkeypatch.setenv(session.SUBMITTED, json.dumps(given))
-    with session._without_mlflow():
+    with session._environment(session._without_mlflow()):
         assert not [name for name in os.environ if name.startswith("MLFLOW_")]
         told = json.loads(os.environ[session.SUBMITTED])
         assert told == {**given, "runtime_env": {"env_vars": {"AMAN_GPUS": "4"}}}

@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -141,44 +141,43 @@ def set_environment() -> str:
 
 
 @contextmanager
-def _without_mlflow() -> Iterator[None]:
-    """Keep every variable of MLflow's from what workers inherit: of this process's environment, with which a session of
-    its own starts, and of the runtime environment of a submitted job. A worker logs nothing; its `MLFLOW_RUN_ID` would
-    be another run's, and the tracker's password is none of its business."""
-    held = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set these variables of this process meanwhile; None takes one away."""
+    before = {name: os.environ.get(name) for name in changes}
+
+    def put(values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    put(changes)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+def _without_mlflow() -> dict[str, str | None]:
+    """Changes that keep every variable of MLflow's from what workers inherit: of this process's environment, with which
+    a session of its own starts, and of the runtime environment of a submitted job. A worker logs nothing; its
+    `MLFLOW_RUN_ID` would be another run's, and the tracker's password is none of its business."""
+    changes: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("MLFLOW_"))
     job = os.environ.get(SUBMITTED)
     if job is not None:
         config = json.loads(job)
         variables = config.get("runtime_env", {}).get("env_vars", {})
         for name in [name for name in variables if name.startswith("MLFLOW_")]:
             del variables[name]
-        os.environ[SUBMITTED] = json.dumps(config)
-    for name in held:
-        os.environ.pop(name, None)
-    try:
-        yield
-    finally:
-        os.environ.update(held)
-        if job is not None:
-            os.environ[SUBMITTED] = job
+        changes[SUBMITTED] = json.dumps(config)
+    return changes
 
 
-@contextmanager
-def _scratch_in(folder: Path | None) -> Iterator[None]:
-    """Have the processes of a session that starts meanwhile make their temporary files in this folder; copies of what
-    the store holds stay where they are."""
-    names = ("TMPDIR", LOCAL_COPIES)
-    before = {name: os.environ.get(name) for name in names}
-    if folder is not None:
-        os.environ.update(zip(names, (str(folder), str(near_folder().folder)), strict=True))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _scratch_in(folder: Path | None) -> dict[str, str | None]:
+    """Changes that have the processes of a session make their temporary files in this folder; copies of what the store
+    holds stay where they are."""
+    return {} if folder is None else {"TMPDIR": str(folder), LOCAL_COPIES: str(near_folder().folder)}
 
 
 def _start(**how: Any) -> None:
@@ -212,9 +211,11 @@ def _start(**how: Any) -> None:
 
 @contextmanager
 def ray_session(workers: int = 0) -> Iterator[Slots]:
-    """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start one here, which answers to nobody who has
-    not its token; that is drawn anew and lies in this process's environment. Its files lie in a folder that no other
-    user may enter, and go with it.
+    """Join the cluster of `RAY_ADDRESS` (a submitted job has it), or start a session here.
+
+    A session that starts here answers only to who has its token. The token is new for each session and is kept in the
+    environment of this process. The session's files are in a folder that no other user may enter, and are removed with
+    the session.
 
     A session that is open already, in a test say, is used and left open. `SessionLostError` where the session breaks:
     a process of Ray's that all others need was killed, or the head of the cluster is gone.
@@ -239,8 +240,9 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
             quiet["resources"] = {HEAD: 1000}
         watch = Watch(partial(remove_folder, folder))
         stack.callback(_end, watch)
+        inherited = {**_without_mlflow(), **_scratch_in(folder)}
         try:
-            with _without_mlflow(), _scratch_in(folder):
+            with _environment(inherited):
                 _start(address=address, **quiet)
         except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting
             why = (str(error).splitlines() or [type(error).__name__])[0]

@@ -67,16 +67,21 @@ class Watch:
                 os._exit(self.lost.code)
 
 
+def below(process: int) -> dict[int, str]:
+    """Processes that a process started, and those that they started; the command of each."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=False).stdout
+    rows = [(int(pid), int(parent), command) for pid, parent, *command in (one.split() for one in listed.splitlines())]
+    found, count = {process}, 0
+    while len(found) > count:
+        count = len(found)
+        found |= {pid for pid, parent, _ in rows if parent in found}
+    return {pid: " ".join(command) for pid, _, command in rows if pid in found - {process}}
+
+
 def kill_all_below() -> None:
     """Kill all processes that this process started, and those that they started: of a session without its head they
     would go on for minutes."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
-    pairs = [(int(pid), int(of)) for pid, of in (line.split() for line in listed.splitlines())]
-    found, count = {os.getpid()}, 0
-    while len(found) > count:
-        count = len(found)
-        found |= {pid for pid, of in pairs if of in found}
-    for process in found - {os.getpid()}:
+    for process in below(os.getpid()):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 

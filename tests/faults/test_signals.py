@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from hostile_trackers import KINDS, hostile_tracker
-from small import below
 
 from aman.errors import SessionLostError
 from cluster.machines.own_folder import NAME
+from cluster.machines.watch import below
 from cluster.tracking.pending import NOT_LOGGED
 from faults.lab import SETTINGS, Lab, program
 from jobs.command_line import DONE, INTERRUPTED
