@@ -49,25 +49,24 @@ def read_arrays(root: Path) -> Index:
     strangers: set[str] = set()
     for place, (row, cells) in enumerate(rows):
         database, label = cells["database"].lower(), label_of(cells["label"])
+
+        def lost(what: str, fix: str, row: int = row, clip_id: str = f"arrays/row {row}") -> None:
+            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id))
+
         if row in sheet.unreadable:
-            what, lost = ", ".join(sheet.unreadable[row].values()), f"arrays/row {row}"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=UNREADABLE, clip_id=lost))
+            lost(", ".join(sheet.unreadable[row].values()), UNREADABLE)
             continue
         if not (NAME.match(database) and "/" not in database and NAME.match(cells["subject"]) and label):
             what = ", ".join(f"{name} {cells[name]!r}" for name in COLUMNS)
-            fix = "fill all four with letters, digits, '.', '_' and '-'"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=f"arrays/row {row}"))
+            lost(what, "fill all four with letters, digits, '.', '_' and '-'")
             continue
         if what := labels.wrong(label, row):
-            lost = f"arrays/row {row}"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=LABELS, clip_id=lost))
+            lost(what, LABELS)
             continue
         try:
             clip_id, subject, known = ids(database, cells["subject"], cells["clip"])
         except ValueError as error:
-            what, fix = f"{cells['subject']}, {cells['clip']}: {error}", f"name the clip as {database} names it"
-            lost = f"arrays/row {row}"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=lost))
+            lost(f"{cells['subject']}, {cells['clip']}: {error}", f"name the clip as {database} names it")
             continue
         if not known and database not in strangers:
             strangers.add(database)
@@ -76,8 +75,8 @@ def read_arrays(root: Path) -> Index:
             problems.append(Problem(file=table.name, row=row, what=what, fix=fix, consequence=consequence))
         if clip_id in clips:
             twice.add(clip_id)
-            what, fix = f"{clip_id} is listed twice, in row {clips[clip_id].row} too", "keep the row that is right"
-            problems.append(unusable(file=table.name, row=row, what=what, fix=fix, clip_id=clip_id))
+            what = f"{clip_id} is listed twice, in row {clips[clip_id].row} too"
+            lost(what, "keep the row that is right", clip_id=clip_id)
             continue
         clips[clip_id] = Clip(
             clip_id=clip_id,

@@ -12,7 +12,7 @@ from pathlib import Path
 from aman.databases.base import Database, Protocol
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.databases.reading.own_frames import NoFramesError, find_span
-from aman.databases.reading.sheet import LABELS, NAME, UNREADABLE, find_table, read_sheet, remarks
+from aman.databases.reading.sheet import LABELS, NAME, UNREADABLE, find_table, number, read_sheet, remarks
 from aman.sheets.text import Labels, label_of
 
 COLUMNS = ("clip", "subject", "label", "frames")
@@ -61,8 +61,8 @@ def read_table(root: Path) -> Index:
             two = "if they are one person, it is tested and learned from at once"
             fix = "write a person in one way"
             problems.append(Problem(file=table.name, row=row, what=what, fix=fix, consequence=two))
-        span = [frame_number(cells[name]) for name in ("onset", "offset")]
-        wrong = [name for name in OPTIONAL if cells[name] not in ("", "/") and frame_number(cells[name]) is None]
+        span = [number(cells[name], NUMBER) for name in ("onset", "offset")]
+        wrong = [name for name in OPTIONAL if cells[name] not in ("", "/") and number(cells[name], NUMBER) is None]
         if wrong:
             lost(f"{wrong[0]} {cells[wrong[0]]!r}", "a frame number, or an empty cell", label="")
             continue
@@ -79,7 +79,7 @@ def read_table(root: Path) -> Index:
         if spans.setdefault(found.identity, clip_id) != clip_id:
             lost(f"the same frames as {spans[found.identity]}", "keep one row", label="")
             continue
-        apex = frame_number(cells["apex"])
+        apex = number(cells["apex"], NUMBER)
         if apex is not None and not onset <= apex <= (offset or apex):
             what = f"apex {apex} is no frame from onset {onset} to offset {offset}"
             kept = "none, the clip is used without an apex, which nothing here needs"
@@ -102,12 +102,6 @@ def read_table(root: Path) -> Index:
     kept_clips = sorted((c for c in clips.values() if c.clip_id not in contradicted), key=lambda c: c.clip_id)
     problems += [_filled_in(table.name, filled, len(kept_clips), contradicted)] if any(filled.values()) else []
     return Index(database="csv", clips=tuple(kept_clips), problems=tuple(problems))
-
-
-def frame_number(cell: str) -> int | None:
-    """A frame's number, also where a spreadsheet made `46.0` of it; None for anything else."""
-    match = NUMBER.match(cell)
-    return int(match.group(1)) if match else None
 
 
 def _filled_in(file: str, filled: dict[str, list[str]], clips: int, contradicted: set[str]) -> Problem:

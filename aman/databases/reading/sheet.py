@@ -41,9 +41,10 @@ class Sheet:
     """Further worksheets that hold something and have no such header."""
 
 
-def number(cell: str) -> int | None:
-    """A frame number, also where a copy of the sheet made `46.0` of it; None for anything else."""
-    match = NUMBER.match(cell)
+def number(cell: str, form: re.Pattern[str] = NUMBER) -> int | None:
+    """A frame number, also where a copy of the sheet made `46.0` of it; None for anything else. `form` has the number
+    as its first group."""
+    match = form.match(cell)
     return int(match.group(1)) if match else None
 
 
