@@ -95,8 +95,8 @@ def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Seq
     """One frame of each clip at every factor, as in the paper's Figure 1: `image_KHWC` by the text beside its row."""
     figure = Figure(figsize=(0.5 + 1.4 * len(factors), 0.3 + 1.45 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(factors), squeeze=False)
-    for line, (name, image_KHWC) in zip(panels, rows.items(), strict=True):
-        line[0].set_ylabel(drawable([name])[0])
+    for line, name, image_KHWC in zip(panels, drawable(list(rows)), rows.values(), strict=True):
+        line[0].set_ylabel(name)
         for axes, image_HWC in zip(line, image_KHWC, strict=True):
             axes.imshow(image_HWC)
             axes.set(xticks=[], yticks=[])
