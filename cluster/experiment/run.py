@@ -166,13 +166,11 @@ def prepare_all(experiment: Experiment, say: Say) -> tuple[Report, int]:
     """Prepare every clip that the cache lacks and train nothing; what was done, and how many clips there are. Clips
     that failed are in the report."""
     experiment.first.store.check_writable()
-    total, clips = Report(), 0
-    plans = experiment.preparations()
-    lacking = [(plan, plan.clips_without_inputs()) for plan in plans]
-    clips = sum(len(plan.clips) for plan in plans)
-    if any(some for _, some in lacking):
+    total = Report()
+    clips = sum(len(plan.clips) for plan, _ in experiment.lacking)
+    if any(some for _, some in experiment.lacking):
         with executor(experiment) as where:
-            for plan, some in lacking:
+            for plan, some in experiment.lacking:
                 if some:
                     report = _prepare_clips(plan, some, where, say)
                     total.computed += report.computed
