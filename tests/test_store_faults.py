@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +175,15 @@ def test_arrays_of_another_form_are_made_again(root: Path, whole: Path, store: P
     assert results_of(planned(root, store)) == results_of(planned(root, whole))
 
 
-@pytest.mark.parametrize("place", ["object", "folder"])
-@pytest.mark.parametrize("thing", ["folder", "circle", "nowhere", "file", "pipe"])
+@pytest.mark.parametrize(
+    ("place", "thing"),
+    [
+        *product(["object"], ["folder", "circle", "nowhere", "pipe"]),
+        *product(["folder"], ["file", "circle", "nowhere", "pipe"]),
+    ],
+)
 @pytest.mark.parametrize("part", ["blobs", "refs"])
 def test_what_is_no_file_in_a_store_is_a_miss_and_set_aside(tmp_path: Path, part: str, thing: str, place: str) -> None:
-    if (place, thing) == ("object", "file") or (place, thing) == ("folder", "folder"):
-        pytest.skip("that is what belongs there")
     cache = Cache(FolderStore(tmp_path))
     cache.publish("kind", "ab" * 32, b"content")
     (name,) = cache.store.names(part)
