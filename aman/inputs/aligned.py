@@ -37,7 +37,7 @@ class AlignedClip:
     """Numbers of frames as the release counts them; `face_THWC[0]` is the onset, and behind it no number is left out:
     frames that are missing in the release are not counted."""
     notes: tuple[str, ...] = ()
-    """What the user is told about the clip."""
+    """Sentences about this clip for the user: two faces in its onset frame, for example."""
 
 
 @dataclass(frozen=True, kw_only=True)

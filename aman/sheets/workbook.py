@@ -1,8 +1,8 @@
 """Excel workbooks (.xlsx) cell by cell, within bounds: a file of some kilobytes can be gigabytes of empty rows.
 
-Empty cells and cells that cannot be read are told apart. Cannot be read: a formula whose value was not stored (by a
-program that calculates nothing), an error such as #REF!, a date (which Excel makes of text such as 1-2), and a cell
-that merged cells hide.
+An empty cell is one thing, a cell that cannot be read another. Four kinds of cells cannot be read: a formula whose
+value was not stored (by a program that calculates nothing), an error such as #REF!, a date (which Excel makes of text
+such as 1-2), and a cell that merged cells hide.
 """
 
 import io

@@ -43,7 +43,7 @@ class Prepared:
     seconds: float = 0
     error: DataError | None = None
     notes: tuple[str, ...] = ()
-    """What the user is told about the clip, which is used all the same."""
+    """Sentences about this clip for the user. The clip is used."""
 
 
 def plan_clip(

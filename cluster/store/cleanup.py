@@ -49,7 +49,7 @@ def each_ref(store: Store) -> Iterator[tuple[str, str, str, Ref | None]]:
 
 
 def verify(store: Store, say: Say, damage: Damage = lambda kind, key, content: "") -> tuple[int, int]:
-    """Read everything, and set aside what is not what its name says, so that the next run makes it anew.
+    """Read every object and compare it with its name. A wrong object is set aside; the next run computes it again.
 
     How many blobs are sound, and how many objects were set aside: blobs of other bytes than their digest says, refs
     that are damaged or of another kind or key, and refs to what `damage` calls no result of their kind and key. What no

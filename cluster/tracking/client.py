@@ -30,7 +30,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # of one request; what failed as a whole is tried again by `unlogged`
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for an hour
-    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # nobody else is told of a run, or given a password
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a redirect would send the run and the password to another server
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a line and a request for every run
 }
 """Environment of MLflow's client where the user has set nothing else. Its own values wait minutes for a dead server."""

@@ -23,7 +23,7 @@ NOT_LOGGED = "not_logged.json"
 PAUSES = (1.0, 4.0)
 """Seconds before each attempt after the first."""
 LONGEST_REASON = 300
-"""Characters of a tracker's error that are told and kept."""
+"""Longest error message of a tracker, in characters, that is printed and stored; the rest is cut off."""
 PATIENCE, PATIENCE_A_RUN = 45.0, 1.0
 """Seconds that a tracker may cost a job, and more for every run that it takes: a usable one needs less for it."""
 

@@ -45,7 +45,7 @@ class Release:
     usual_name: Callable[[str], str] = str
     """The release's own spelling of a clip's name, whatever a copy made of it."""
     tells_beyond: bool = True
-    """Whether the user is told of frames behind the sheet's offset."""
+    """Whether a line says that a clip's folder holds frames with numbers above the offset in the sheet."""
     duration: str = ""
     """Column with the number of frames, where there is one."""
 
@@ -136,7 +136,7 @@ def find_sheet(root: Path, release: Release) -> tuple[Path, list[Problem]]:
     others = [relative(path, root) for path in found if path != best]
     if not others:
         return best, []
-    what = f"{relative(best, root)} is read, {', '.join(others)} lies there too; the labels are those of the first"
+    what = f"{relative(best, root)} is read, {', '.join(others)} lies there too; labels come from the file that is read"
     fix = "move away the one that is not wanted: their labels may differ"
     return best, [Problem(file=best.name, row=None, what=what, fix=fix)]
 

@@ -130,8 +130,8 @@ def clips_in(folder: Path, denied: list[Path] | None = None) -> list[tuple[str, 
 
 
 def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Path] | None = None) -> Frames:
-    """Files of a folder by the number that is the pattern's first group; whatever else lies there is left alone. In
-    the place of the folder there may be a video, and in the folder a single video."""
+    """The frames in a folder, by number. The first group of the pattern `name` is the number; a file that does not
+    match is no frame. `folder` may also be a video file, or hold one video and no picture."""
     by_number: dict[int, Path] = {}
     twice, others = [], []
     if folder and is_video(folder) and not folder.is_dir():
