@@ -157,10 +157,13 @@ def has_layer4(weights: str) -> bool:
     return weights in ("random", "imagenet") or _holds_layer4(_read_weights(_file_of(weights)))
 
 
-def fresh_layer4(network: nn.Module) -> None:
-    """layer4 as torchvision starts it (He initialisation, fan out), from torch's current random state."""
+def fresh_layer4(network: nn.Module, *, as_authors: bool = False) -> None:
+    """Fresh weights of layer4 from torch's current random state: as torchvision starts them (He initialisation, fan
+    out), or as the code of AMAN's authors does (PyTorch's own start of a convolution, uniform)."""
     for module in network.layer4.modules():  # type: ignore[union-attr]
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and as_authors:
+            module.reset_parameters()
+        elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()

@@ -42,8 +42,9 @@ from aman.databases.index import Clip
 from aman.errors import UsageError
 from aman.faces import FACE_SIZE
 from aman.methods import variant
-from aman.methods.aman import METHOD, RECIPES, Preparation, Settings
+from aman.methods.aman import METHOD
 from aman.models.aman import Output
+from aman.models.settings import RECIPES, Preparation, Settings
 from aman.tim import INTERPOLATED_FRAMES
 from aman.training import FoldResult, FoldTask
 from aman.training.neural import be_deterministic, build, train_step

@@ -85,7 +85,7 @@ def filled(folder: Path, objects: int) -> Path:
 
 def results(folds: int) -> None:
     """What a driver holds of a search whose folds are all finished: names, results, and the queue made of them."""
-    from aman.methods.aman import RECIPES
+    from aman.models.settings import RECIPES
     from aman.training.fold import FoldResult
     from cluster.experiment.score import Known
     from cluster.folds.keys import FoldSpec

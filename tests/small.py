@@ -15,7 +15,7 @@ import pandas as pd
 from aman.databases import Clip
 from aman.databases.synthetic import RELEASE_FILE
 from aman.methods import Recipe, variant
-from aman.methods.aman import RECIPES
+from aman.models.settings import RECIPES
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Request
 from cluster.machines.watch import below

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from aman.backbone import Head, load_trunk
-from aman.methods.aman import Model
 from aman.models import AMAN, Output
-from aman.models.aman import FrozenNorm, PositionNorm, attend, replace_norms
+from aman.models.aman import BatchStandard, FrozenNorm, PositionNorm, Standard, attend, replace_norms
+from aman.models.settings import Model
 
 B, N, K, Y = 3, 2, 4, 5
 
@@ -26,7 +26,7 @@ def aman_over_vectors(attention: Literal["both", "ma", "fa"] = "both", bias: boo
     """AMAN that is given F_i itself: with layer4 frozen, the head is the identity."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return AMAN(Head(nn.Module(), "layer4"), Model(attention=attention, attention_bias=bias), Y)
+        return AMAN(Head(nn.Module(), "layer4"), Model(attention=attention, attention_bias=bias, standardise=False), Y)
 
 
 def vectors(dtype: torch.dtype = torch.float64, size: float = 1.0) -> torch.Tensor:
@@ -195,7 +195,7 @@ def with_bn(network: nn.Module, bn: Literal["position", "flat", "frozen"]) -> AM
     """AMAN over features of layer3, the same start whatever the batch norm."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        return AMAN(Head(copy.deepcopy(network), "layer3"), Model(bn=bn), Y)
+        return AMAN(Head(copy.deepcopy(network), "layer3"), Model(bn=bn, standardise=False), Y)
 
 
 def layer4_of(network: nn.Module) -> nn.Module:
@@ -271,3 +271,51 @@ def test_nothing_but_the_trained_end_and_the_attentions_has_parameters(network: 
         model = AMAN(Head(copy.deepcopy(network), frozen), Model(), Y)
         assert {name.split(".")[0] for name, _ in model.named_parameters()} == parts
         assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def standardised(frozen: str, network: nn.Module) -> AMAN:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return AMAN(Head(network, frozen), Model(), Y)
+
+
+def test_a_frozen_trunk_is_standardised_by_the_training_clips_and_by_nothing_else() -> None:
+    model, x = standardised("layer4", nn.Module()), 3 + 2 * vectors(torch.float32)
+    x[..., 7, :, :] = 0.25  # a feature that never changes
+    model.begin(x)
+    f = x.flatten(0, 2).flatten(1).double()
+    deviation = f.std(dim=0, unbiased=False)
+    deviation[7] = 1
+    assert isinstance(model.standard, Standard)
+    torch.testing.assert_close(model.standard.mean_D.double(), f.mean(dim=0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(model.standard.deviation_D.double(), deviation, rtol=1e-6, atol=1e-6)
+    out = model.standard(x.flatten(0, 2).flatten(1))
+    assert out.mean(dim=0).abs().max() < 1e-5
+    assert torch.equal(out[:, 7], torch.zeros(len(out)))
+    before = model.state_dict()["standard.mean_D"].clone()
+    model.train()(1000 * vectors(torch.float32))
+    assert torch.equal(model.state_dict()["standard.mean_D"], before)
+
+
+def test_a_clip_alone_is_predicted_as_among_others() -> None:
+    model, x = standardised("layer4", nn.Module()), vectors(torch.float32)
+    model.begin(x)
+    together = model.eval()(x).logits_BY
+    torch.testing.assert_close(torch.cat([model(one[None]).logits_BY for one in x]), together)
+
+
+def test_trained_stages_are_standardised_by_a_batch_norm_that_a_batch_of_one_image_does_not_stop(
+    network: nn.Module,
+) -> None:
+    model, x = standardised("layer3", copy.deepcopy(network)), images()
+    model.begin(x)  # takes nothing: the features change at every step
+    seen = []
+    model.standard.register_forward_hook(lambda _, given, out: seen.append(out))
+    model.train()(x)
+    assert seen[0].mean(dim=0).abs().max() < 1e-5
+    assert isinstance(model.standard, BatchStandard)
+    assert not list(model.standard.parameters())
+    before = model.standard.running_mean.clone()
+    logits = model(x[:1, :1, :1]).logits_BY
+    assert torch.isfinite(logits).all()
+    assert torch.equal(model.standard.running_mean, before)

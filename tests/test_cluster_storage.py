@@ -421,7 +421,7 @@ def test_preparation_into_a_folder_and_into_s3_gives_the_same_digests(s3_server:
     from small import small_database
 
     from aman.methods import variant
-    from aman.methods.aman import RECIPES
+    from aman.models.settings import RECIPES
     from cluster.experiment.plan import Request, make_plan
     from cluster.features.prepare import prepare_clip
 

@@ -22,7 +22,8 @@ from aman.magnify.measure import Case, Score, acceptance, identity, scenes
 from aman.magnify.network import Halve, Magnifier, Padding
 from aman.magnify.weights import PUBLISHED, load_magnifier, save_magnifier
 from aman.methods import variant
-from aman.methods.aman import MAGNIFIER_NAMES, METHOD, Settings, check
+from aman.methods.aman import METHOD
+from aman.models.settings import MAGNIFIER_NAMES, Settings, check
 from cluster.features.keys import plan_clip
 
 Float = npt.NDArray[np.float32]

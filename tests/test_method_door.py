@@ -11,7 +11,8 @@ from aman import methods
 from aman.errors import UsageError
 from aman.inputs.base import View, chain
 from aman.methods import Recipe, settings_of, variant
-from aman.methods.aman import METHOD, RECIPES, Settings
+from aman.methods.aman import METHOD
+from aman.models.settings import RECIPES, Settings
 from aman.versions import file_version
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Request

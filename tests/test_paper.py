@@ -11,7 +11,7 @@ from test_search import TINY
 import tune_spaces
 from aman.errors import UsageError
 from aman.methods import variant
-from aman.methods.aman import RECIPES, Settings
+from aman.models.settings import RECIPES, Settings
 from aman.runs import find_runs
 from cluster.experiment.estimate import estimate_text, speed_of
 from cluster.experiment.grid import Experiment, Tables, plan_tables

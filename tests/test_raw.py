@@ -23,7 +23,7 @@ from test_cluster_storage import through_a_faulty_proxy
 from aman.databases import Clip, Index, reader_for
 from aman.errors import DataError, UsageError
 from aman.methods import variant
-from aman.methods.aman import RECIPES
+from aman.models.settings import RECIPES
 from cluster.experiment.plan import Plan, Request, make_plan
 from cluster.features import tasks
 from cluster.features.prepare import prepare_clip

@@ -12,7 +12,7 @@ from aman.databases.casme2 import read_casme2
 from aman.databases.synthetic import read_synthetic
 from aman.errors import DataError, UsageError, UserError
 from aman.methods import variant
-from aman.methods.aman import RECIPES, Model, Preparation, Settings, Training, check, sample
+from aman.models.settings import RECIPES, Model, Preparation, Settings, Training, check, sample
 from aman.protocols import Selection, protocol_for, protocols, restrict, select
 from jobs import loso, paper
 from jobs.command_line import parse
@@ -106,8 +106,8 @@ def test_a_variant_changes_settings_wherever_they_live_and_nothing_else() -> Non
 
 
 def test_a_variant_of_an_unknown_setting_is_a_fault() -> None:
-    with pytest.raises(TypeError, match="no such setting: levels"):
-        variant(Settings(), k=3, levels=7)
+    with pytest.raises(TypeError, match="no such setting: heights"):
+        variant(Settings(), k=3, heights=7)
 
 
 def test_no_setting_lives_in_two_parts() -> None:

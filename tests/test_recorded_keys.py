@@ -10,7 +10,8 @@ from small import clip_of
 
 from aman.inputs.base import weights_of
 from aman.methods import variant
-from aman.methods.aman import METHOD, RECIPES, Settings
+from aman.methods.aman import METHOD
+from aman.models.settings import RECIPES, Settings
 from aman.training import FoldResult, FoldTask
 from cluster.features.keys import ClipPlan, Digests, plan_clip
 from cluster.folds.keys import fold_key
@@ -55,17 +56,21 @@ ALL_OF_THE_MODEL: dict[str, object] = {
     "trunk": "imagenet",
     "magnifier": "linear",
 }
+FIRST_QUICK: dict[str, object] = {"grid_frames": 3, "grid_factors": 6, "k": 6, "n": 3, "epochs": 120, "batch": 8}
+"""What `quick` prepared, saw and trained in the first releases."""
+FIRST = variant(Settings(), standardise=False)
+"""The settings of the first releases, in which features were not standardised."""
 CASES = {
-    "default": Settings(),
-    "official": RECIPES["official"],
-    "quick": RECIPES["quick"],
-    "small": RECIPES["small"],
-    "frozen none": variant(Settings(), frozen="none"),
-    "frozen none, linear": variant(Settings(), frozen="none", magnifier="linear", align="none"),
-    "frozen layer4, phase": variant(Settings(), frozen="layer4", magnifier="phase"),
-    "no magnifier": variant(Settings(), magnifier="none"),
-    "no landmarks": variant(Settings(), align="none"),
-    "all of the model": variant(Settings(), **ALL_OF_THE_MODEL),
+    "default": FIRST,
+    "official": variant(RECIPES["official"], layer4_init="random"),
+    "quick": variant(RECIPES["quick"], standardise=False, rate=1e-2, **FIRST_QUICK),
+    "small": variant(RECIPES["small"], standardise=False, rate=1e-2),
+    "frozen none": variant(FIRST, frozen="none"),
+    "frozen none, linear": variant(FIRST, frozen="none", magnifier="linear", align="none"),
+    "frozen layer4, phase": variant(FIRST, frozen="layer4", magnifier="phase"),
+    "no magnifier": variant(FIRST, magnifier="none"),
+    "no landmarks": variant(FIRST, align="none"),
+    "all of the model": variant(FIRST, **ALL_OF_THE_MODEL),
 }
 RECORDED = {
     "default": (
@@ -175,6 +180,17 @@ def test_recorded_keys_differ_where_something_that_counts_does() -> None:
     assert len(set(folds)) == len(folds) == 20
     assert RECORDED["default"][:2] == RECORDED["official"][:2]  # the training does not enter what is cached of a clip
     assert len({images for images, *_ in RECORDED.values()}) == 7
+
+
+def test_a_younger_setting_makes_another_fold_and_a_fixed_level_has_no_ceiling() -> None:
+    plans = {clip: plan_of(number, FIRST) for number, clip in enumerate(CLIPS, start=1)}
+
+    def key(**changes: object) -> str:
+        return fold_key(OUTER, plans, variant(FIRST, **changes), WEIGHTS)
+
+    assert key() == RECORDED["default"][2]
+    assert len({key(), key(standardise=True), key(levels="9"), key(levels="8"), key(layer4_init="authors")}) == 5
+    assert key(levels="5", k=9) == key(levels="5", k=7) == key(levels="5", amp_convention="paper")
 
 
 def test_the_weights_that_come_with_the_project_have_the_digests_that_they_had() -> None:

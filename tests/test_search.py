@@ -12,7 +12,7 @@ from small import small_database
 
 from aman.errors import UsageError
 from aman.methods import variant
-from aman.methods.aman import RECIPES
+from aman.models.settings import RECIPES
 from aman.runs import find_runs
 from cluster.experiment.grid import Experiment, Grid, look_up, plan_experiment
 from cluster.experiment.plan import Request, Study

@@ -17,7 +17,7 @@ from test_search import CONFIGURATIONS, INNER, SPACE, SUBJECTS, TINY, trained_he
 from aman.content import content_key
 from aman.errors import UsageError
 from aman.methods import variant
-from aman.methods.aman import Settings
+from aman.models.settings import Settings
 from aman.racing import Standing
 from cluster.experiment.choose import SearchOutcome, configurations_table, queue_at_the_end
 from cluster.experiment.grid import Experiment, Grid, plan_experiment

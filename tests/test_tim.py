@@ -9,7 +9,7 @@ import pytest
 from aman.errors import UsageError
 from aman.inputs.base import View
 from aman.inputs.images import Images
-from aman.methods.aman import Model, Preparation, sample
+from aman.models.settings import Model, Preparation, sample
 from aman.tim import interpolate, interpolation_matrix, sampled_frames
 
 LENGTHS = [(2, 20), (3, 4), (5, 20), (7, 3), (20, 20), (33, 20), (200, 20), (9, 1)]

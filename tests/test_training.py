@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from aman.backbone import FrozenTrunk, digest, fresh_layer4, load_trunk
 from aman.methods import variant
-from aman.methods.aman import METHOD, RECIPES, Model, Preparation, Settings, Training
+from aman.methods.aman import METHOD
 from aman.models import AMAN, Output
+from aman.models.settings import RECIPES, Model, Preparation, Settings, Training
 from aman.training import FoldResult, FoldTask, neural
 from aman.training.fold import fold_seed
 from aman.training.neural import batches, predict, train_step
@@ -197,6 +198,7 @@ def test_losses_of_a_fold_are_means_over_the_clips_of_an_epoch(recipe: Settings)
     x, labels = cached(CLIPS, 1, frozen), torch.tensor(task_of().train_labels)
     seed = fold_seed(0, "casme2/01")
     model = build(recipe, Y, seed).to(memory_format=torch.channels_last)
+    METHOD.begin(model, recipe, [x])
     steps = steps_of(model, x, labels, recipe, seed)
     means = [(4 * a + 2 * b) / 6 for a, b in zip(steps[::2], steps[1::2], strict=True)]
     assert train_fold(x, cached(2, 2, frozen), task_of(), recipe).losses == pytest.approx(means, rel=1e-5)

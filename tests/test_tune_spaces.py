@@ -9,12 +9,12 @@ import pytest
 import tune_spaces
 from aman.errors import UsageError
 from aman.methods import variant
-from aman.methods.aman import RECIPES, Model, Settings, check, sample
+from aman.models.settings import RECIPES, Model, Settings, check, sample
 from aman.protocols import protocols, published_accuracy
 from tune_spaces import Configuration, Space, find, names
 
 ROOT = Path(tune_spaces.__file__).parent
-SHIPPED = ("ablation", "frame_count", "freezing", "joint", "level_ceiling")
+SHIPPED = ("ablation", "fixed_level", "frame_count", "freezing", "joint", "level_ceiling")
 
 
 def space(**choices: tuple[tune_spaces.Value, ...]) -> Space:
@@ -131,7 +131,7 @@ def test_a_file_of_one_s_own_is_a_space(tmp_path: Path) -> None:
         ('SPACE = Space(reproduces="", choices={"k": ()})', "choices of k: ()"),
         ('SPACE = Space(reproduces="", choices={"k": (8, 8)})', "choices of k: (8, 8)"),
         ('SPACE = Space(reproduces="", choices={"frozen": "layer3"})', "choices of frozen: 'layer3'"),
-        ('SPACE = Space(reproduces="", choices={"levels": (8,)})', "choices of levels"),
+        ('SPACE = Space(reproduces="", choices={"heights": (8,)})', "choices of heights"),
         ('SPACE = Space(reproduces="", choices={"grid_frames": (8,)})', "choices of grid_frames"),
         ('SPACE = Space(reproduces="", choices={"k": (0, 9)})', "--k 0"),
         ('SPACE = Space(reproduces="", choices={"n": (11, 21)})', "--n 21"),
@@ -157,7 +157,7 @@ def test_an_unknown_space_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"got --space {name}")) as caught:
         find(name)
     if not name.endswith(".py"):
-        assert "ablation, frame_count, freezing, joint, level_ceiling" in caught.value.expected
+        assert "ablation, fixed_level, frame_count, freezing, joint, level_ceiling" in caught.value.expected
 
 
 def test_points_that_do_not_fit_the_base_are_refused() -> None:

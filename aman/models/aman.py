@@ -8,9 +8,14 @@ from torch.nn import functional as F
 
 from aman.backbone import FEATURE_CHANNELS, Head
 
+CLIPS_AT_ONCE = 16
+"""Clips whose features are computed together before a fold's first step."""
+SMALLEST_DEVIATION = 1e-6
+"""A feature whose deviation over the training clips is smaller than this counts as constant."""
+
 
 class Options(Protocol):
-    """How the network is built; see the settings of `aman.methods.aman.Model`."""
+    """How the network is built; see `aman.models.settings.Model`."""
 
     @property
     def attention(self) -> str: ...
@@ -18,6 +23,8 @@ class Options(Protocol):
     def attention_bias(self) -> bool: ...
     @property
     def bn(self) -> str: ...
+    @property
+    def standardise(self) -> bool: ...
 
 
 class Output(NamedTuple):
@@ -47,13 +54,23 @@ class AMAN(nn.Module):
         self.p0 = nn.Linear(FEATURE_CHANNELS, 1, bias=options.attention_bias)
         self.classifier = nn.Linear(FEATURE_CHANNELS, classes)
         replace_norms(self.head, options.bn)
+        fixed = not any(True for _ in self.head.parameters())
+        self.standard = (Standard() if fixed else BatchStandard()) if options.standardise else nn.Identity()
+
+    @torch.no_grad()
+    def begin(self, x_MNKCHW: torch.Tensor) -> None:
+        """Take the statistics that `Standard` needs from the training clips of the fold, `x_MNKCHW`. Without a trained
+        stage these features are what every step sees."""
+        if isinstance(self.standard, Standard):
+            parts = [self.head(x.flatten(0, 2).float()) for x in x_MNKCHW.split(CLIPS_AT_ONCE)]
+            self.standard.take(torch.cat(parts))
 
     def forward(self, x_BNKCHW: torch.Tensor) -> Output:
         B, N, K = x_BNKCHW.shape[:3]
         for norm in self.modules():
             if isinstance(norm, PositionNorm):
                 norm.positions = N * K
-        f_BNKD = self.head(x_BNKCHW.flatten(0, 2)).view(B, N, K, -1)  # eq. 4
+        f_BNKD = self.standard(self.head(x_BNKCHW.flatten(0, 2))).view(B, N, K, -1)  # eq. 4
         alpha_BNK, f_BND = attend(f_BNKD, None if self.attention == "fa" else self.q0)  # eq. 5-7
         beta_BN, v_BD = attend(f_BND, None if self.attention == "ma" else self.p0)  # eq. 8-10
         return Output(self.classifier(v_BD), alpha_BNK, beta_BN)
@@ -70,6 +87,40 @@ def attend(f_BID: torch.Tensor, score: nn.Linear | None) -> tuple[torch.Tensor, 
     s_BI = score(f_BID).squeeze(-1)
     share_BI = torch.softmax(F.logsigmoid(s_BI), dim=-1)
     return torch.sigmoid(s_BI.double()), (share_BI.unsqueeze(-1) * f_BID).sum(dim=-2)
+
+
+class Standard(nn.Module):
+    """Features less a mean, divided by a deviation, each (D,): those of a fold's training clips, which `take` sets. A
+    feature that never changes stays as it is, less its mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean_D", torch.zeros(FEATURE_CHANNELS))
+        self.register_buffer("deviation_D", torch.ones(FEATURE_CHANNELS))
+
+    def take(self, f_MD: torch.Tensor) -> None:
+        """Set mean and deviation to those of these rows, summed in float64."""
+        mean_D = f_MD.double().mean(dim=0)
+        deviation_D = (f_MD.double() - mean_D).square().mean(dim=0).sqrt()
+        deviation_D[deviation_D < SMALLEST_DEVIATION] = 1
+        self.mean_D = mean_D.float()
+        self.deviation_D = deviation_D.float()
+
+    def forward(self, f_BD: torch.Tensor) -> torch.Tensor:
+        return (f_BD - self.mean_D) / self.deviation_D
+
+
+class BatchStandard(nn.BatchNorm1d):
+    """Batch norm of the features without scale and shift, over all images of a batch. A batch of one image has no
+    deviation: the running statistics serve it."""
+
+    def __init__(self) -> None:
+        super().__init__(FEATURE_CHANNELS, affine=False)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(input)
 
 
 class PositionNorm(nn.BatchNorm2d):

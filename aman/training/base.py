@@ -168,6 +168,10 @@ class Neural(Method):
         """The network before its first step, from the seed alone; `torch.manual_seed(seed)` was called."""
         raise TypeError(f"{self.name} builds no network")
 
+    def begin(self, model: Any, settings: Any, x_train: Sequence[Any]) -> None:
+        """Give the network what it takes from the fold's training clips before its first step: statistics of the
+        arrays `x_train`, (M, ...) for each input. Nothing by default. Arrays of left-out clips never come here."""
+
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         """`logits_BY` of what the network gives, and the extras (B, ...) by name."""
         return output, {}

@@ -21,7 +21,7 @@ import seaweed
 from small import small_database, train_workers
 
 from aman.methods import variant
-from aman.methods.aman import RECIPES
+from aman.models.settings import RECIPES
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Plan, Request
 from cluster.experiment.run import run
