@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from aman.databases import find
+from aman.databases.synthetic import RELEASE_FILE, VERSION
 from aman.errors import DataError, UsageError
 
 Layout = Literal["synthetic", "casme2", "samm", "smic"]
@@ -22,7 +23,10 @@ class Making:
     """Folder to write; must be absent or empty. Empty: runs/LAYOUT."""
     full_size: bool = False
     """The whole release, every clip of every subject, with tiny textures in place of faces."""
-    subjects: int = 8
+    version: int = VERSION
+    """Of the layout synthetic: 2 has weak and strong clips of each subject, a second movement that goes along and a
+    camera's noise; 1, of the first releases, has one strength a subject, and any high level suits it."""
+    subjects: int = 12
     """Subjects, 2 to 99 (casme2: 26, samm: 29, smic: 16)."""
     clips_per_subject: int = 10
     """Clips of each subject, 1 to 999; the classes take turns."""
@@ -38,8 +42,6 @@ def make_database(options: Making, say: Callable[[str], None]) -> bool:
     import errno
     import shutil
     import tempfile
-
-    from aman.databases.synthetic import RELEASE_FILE
 
     check(options)
     place = options.out or Path("runs", options.layout)
@@ -72,6 +74,7 @@ def check(options: Making) -> None:
     """Refuse what cannot be written, before anything is."""
     from aman.faces import landmark_model_path
     from aman.releases import RELEASES
+    from aman.synthesis import LOOKS
 
     if options.layout not in get_args(Layout):
         raise UsageError(
@@ -84,6 +87,12 @@ def check(options: Making) -> None:
         got = "--full-size with --layout synthetic, --subjects, --clips-per-subject or --landmark-model"
         fix = f"name --layout {' or '.join(RELEASES)}, and leave the others out"
         raise UsageError(got=got, expected="a release whose size is known, without faces", fix=fix)
+    if options.version not in LOOKS:
+        got, known = f"--version {options.version}", " or ".join(map(str, LOOKS))
+        raise UsageError(got=got, expected=f"{known}", fix="leave out --version for the present one")
+    if options.version != VERSION and options.layout in RELEASES:
+        got = f"--version {options.version} with --layout {options.layout}"
+        raise UsageError(got=got, expected="--layout synthetic, which has versions", fix="leave out --version")
     most = len(RELEASES[options.layout].subjects) if options.layout in RELEASES else 99
     if not 2 <= options.subjects <= most or not 1 <= options.clips_per_subject <= 999:
         got = f"--subjects {options.subjects} --clips-per-subject {options.clips_per_subject}"
@@ -105,7 +114,9 @@ def written(options: Making, folder: Path) -> Iterator[str]:
         write_lookalike(folder, layout=options.layout, seed=options.seed)
         return
     be_deterministic()
-    write = partial(write_faces, layout=options.layout) if options.layout in RELEASES else write_database
+    is_release = options.layout in RELEASES
+    version = options.version
+    write = partial(write_faces, layout=options.layout) if is_release else partial(write_database, version=version)
     subjects, clips, model = options.subjects, options.clips_per_subject, landmark_model_path(options.landmark_model)
     yield from write(folder, subjects=subjects, clips_per_subject=clips, seed=options.seed, model=model)
 

@@ -2,8 +2,13 @@
 
 Identities are warps and relightings of the public-domain portrait of Eileen Collins in scikit-image. An expression is
 a smooth displacement field around the landmarks; a frame is `frame_t(x) = identity(x - d_t(x))` with
-`d_t = amplitude_t * field + drift_t`. A subject's strength (the peak of `field` in pixels of the 224x224 face) runs
-from `WEAKEST` to `STRONGEST`, a factor of eight: no single magnification suits every subject.
+`d_t = amplitude_t * field + drift_t`. The strength of a clip is the peak of `field` in pixels of the 224x224 face.
+
+There are two versions (`LOOKS`). In version 2 every second clip is weak and the others are strong, a quarter of the
+movement of another class goes along with each, noise and compression are those of a camera, and the apex is anywhere
+in the middle of the clip: a weak clip needs a gain at which the accompanying movement of a strong one is as visible as
+an expression, so that no single magnification suits all clips. In version 1 all clips of a subject have one strength,
+from 0.5 to 4 pixels, and no movement goes along.
 """
 
 import json
@@ -15,24 +20,54 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aman.databases.synthetic import RELEASE_FILE
-from aman.errors import DataError
-from aman.faces import FACE_SIZE, Points, landmarks, similarity
-
-Float = npt.NDArray[np.float32]
+from aman.databases.synthetic import RELEASE_FILE, VERSION
+from aman.faces import FACE_SIZE, Points, similarity
+from aman.identities import FRAME_SIZE, Float, Portrait, Variety, displaced, identity, pixels, portrait, smooth_noise
 
 WEAKEST, STRONGEST = 0.5, 4.0
-"""Strength of the weakest and of the strongest subject, in pixels of the aligned face."""
-FRAME_SIZE = 320
-"""Side of a frame in pixels; the face takes about half of it."""
-PORTRAIT = (slice(0, 230), slice(105, 335))
-"""Rows and columns of the portrait around the face."""
-NOISE = 1.0
-"""Standard deviation of the sensor noise, in grey levels."""
+"""Strength of the weakest and of the strongest subject of version 1, in pixels of the aligned face."""
 DRIFT = 0.3
 """Head drift from onset to offset, in pixels of the frame (and degrees / 5)."""
-JPEG_QUALITY = 97
-VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the clips of one version are like."""
+
+    variety: Variety
+    noise: float
+    """Standard deviation of the sensor noise of each colour, in grey levels."""
+    noise_reach: float
+    """Pixels over which the noise is smooth; 0: no two pixels have noise in common."""
+    jpeg_quality: int
+    apex: tuple[float, float]
+    """First and last place of the apex, as a share of the clip."""
+    groups: tuple[tuple[float, float], ...] = ()
+    """Least and greatest strength, in pixels of the aligned face, of each group of clips; a clip's own is drawn evenly
+    in the logarithm. Empty: a strength for each subject, from `WEAKEST` to `STRONGEST`."""
+    accompanying: float = 0
+    """Strength of the movement of another class that goes along, as a share of the clip's strength."""
+
+
+LOOKS = {
+    1: Look(
+        variety=Variety(warp=1, stretch=0.02, texture=0.014, light=(0.03, 0.1), colour=0.03, gamma=0.04),
+        noise=1,
+        noise_reach=0,
+        jpeg_quality=97,
+        apex=(1 / 3, 1 / 2),
+    ),
+    2: Look(
+        variety=Variety(warp=2, stretch=0.05, texture=0.03, light=(0.05, 0.3), colour=0.1, gamma=0.15),
+        noise=2,
+        noise_reach=0.8,
+        jpeg_quality=90,
+        apex=(0.2, 0.8),
+        groups=((0.4, 1.0), (2.5, 6.0)),
+        accompanying=0.25,
+    ),
+}
+"""By version of the synthetic database."""
 
 EXPRESSIONS: dict[str, tuple[str, tuple[tuple[int, float, float], ...]]] = {
     "happiness": ("12", ((48, -0.7, -0.8), (54, 0.7, -0.8), (60, -0.4, -0.5), (64, 0.4, -0.5))),
@@ -44,52 +79,6 @@ EXPRESSIONS: dict[str, tuple[str, tuple[tuple[int, float, float], ...]]] = {
 """Class: action units, and (landmark, dx, dy) of the displacement's centres. All known anatomy, no learned part."""
 REACH = 0.22
 """Extent of one centre (standard deviation), as a share of the distance between the eyes' centres."""
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """A neutral face: `image_HWC` float32 RGB in [0, 255], and its 68 landmarks."""
-
-    image_HWC: Float
-    points: Points
-
-
-def portrait(model: Path) -> Portrait:
-    """The public-domain portrait, cropped around the face and enlarged to `FRAME_SIZE`."""
-    from skimage.data import astronaut
-
-    image = astronaut()[PORTRAIT].astype(np.float32)
-    large = cv2.resize(image, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    return Portrait(large, landmarks(_pixels(large), model, what="the portrait of scikit-image"))
-
-
-def identity(base: Portrait, model: Path, rng: np.random.Generator) -> Portrait:
-    """Another person: the portrait under a smooth warp, other proportions, skin, light and tone."""
-    for _ in range(20):
-        size = FRAME_SIZE
-        warp = np.stack([smooth_noise(rng, size, 45) for _ in range(2)], axis=-1) * 1.0
-        centre = base.points.mean(axis=0)
-        stretch = rng.uniform(-0.02, 0.02, 2)
-        grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
-        displacement = (warp + (grid - centre) * stretch).astype(np.float32)
-        image = displaced(base.image_HWC, displacement)
-        texture = 1 + 0.014 * smooth_noise(rng, size, 1.2) + 0.01 * smooth_noise(rng, size, 4)
-        angle = rng.uniform(0, 2 * np.pi)
-        ramp = ((grid - size / 2) @ np.array([np.cos(angle), np.sin(angle)])) / size
-        light = (1 + rng.uniform(0.03, 0.1) * ramp)[..., None] * rng.uniform(0.97, 1.03, 3)
-        image = 255 * (np.clip(image * texture[..., None] * light, 0, 255) / 255) ** rng.uniform(0.96, 1.04)
-        image = image.astype(np.float32)
-        try:
-            return Portrait(image, landmarks(_pixels(image), model, what="a synthetic identity"))
-        except DataError:  # a warp too strong for the detector: draw another
-            continue
-    raise RuntimeError("no identity with a detectable face in 20 draws")
-
-
-def smooth_noise(rng: np.random.Generator, size: int, reach: float) -> Float:
-    """Gaussian noise of unit deviation, smooth over `reach` pixels."""
-    noise = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), reach)
-    return (noise / noise.std()).astype(np.float32)
 
 
 def expression_field(points: Points, label: str) -> Float:
@@ -110,18 +99,6 @@ def amplitudes(count: int, apex: int) -> Float:
     rise = 0.5 - 0.5 * np.cos(np.pi * t / apex)
     fall = 0.55 + 0.45 * np.cos(np.pi * (t - apex) / (count - 1 - apex))
     return np.where(t <= apex, rise, fall).astype(np.float32)
-
-
-def displaced(image_HWC: Float, displacement_HW2: Float) -> Float:
-    """`image(x - d(x))`, bicubic at float coordinates (OpenCV's remap rounds them to 1/32 px)."""
-    import torch
-
-    size = image_HWC.shape[0]
-    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1) - displacement_HW2
-    where = torch.from_numpy((grid / (size - 1) * 2 - 1).astype(np.float32))[None]
-    image = torch.from_numpy(image_HWC.transpose(2, 0, 1))[None]
-    out = torch.nn.functional.grid_sample(image, where, mode="bicubic", padding_mode="border", align_corners=True)
-    return np.ascontiguousarray(out[0].permute(1, 2, 0).numpy())
 
 
 def drift_field(progress: float, direction: float) -> Float:
@@ -149,13 +126,23 @@ def strengths(subjects: int) -> npt.NDArray[np.float64]:
     return np.geomspace(WEAKEST, STRONGEST, subjects) if subjects > 1 else np.array([STRONGEST])
 
 
-def people(*, subjects: int, seed: int, model: Path) -> Iterator[tuple[Portrait, float, np.random.Generator]]:
-    """Every subject's face and strength, with the generator that goes on to draw the subject's clips."""
+def people(
+    *, subjects: int, seed: int, model: Path, look: Look = LOOKS[1]
+) -> Iterator[tuple[Portrait, float, np.random.Generator]]:
+    """Every subject's face and the strength that it has in version 1, with the generator that goes on to draw the
+    subject's clips."""
     base = portrait(model)
     order = np.random.default_rng([seed, 0]).permutation(subjects)
     for number in range(subjects):
         rng = np.random.default_rng([seed, 1, number])
-        yield identity(base, model, rng), float(strengths(subjects)[order[number]]), rng
+        yield identity(base, model, rng, look.variety), float(strengths(subjects)[order[number]]), rng
+
+
+def drawn(look: Look, label: str, group: int, rng: np.random.Generator) -> tuple[float, str]:
+    """The strength of a clip of a group, in pixels of the aligned face, and the other class that goes along."""
+    least, greatest = look.groups[group % len(look.groups)]
+    strength = float(np.exp(rng.uniform(np.log(least), np.log(greatest))))
+    return strength, str(rng.choice([name for name in EXPRESSIONS if name != label]))
 
 
 def movement(person: Portrait, label: str, strength: float) -> Float:
@@ -164,32 +151,42 @@ def movement(person: Portrait, label: str, strength: float) -> Float:
     return expression_field(person.points, label) * np.float32(strength / scale)
 
 
-def write_database(out: Path, *, subjects: int, clips_per_subject: int, seed: int, model: Path) -> Iterator[str]:
+def write_database(
+    out: Path, *, subjects: int, clips_per_subject: int, seed: int, model: Path, version: int = VERSION
+) -> Iterator[str]:
     """Write the release into `out`, which must be empty or absent; yields a line a subject.
 
     `CASME2_RAW_selected/sub01/EP01_01/img*.jpg`, the sheet, and `truth/sub01/EP01_01.npz` with what is known of every
-    frame, onset to offset: `field_HW2` (frame pixels at the apex), `amplitude_T`, and the arguments of `drift_field`,
-    `drift_T` with `direction`, and `pose`, the same for all frames. `true_displacement` puts them together.
+    frame, onset to offset: `field_HW2` (frame pixels at the apex), `amplitude_T`, `strength` (pixels of the aligned
+    face), and the arguments of `drift_field`, `drift_T` with `direction`, and `pose`, which is one for all frames.
+    `true_displacement` puts them together.
     """
     import pandas as pd
 
-    labels = list(EXPRESSIONS)
+    look, labels = LOOKS[version], list(EXPRESSIONS)
     rows = []
-    for number, (person, strength, rng) in enumerate(people(subjects=subjects, seed=seed, model=model)):
+    for number, (person, strength, rng) in enumerate(people(subjects=subjects, seed=seed, model=model, look=look)):
+        peaks = []
         for position in range(clips_per_subject):
             label = labels[(position + number) % len(labels)]
             subject, name = f"{number + 1:02d}", f"EP{position // 9 + 1:02d}_{position % 9 + 1:02d}"
             folder = out / "CASME2_RAW_selected" / f"sub{subject}" / name
             truth = out / "truth" / f"sub{subject}" / f"{name}.npz"
             field = movement(person, label, strength)
-            row = write_clip(folder, "img{}.jpg".format, person, field, rng, truth=truth)
+            if look.groups:  # each class is weak and strong in turn
+                strength, other = drawn(look, label, position // len(labels) + labels.index(label) + number, rng)
+                along = movement(person, other, strength * look.accompanying)
+                field = movement(person, label, strength) + along
+            peaks.append(strength)
+            row = write_clip(folder, "img{}.jpg".format, person, field, rng, truth=truth, look=look, strength=strength)
             emotion: dict[str, object] = {"Action Units": EXPRESSIONS[label][0], "Estimated Emotion": label}
             rows.append({"Subject": subject, "Filename": name, **row, **emotion})
-        yield f"subject {number + 1}/{subjects}: {clips_per_subject} clips, peak {strength:.2f} px at {FACE_SIZE}"
+        peak = " to ".join(f"{one:.2f}" for one in sorted({min(peaks), max(peaks)}))
+        yield f"subject {number + 1}/{subjects}: {clips_per_subject} clips, peak {peak} px at {FACE_SIZE}"
     columns = ["Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", " ", "Action Units"]
     table = pd.DataFrame(rows).reindex(columns=[*columns, "Estimated Emotion"])
     table.to_excel(out / "CASME2-coding-20140508.xlsx", index=False)
-    release = {"version": VERSION, "subjects": subjects, "clips_per_subject": clips_per_subject, "seed": seed}
+    release = {"version": version, "subjects": subjects, "clips_per_subject": clips_per_subject, "seed": seed}
     (out / RELEASE_FILE).write_text(json.dumps(release, indent=1) + "\n")
 
 
@@ -205,6 +202,8 @@ def write_clip(
     grey: bool = False,
     crop: int = 0,
     truth: Path | None = None,
+    look: Look = LOOKS[1],
+    strength: float = 0,
 ) -> dict[str, int]:
     """Frames of one clip, and its truth where a file is named for it; its onset, apex and offset.
 
@@ -212,7 +211,7 @@ def write_clip(
     `margin` frames lie before and behind the clip, as in CASME II; `crop` pixels are cut from every side of a frame.
     """
     count = int(rng.integers(22, 37))
-    apex = int(rng.integers(count // 3, count // 2 + 1))
+    apex = int(rng.integers(int(look.apex[0] * count), int(look.apex[1] * count) + 1))
     amplitude, progress = amplitudes(count, apex), np.linspace(0, 1, count).astype(np.float32)
     direction, onset = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(*onsets))
     posed, towards = float(rng.uniform(-6, 6)), float(rng.uniform(0, 2 * np.pi))
@@ -223,16 +222,17 @@ def write_clip(
         t = min(max(number, 0), count - 1)
         displacement = pose + amplitude[t] * field + drift_field(float(progress[t]), direction)
         frame = displaced(person.image_HWC, displacement) * gain
-        frame = frame + NOISE * rng.standard_normal(frame.shape).astype(np.float32)
-        rgb, path = _pixels(frame[kept, kept]), folder / file_of(onset + number)
+        frame = frame + np.float32(look.noise) * noise_of(look, frame.shape, rng)
+        rgb, path = pixels(frame[kept, kept]), folder / file_of(onset + number)
         image = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if grey else rgb[..., ::-1]
-        cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else [])
+        cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality] if path.suffix == ".jpg" else [])
     if truth:
         truth.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
             truth,
             field_HW2=field.astype(np.float16),
             amplitude_T=amplitude,
+            strength=np.float32(strength),
             drift_T=progress,
             direction=np.float32(direction),
             pose=np.array([posed, towards], dtype=np.float32),
@@ -240,5 +240,8 @@ def write_clip(
     return {"OnsetFrame": onset, "ApexFrame": onset + apex, "OffsetFrame": onset + count - 1}
 
 
-def _pixels(image: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+def noise_of(look: Look, shape: tuple[int, ...], rng: np.random.Generator) -> Float:
+    """Noise `_HWC` of unit deviation, as smooth as the look has it; each colour has its own."""
+    if not look.noise_reach:
+        return rng.standard_normal(shape).astype(np.float32)
+    return np.stack([smooth_noise(rng, shape[0], look.noise_reach) for _ in range(shape[2])], axis=-1)

@@ -29,6 +29,7 @@ class Options(TrackedOptions, BenchmarkOptions):
 def main(options: Options) -> int:
     """Plan, run, write, log."""
     begun = perf_counter()
+    from aman.attention import warnings
     from aman.making import ensure_database
     from cluster.experiment import texts
     from cluster.experiment.estimate import estimate_text
@@ -57,7 +58,7 @@ def main(options: Options) -> int:
     outcome = outcome_of(plan, done.clips, done.folds, failures_of(plan, done))
     result = Run(plan=plan, outcome=outcome, folder=out, about=about)
     files = [*result.write(), result.write_scores(perf_counter() - begun)]
-    say(texts.final_text(plan, outcome))
+    say(texts.final_text(plan, outcome, tuple(warnings(result.attention, len(plan.finished)))))
     run_id = track_run(result, files, options.tracking_uri, say)
     seconds = perf_counter() - begun
     result.write_scores(seconds, run_id, options.json)

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from jobs.command_line import run_job
 from jobs.paper_tables import TablesOptions, fill
 
-Part = Literal["table1", "table2", "table3", "figure3", "inner"]
+Part = Literal["table1", "table2", "table3", "figure3", "inner", "fixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Options(TablesOptions):
     """Options of paper."""
 
     only: tuple[Part, ...] = ()
-    """Parts of the paper; `inner` is the row of Table 2 whose k inner folds choose. Empty: all."""
+    """Parts of the paper; `inner` and `fixed` are the rows of Table 2 whose k, or whose one fixed level, inner folds
+    choose. Empty: all."""
 
 
 def main(options: Options) -> int:

@@ -315,7 +315,9 @@ def test_trained_stages_are_standardised_by_a_batch_norm_that_a_batch_of_one_ima
     assert seen[0].mean(dim=0).abs().max() < 1e-5
     assert isinstance(model.standard, BatchStandard)
     assert not list(model.standard.parameters())
-    before = model.standard.running_mean.clone()
+    running = model.standard.running_mean
+    assert running is not None
+    before = running.clone()
     logits = model(x[:1, :1, :1]).logits_BY
     assert torch.isfinite(logits).all()
-    assert torch.equal(model.standard.running_mean, before)
+    assert torch.equal(running, before)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from small import small_database, small_smic
 from test_search import TINY
@@ -12,6 +13,7 @@ import tune_spaces
 from aman.errors import UsageError
 from aman.methods import variant
 from aman.models.settings import RECIPES, Settings
+from aman.report.columns import LEVEL_CHOSEN
 from aman.runs import find_runs
 from cluster.experiment.estimate import estimate_text, speed_of
 from cluster.experiment.grid import Experiment, Tables, plan_tables
@@ -45,7 +47,7 @@ def planned(root: Path, smic: Path, store: Path, seeds: tuple[int, ...] = (0, 1)
     ]
     one = Request(database="synthetic", root=root, recipe=TINY, store=str(store))
     other = replace(one, database="smic", root=smic, allow_incomplete=True)
-    return plan_tables([one, other], configurations, ceilings, seeds)
+    return plan_tables([one, other], configurations, {"k chosen by inner folds": ceilings}, seeds)
 
 
 def test_every_configuration_of_several_spaces_is_there_once_on_one_grid() -> None:
@@ -141,6 +143,20 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     assert len(inner) == 1 and set(inner[0].values["chosen"]) == {f"synthetic/0{number}" for number in (1, 2, 3)}
     assert not any(run.incomplete for run in runs) and {len(run.table()) for run in runs} == {9}
     assert (here / "all" / "report" / "report.html").is_file()
+
+    code, text = call(paper, *wanted, "--here", "--only", "table3", "fixed", "--out", "fixed")
+    assert code == 0 and f"{11 * 3 + 11 * 3 * 2} folds trained" in text, text
+    found = {run.name: run for run in find_runs([here / "fixed"])}
+    level = found[f"{LEVEL_CHOSEN} small s0"]
+    assert set(level.values["chosen"].values()) <= {f"attention=both levels={one}" for one in range(1, 12)}
+    report = here / "fixed" / "report"
+    rows = pd.read_csv(report / "table3.csv").set_index("attention")
+    assert rows.loc["fa, one level", "accuracy_percent"] == pytest.approx(100 * level.values["accuracy"])
+    assert any(LEVEL_CHOSEN in row for row in pd.read_csv(report / "table2.csv")["method"])
+    base = found["k=9 n=2 layer4 small s0"]
+    said = pd.read_csv(report / "comparison-1.csv").set_index("what")["value"]
+    difference = 100 * (base.values["accuracy"] - level.values["accuracy"])
+    assert float(said["difference in accuracy"]) == pytest.approx(difference, abs=0.051)
 
 
 @pytest.mark.parametrize(

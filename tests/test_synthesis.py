@@ -10,20 +10,20 @@ import pytest
 
 from aman.databases import Index
 from aman.databases.synthetic import read_synthetic
+from aman.databases.synthetic import truth_of as truth_of_clip
+from aman.errors import UsageError
 from aman.faces import landmark_model_path, landmarks, similarity
 from aman.frames import read_clip
+from aman.identities import FRAME_SIZE, displaced, identity, portrait
+from aman.making import Layout, Making, make_database
 from aman.synthesis import (
     EXPRESSIONS,
-    FRAME_SIZE,
-    NOISE,
+    LOOKS,
     STRONGEST,
     WEAKEST,
     amplitudes,
-    displaced,
     drift_field,
     expression_field,
-    identity,
-    portrait,
     strengths,
     true_displacement,
     write_database,
@@ -37,15 +37,20 @@ def model() -> Path:
     return landmark_model_path()
 
 
-def written(out: Path, model: Path, *, subjects: int = 2, clips: int = 2, seed: int = 0) -> Path:
-    lines = list(write_database(out, subjects=subjects, clips_per_subject=clips, seed=seed, model=model))
+NOISE = LOOKS[1].noise
+
+
+def written(out: Path, model: Path, *, subjects: int = 2, clips: int = 2, seed: int = 0, version: int = 1) -> Path:
+    lines = list(
+        write_database(out, subjects=subjects, clips_per_subject=clips, seed=seed, model=model, version=version)
+    )
     assert len(lines) == subjects
     return out
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
-    """Two subjects with two clips each."""
+    """Two subjects with two clips each, in version 1."""
     return written(tmp_path_factory.mktemp("release"), model)
 
 
@@ -120,7 +125,7 @@ def test_the_face_of_every_onset_frame_is_found(index: Index, model: Path) -> No
 
 def test_every_identity_has_a_face_of_its_own(model: Path) -> None:
     base = portrait(model)
-    people = [identity(base, model, np.random.default_rng(seed)) for seed in range(4)]
+    people = [identity(base, model, np.random.default_rng(seed), LOOKS[1].variety) for seed in range(4)]
     for i, one in enumerate(people):
         assert one.image_HWC.shape == base.image_HWC.shape
         found = landmarks(np.rint(one.image_HWC).astype(np.uint8), model, what=f"identity {i}")
@@ -241,3 +246,99 @@ def test_expressions_are_told_apart_by_their_fields(model: Path) -> None:
     unit = np.stack([field / np.linalg.norm(field) for field in fields])
     cosine = unit @ unit.T - np.eye(len(fields))
     assert cosine.max() < 0.8
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """Two subjects with ten clips each, in version 2."""
+    return written(tmp_path_factory.mktemp("release"), model, clips=10, version=2)
+
+
+def test_in_version_2_each_subject_shows_each_class_once_weak_and_once_strong(second: Path) -> None:
+    (weak, strong), seen = LOOKS[2].groups, set()
+    for clip in read_synthetic(second):
+        truth = truth_of_clip(second, clip.clip_id)
+        assert truth is not None
+        low, high = weak if truth.strength < 2 else strong
+        assert low <= truth.strength <= high
+        seen.add((clip.subject, clip.label, truth.strength < 2))
+    assert len(seen) == 2 * len(EXPRESSIONS) * 2
+
+
+def test_in_version_2_the_movement_of_another_class_goes_along_at_a_quarter_of_the_strength(
+    second: Path, model: Path
+) -> None:
+    for clip in read_synthetic(second).clips[::3]:
+        frames, truth = read_clip(clip), truth_of_clip(second, clip.clip_id)
+        assert truth is not None
+        points = landmarks(frames[0], model, what=clip.clip_id)
+        field = field_of(truth_of(second, clip.clip_id))
+        basis = np.stack([expression_field(points, label).ravel() for label in EXPRESSIONS], axis=1)
+        found, *_ = np.linalg.lstsq(basis, field.ravel(), rcond=None)
+        share = dict(
+            zip(EXPRESSIONS, found / (truth.strength / np.linalg.norm(similarity(points)[0, :2])), strict=True)
+        )
+        assert share.pop(clip.label) == pytest.approx(1, abs=0.1)
+        *rest, along = sorted(share.values())
+        assert along == pytest.approx(0.25, abs=0.1)
+        assert max(map(abs, rest)) < 0.1
+
+
+def test_in_version_2_the_apex_is_early_in_some_clips_and_late_in_others(second: Path) -> None:
+    places = [
+        (clip.apex - clip.onset) / (len(clip.frames) - 1) for clip in read_synthetic(second) if clip.apex is not None
+    ]
+    assert len(places) == 20
+    assert min(places) < 0.35 and max(places) > 0.65
+    assert min(places) > 0.15 and max(places) < 0.85
+    for clip in read_synthetic(second):
+        truth = truth_of_clip(second, clip.clip_id)
+        assert truth is not None and clip.apex is not None
+        assert int(np.argmax(truth.amplitude_T)) == clip.apex - clip.onset
+
+
+def test_in_version_2_noise_is_smooth_over_neighbours_and_each_colour_has_its_own(second: Path) -> None:
+    clip = read_synthetic(second).clips[0]
+    before = cv2.imread(str(clip.frames[0].with_name(f"img{clip.onset - 1}.jpg")))
+    assert before is not None
+    noise = (before[..., ::-1].astype(float) - read_clip(clip)[0])[100:220, 100:220] / np.sqrt(2)
+    assert 0.5 * LOOKS[2].noise < noise.std() < 1.2 * LOOKS[2].noise  # JPEG takes some away
+    beside = np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]
+    apart = np.corrcoef(noise[:, 8:].ravel(), noise[:, :-8].ravel())[0, 1]
+    assert beside > 0.4 > 0.2 > abs(apart)
+
+
+def test_an_older_version_is_made_where_it_is_asked_for_and_is_said(second: Path, root: Path, tmp_path: Path) -> None:
+    assert read_synthetic(second).remarks == ()
+    (remark,) = read_synthetic(root).remarks
+    assert "version 1" in remark and "version 2" in remark
+    assert json.loads((second / "release.json").read_text())["version"] == 2
+    options = Making(out=tmp_path / "one", subjects=2, clips_per_subject=1, version=1)
+    make_database(options, lambda line: None)
+    assert json.loads((tmp_path / "one" / "release.json").read_text())["version"] == 1
+
+
+@pytest.mark.parametrize(("layout", "version"), [("synthetic", 0), ("synthetic", 3), ("casme2", 1)])
+def test_a_version_that_does_not_exist_is_refused(layout: Layout, version: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_database(Making(layout=layout, version=version, out=tmp_path / "out"), lambda line: None)
+    assert "--version" in caught.value.got and "--version" in caught.value.fix
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_strength_of_a_release_that_does_not_say_it_is_the_peak_of_its_field(root: Path, tmp_path: Path) -> None:
+    clip_id = read_synthetic(root).clips[0].clip_id
+    with np.load(truth_of(root, clip_id), allow_pickle=False) as known:
+        kept = {name: known[name] for name in known if name != "strength"}
+        strength = float(known["strength"])
+    assert strength == pytest.approx(min((0.5, 4.0), key=lambda one: abs(one - strength)))
+    copy = truth_of(tmp_path, clip_id)
+    copy.parent.mkdir(parents=True)
+    np.savez_compressed(copy, **kept)
+    found = truth_of_clip(tmp_path, clip_id)
+    assert found is not None
+    peak = float(np.linalg.norm(kept["field_HW2"].astype(np.float32), axis=-1).max())
+    assert found.strength == pytest.approx(peak)
+    copy.write_bytes(b"PK\x03\x04 no archive")
+    assert truth_of_clip(tmp_path, clip_id) is None
+    assert truth_of_clip(tmp_path / "nowhere", clip_id) is None

@@ -52,6 +52,16 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is known of the movement in a clip that was made by code."""
+
+    strength: float
+    """Greatest displacement of the expression, in pixels of the aligned face (of the frame, in version 1)."""
+    amplitude_T: tuple[float, ...]
+    """Share of it that each frame shows, onset to offset."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """A rule that turns an index into the clips of a benchmark."""
 
@@ -102,6 +112,8 @@ class Database:
     identify: Callable[[str, str], tuple[str, str]] | None = None
     """Clip id and subject id of a subject and a clip as tables of other groups name them (`sub01`, `EP02_01f`);
     `ValueError` where no clip of the database is called so."""
+    truth: Callable[[Path, str], Truth | None] | None = None
+    """What is known of the movement of a clip, by folder of the release and clip id; None where nobody knows."""
     default_root: str = ""
     """Folder where jobs/synthesize.py makes the database when a job is given no `--root`. Empty: nobody can make it."""
     any_protocol: bool = False

@@ -148,8 +148,8 @@ class Aman(Neural, settings=Settings):
     def axes(self, settings: Settings) -> dict[str, Axis]:
         """Of the attention that is there: one that a mean replaces, or that has one place only, says nothing."""
         view, attention = self.view(settings), settings.model.attention
-        alpha = Axis(label="factor", plural="levels", at=view.factors)
-        beta = Axis(label="interpolated frame", plural="frames", at=view.frames)
+        alpha = Axis(label="factor", plural="levels", at=view.factors, truth="strength")
+        beta = Axis(label="interpolated frame", plural="frames", at=view.frames, truth="amplitude")
         there = {"alpha": attention != "fa" and len(alpha.at) > 1, "beta": attention != "ma" and len(beta.at) > 1}
         return {name: axis for name, axis in {"alpha": alpha, "beta": beta}.items() if there[name]}
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import View
-from aman.methods import Recipe, within
 from aman.tim import INTERPOLATED_FRAMES, sampled_frames
+from aman.training import Recipe, within
 
 MAGNIFIER_NAMES = ("none", "linear", "phase", "learned")
 """What `--magnifier` takes beside a file of weights."""

@@ -12,8 +12,8 @@ from aman.files import write_whole
 from aman.protocols import published
 from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep, columns_of
-from aman.report.details import Compared, chosen, comparison_details, hours, provenance, scored
-from aman.report.heat import attention, confusion
+from aman.report.details import Compared, against_fixed_level, chosen, comparison_details, hours, provenance, scored
+from aman.report.heat import attention, attention_summary, confusion
 from aman.report.page import Figure, Section, latex, page
 from aman.report.tables import Table, sweep_table, table_2
 from aman.runs import STRIPS, Run
@@ -58,6 +58,7 @@ def write_report(
 
 def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequence[Compared]) -> list[Section]:
     there = [column for column in columns if column.runs]
+    compared = [*compared, *(pair for column in there for pair in against_fixed_level(column))]
     inner = [
         (column.title, run)
         for column in there
@@ -76,7 +77,7 @@ def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequ
             else []
         ),
         _by_base("Confusion", there, lambda column, base: [confusion(column, base)]),
-        _by_base("Attention", there, attention),
+        _by_base("Attention", there, lambda column, base: [*attention_summary(column, base), *attention(column, base)]),
         _magnification(there),
         Section(title="What inner folds chose", tables=[chosen(inner)] if inner else [], texts=[] if inner else [none]),
         Section(title="Training", tables=[hours(there)]),

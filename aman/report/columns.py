@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.runs import Run
@@ -15,6 +15,12 @@ WITHOUT_EFFECT = ("frames_seen", "grid_frames", "grid_factors")
 
 PAPER_BEST = {"k": 9, "levels": "all", "n": 11, "attention": "both"}
 """The configuration of the paper's Table 2."""
+
+
+CEILING_CHOSEN = "k chosen by inner folds"
+"""What a run is called whose level ceiling differs from subject to subject."""
+LEVEL_CHOSEN = "fixed level chosen by inner folds"
+"""What a run is called that sees one level only, which inner folds choose for each left-out subject."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +68,10 @@ class Sweep:
     """Accuracy in per cent that the paper prints, by protocol and `k=9`."""
     drawn: bool = True
     """Whether it is a curve: a setting that is a number."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """More rows, by their label: the name of the search whose runs fill it."""
+    note: str = ""
+    """What a reader must know of its values."""
 
     def printed(self, protocol: str) -> dict[Any, float]:
         """What the paper prints for a protocol, by value."""
@@ -83,6 +93,10 @@ class Column:
     """The same for runs whose configuration a search chose: those of one selection and name."""
     base: Configuration | None = None
     """The one that Table 2 calls the fixed configuration."""
+
+    def search(self, name: str) -> Configuration | None:
+        """The runs of a search by its name: `k chosen by inner folds`."""
+        return next((one for one in self.searches if one.runs[0].name.startswith(f"{name} ")), None)
 
     @property
     def used(self) -> set[Run]:

@@ -3,14 +3,14 @@ comparisons, and where every run came from."""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from aman.errors import DataError
-from aman.report.columns import Column
+from aman.report.columns import LEVEL_CHOSEN, Column
 from aman.report.tables import Table
 from aman.runs import FOLDS, Run
 from aman.scoring import Comparison, compare
@@ -49,6 +49,16 @@ def compare_runs(first: Run, second: Run) -> Compared:
             fix="compare runs whose fingerprints are equal",
         )
     return Compared(first=first, second=second, found=compare(first.table(), second.table(), first.classes))
+
+
+def against_fixed_level(column: Column) -> Iterator[Compared]:
+    """AMAN's fixed configuration and the one level that inner folds chose, for each seed that has both."""
+    fixed = column.search(LEVEL_CHOSEN)
+    by_seed = {run.seed: run for run in (fixed.runs if fixed else ())}
+    for run in column.base.runs if column.base else ():
+        other = by_seed.get(run.seed)
+        if other is not None and not run.incomplete and not other.incomplete:
+            yield compare_runs(run, other)
 
 
 def comparison_details(compared: Compared, number: int) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aman.attention import SPREAD
 from aman.errors import DataError
 from aman.report.columns import Column, Configuration
 from aman.report.tables import Table
@@ -52,6 +53,44 @@ def attention(column: Column, base: Configuration) -> list[Table]:
         file, title = f"attention-{axis['plural']}-{slug(column.title)}", f"{column.title}, {axis['plural']}"
         tables.append(_heat(file, title, heads, share_CX, clips, base))
     return tables
+
+
+def attention_summary(column: Column, base: Configuration) -> list[Table]:
+    """In how many folds each attention learned nothing, and how it follows the truth where a database knows it."""
+    rows = []
+    for run in base.runs:
+        for name, one in run.values.get("attention", {}).items():  # runs of the first releases do not say it
+            flat, known = one["flat_folds"], "rank_correlation" in one
+            rows.append(
+                {
+                    "attention": f"{name}, over {one['plural']}",
+                    "seed": str(run.seed),
+                    "folds without any difference": f"{len(flat)} of {run.values['folds']}",
+                    "which": ", ".join(flat),
+                    "rank correlation": f"{one['rank_correlation']:+.2f}" if known else "",
+                    "with": f"{TRUTHS[one['truth']]}, {one['clips']} clips" if known else "nothing that is known",
+                }
+            )
+    if not rows:
+        return []
+    data = pd.DataFrame(rows)
+    return [
+        Table(
+            name=f"attention-{slug(column.title)}",
+            title=f"{column.title}, what it learned",
+            caption=f"{base.name}. A fold counts as without difference where the median over its clips of greatest "
+            f"less least attention is under {SPREAD:g}. Rank correlations are Spearman's.",
+            shown=data,
+            data=data,
+        )
+    ]
+
+
+TRUTHS = {
+    "strength": "the strength of the clip's movement (negative: weak movements are magnified more)",
+    "amplitude": "the share of the movement that a frame shows",
+}
+"""What attention is compared with, in words."""
 
 
 def slug(title: str) -> str:

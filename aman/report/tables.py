@@ -99,6 +99,10 @@ def sweep_table(sweep: Sweep, columns: Sequence[Column]) -> Table:
         ours = {title: configuration_cell(points.get(value)) for title, (points, _) in found.items()}
         paper = {title: points[value] / 100 for title, points in printed.items() if value in points}
         rows.append(Row(label=str(value), status="", ours=ours, paper=paper))
+    for label, name in sweep.beside.items():
+        if any(one.search(name) for one in columns):
+            searched = {one.title: configuration_cell(one.search(name)) for one in columns}
+            rows.append(Row(label=label, status="", ours=searched, paper={}))
     lacking = [str(value) for value in sweep.values if value not in there]
     notes = [f"not run, and the paper prints none: {sweep.setting} = {', '.join(lacking)}"] if lacking else []
     for one in columns:
@@ -112,6 +116,7 @@ def sweep_table(sweep: Sweep, columns: Sequence[Column]) -> Table:
         "In %, with the 95 % bootstrap interval over subjects beneath; F1 is UF1. Each cell is an honest score of a "
         "configuration fixed beforehand; picking the best of them is tuning on the test."
     )
+    notes = [*([sweep.note] if sweep.note else []), *notes]
     return _table(sweep.name, sweep.title, caption, sweep.setting, rows, columns, notes)
 
 

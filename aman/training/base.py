@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input, View
@@ -30,6 +30,9 @@ class Axis:
     """Many of them, for names of files and tables: `levels`."""
     at: tuple[int, ...]
     """Their numbers: 1 to 9."""
+    truth: Literal["strength", "amplitude"] | None = None
+    """What of the known movement of a clip the attention along this axis should follow: the strength of the clip
+    (levels), or the share of the movement that a frame shows (interpolated frames)."""
 
 
 class Method:

@@ -4,7 +4,7 @@ An experiment is one grid or several, of other databases and seeds. What is fini
 that the same command goes on where it stopped, and experiments that overlap train no fold twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -263,8 +263,8 @@ class Tables:
     """The configuration of Table 2 by its name."""
     grid: Grid
     """Every configuration of the wanted tables, each over all left-out subjects."""
-    inner: Grid | None
-    """The level ceilings again, over inner folds; their folds of the left-out subjects are those of `grid`."""
+    inner: dict[str, Grid]
+    """Configurations again, over inner folds, by the choice's name; their other folds are those of `grid`."""
 
     @property
     def plan(self) -> Plan:
@@ -273,26 +273,26 @@ class Tables:
 
 
 def plan_tables(
-    requests: Sequence[Request], configurations: Sequence[Configuration], ceilings: Sequence[str], seeds: Sequence[int]
+    requests: Sequence[Request],
+    configurations: Sequence[Configuration],
+    choices: Mapping[str, Sequence[str]],
+    seeds: Sequence[int],
 ) -> tuple[list[Tables], Experiment]:
-    """Plan the configurations, the first of which is the base, on every database and with every seed.
-
-    `ceilings` names those among which inner folds choose; none, and nothing is chosen. A release is read once. Raises
-    what `make_plan` raises.
-    """
+    """Plan the configurations, the first of which is the base, on every database and with every seed. `choices` names,
+    for each choice, the configurations among which inner folds choose. Raises what `make_plan` raises."""
     tables = []
     for request in requests:
         read = plan_grid(replace(request, seed=seeds[0]), configurations, "literature")
         for seed in seeds:
             grid = read if seed == seeds[0] else with_seed(read, seed)
-            inner = None
-            if ceilings:
-                chosen_from = tuple(one for one in configurations if one.name in ceilings)
-                plans = {name: replace(grid.plans[name]) for name in ceilings}
-                inner = replace(
-                    grid, configurations=chosen_from, plans=plans, choice="inner", inner={}, results={}, left_out={}
+            inner = {}
+            for choice, among in choices.items():
+                points = tuple(one for one in configurations if one.name in among)
+                plans = {name: replace(grid.plans[name]) for name in among}
+                inner[choice] = Grid(
+                    request=grid.request, configurations=points, left_out={}, plans=plans, choice="inner"
                 )
             tables.append(Tables(base=configurations[0].name, grid=grid, inner=inner))
-    experiment = Experiment(grids=[one for each in tables for one in (each.grid, each.inner) if one is not None])
+    experiment = Experiment(grids=[one for each in tables for one in (each.grid, *each.inner.values())])
     look_up(experiment.grids)
     return tables, experiment

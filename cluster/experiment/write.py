@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aman.attention import summary as attention_summary
+from aman.databases import find
 from aman.errors import UsageError
 from aman.figures import attention_figure, confusion_figure, magnification_figure
 from aman.inputs.base import View, stages
@@ -33,8 +35,6 @@ from cluster.tracking.provenance import command_line, git_commit, ray_job
 
 CHECKPOINT_RULE = "last epoch"
 """Which weights of a fold predict."""
-INNER = "k chosen by inner folds"
-"""What the run is called whose level ceiling differs from subject to subject."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,14 @@ class Run:
     outcome: Outcome
     folder: Path
     about: About
+
+    @cached_property
+    def attention(self) -> dict[str, dict[str, Any]]:
+        """What is to be said of each attention of the method (`aman.attention.summary`). Empty where configurations
+        differ from subject to subject."""
+        request = self.plan.request
+        axes = {} if self.about.selection == "inner" else request.recipe.method.axes(request.recipe)
+        return attention_summary(self.outcome.predictions, axes, find(request.database), Path(str(request.root)))
 
     def write(self, *, figures: bool = True, more: Mapping[str, pd.DataFrame] | None = None) -> list[Path]:
         """predictions.csv, epochs.csv (what was predicted after every epoch, for jobs/score.py), folds.csv, the tables
@@ -104,6 +112,7 @@ class Run:
             "settings": recipe.method.describe(recipe),
             "seed": plan.request.seed,
             "axes": {name: asdict(axis) for name, axis in recipe.method.axes(recipe).items()},
+            "attention": self.attention,
             "checkpoint_rule": CHECKPOINT_RULE,
             "digests": plan.weights,
             "git_commit": git_commit(),
@@ -224,13 +233,12 @@ def _runs_of(tables: Tables, done: Done, out: Path, job: str, recipe: str) -> It
             about = About(job=job, name=title(plan.request, recipe), recipe=recipe)
             outcome = outcome_of(plan, 0, 0, failures_of(plan, done))
             yield Run(plan=plan, outcome=outcome, folder=where / run_name(plan, recipe), about=about)
-    if tables.inner is not None:
-        seed = tables.grid.request.seed
-        found = SearchOutcome(
-            standings={}, chosen=tables.inner.queue(racing=False).chosen(), clips=0, trained=0, failed={}
-        )
-        folder = where / f"inner-{recipe}-s{seed}"
-        run = chosen_run(tables.inner, found, folder, job=job, name=f"{INNER} {recipe} s{seed}", recipe=recipe)
+    seed = tables.grid.request.seed
+    for choice, grid in tables.inner.items():
+        chosen = grid.queue(racing=False).chosen()
+        found = SearchOutcome(standings={}, chosen=chosen, clips=0, trained=0, failed={})
+        folder = where / f"{choice.replace(' ', '-')}-{recipe}-s{seed}"
+        run = chosen_run(grid, found, folder, job=job, name=f"{choice} {recipe} s{seed}", recipe=recipe)
         if run is not None:
             yield replace(run, plan=replace(run.plan, request=tables.plan.request))
 
