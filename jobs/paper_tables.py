@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import tyro
 
 from aman.errors import UsageError
-from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
 from jobs.command_line import DATABASE_HELP, DONE, SOME_FOLDS_FAILED, TrackedOptions, say
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ SPACES = {
     "inner": "level_ceiling",
     "fixed": "fixed_level",
 }
-CHOICES = {"inner": CEILING_CHOSEN, "fixed": LEVEL_CHOSEN}
-"""Parts of which inner folds choose a configuration for each left-out subject, and what such a run is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +49,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     from aman.databases import find
     from aman.making import ensure_database
     from aman.methods import settings_of, variant
+    from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
     from aman.runs import read_run
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_tables
@@ -71,10 +69,11 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     configurations = tune_spaces.together(spaces.values(), options.settings)
     base = configurations[0].recipe
     choices = {}
-    for part in CHOICES.keys() & set(parts):
+    for part in sorted(spaces.keys() & {"inner", "fixed"}):
         ((setting, values),) = spaces[part].choices.items()
         points = [variant(base, **{setting: value}) for value in values]
-        choices[CHOICES[part]] = [one.name for one in configurations if one.recipe in points]
+        name = CEILING_CHOSEN if part == "inner" else LEVEL_CHOSEN
+        choices[name] = [one.name for one in configurations if one.recipe in points]
     requests = [options.request_for(*names) for names in zip(options.database, roots, protocols, strict=True)]
     seeds = range(options.seed, options.seed + options.seeds)
     tables, experiment = plan_tables(requests, configurations, choices, seeds)
@@ -131,7 +130,7 @@ def paper_report(
 ) -> list[Path]:
     """The report with the sweeps of the paper and its printed numbers; `aman.report.write_report` says the rest."""
     from aman.report import write_report
-    from aman.report.columns import Sweep
+    from aman.report.columns import LEVEL_CHOSEN, Sweep
     from tune_spaces import find
 
     def sweep(space: str, name: str, title: str, drawn: bool = True) -> Sweep:

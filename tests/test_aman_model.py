@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from aman.backbone import Head, load_trunk
-from aman.models import AMAN, Output
-from aman.models.aman import BatchStandard, FrozenNorm, PositionNorm, Standard, attend, replace_norms
+from aman.models.aman import AMAN, BatchStandard, FrozenNorm, Output, PositionNorm, Standard, attend, replace_norms
 from aman.models.settings import Model
 
 B, N, K, Y = 3, 2, 4, 5

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from aman.backbone import FrozenTrunk, digest, fresh_layer4, load_trunk
 from aman.methods import variant
 from aman.methods.aman import METHOD
-from aman.models import AMAN, Output
+from aman.models.aman import AMAN, Output
 from aman.models.settings import RECIPES, Model, Preparation, Settings, Training
 from aman.training import FoldResult, FoldTask, neural
 from aman.training.fold import fold_seed

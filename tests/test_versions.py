@@ -268,7 +268,7 @@ def test_an_own_file_counts_by_what_it_does(package: Package, tmp_path: Path) ->
 
 def test_an_own_file_counts_with_what_it_imports_from_the_package(package: Package, tmp_path: Path) -> None:
     own = tmp_path / "own.py"
-    own.write_text("from aman.models import AMAN\n")
+    own.write_text("from aman.models.aman import AMAN\n")
     first = package.file_version(own)
     package.edit(*EDITS["align"][:3])
     assert package.file_version(own) == first

@@ -155,7 +155,7 @@ class Aman(Neural, settings=Settings):
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.backbone import Head, fresh_layer4, load_trunk
-        from aman.models import AMAN
+        from aman.models.aman import AMAN
 
         network = load_trunk(settings.preparation.trunk)
         if settings.model.layer4_init != "pretrained":

@@ -1,5 +1,1 @@
-"""Networks over cached features; AMAN is the first."""
-
-from aman.models.aman import AMAN, Output
-
-__all__ = ["AMAN", "Output"]
+"""Networks over cached features, and their settings; AMAN is the first."""
