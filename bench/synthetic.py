@@ -1,40 +1,52 @@
 """Methods on the synthetic database, over several seeds; chance is 20 %.
 
-`python bench/synthetic.py` prints a row for AMAN with each trunk and each magnifier; `--method NAME` prints a row for
-another method. Clips and folds are computed one after another in this process, which gives the bits that
-`jobs/loso.py` gives, and published: `jobs/loso.py` with the same settings finds them done.
+`python bench/synthetic.py` prints a row for AMAN, for the mean of all levels, for each fixed level, for the level that
+inner folds choose, and for the level that suits a clip by its true strength (`oracle`), with AMAN less each of them.
+`--rows weights` prints AMAN with each trunk and each magnifier, and `--method NAME` a row for another method. Another
+database of jobs/synthesize.py is `--root`. Clips and folds are computed one after another in this process, which gives
+the bits that `jobs/loso.py` gives, and published: `jobs/loso.py` with the same settings finds them done.
 
-Time: AMAN about eight minutes on two cores, most of it the learned magnifier; a rerun takes seconds.
+Time on two cores: about a quarter of an hour a seed of the database; `--rows weights` half an hour, most of it the
+learned magnifier. A rerun takes seconds.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
 
 from aman import methods
+from aman.databases import find
 from aman.making import ensure_database
-from aman.methods import Recipe, settings_of, variant
-from cluster.experiment.grid import plan_experiment
-from cluster.experiment.plan import Request
-from cluster.experiment.run import failures_of, run
-from cluster.experiment.score import outcome_of
+from aman.methods import Recipe, variant
+from aman.methods.aman import METHOD
+from aman.models.settings import Settings
+from aman.report.columns import LEVEL_CHOSEN
+from aman.scoring import compare
+from cluster.experiment.grid import plan_tables
+from cluster.experiment.plan import Plan, Request
+from cluster.experiment.run import run
+from cluster.experiment.score import pool
+from cluster.experiment.write import table_runs
+from cluster.features.loaded import Loaded, supplies_of
 from jobs.command_line import DONE, RecipeOptions, root_of, run_job, say
+from tune_spaces import Configuration
 
-VARIANTS = {
-    "aman": (
-        {"trunk": "fer2013", "magnifier": "learned", "k": 6},
-        {"trunk": "fer2013", "magnifier": "phase", "k": 6},
-        {"trunk": "fer2013", "magnifier": "linear", "k": 6},
-        {"trunk": "fer2013", "magnifier": "none", "k": 6},
-        {"trunk": "fer2013", "magnifier": "phase", "k": 1},
-        {"trunk": "random", "magnifier": "phase", "k": 6},
-    )
-}
-"""Settings of each row by method; everything else as in the recipe `quick`, whose own are AMAN's second row. A method
-that is not here has one row."""
-WIDTH = 42
+WEIGHTS = (
+    {"trunk": "fer2013", "magnifier": "learned"},
+    {"trunk": "fer2013", "magnifier": "phase"},
+    {"trunk": "fer2013", "magnifier": "linear"},
+    {"trunk": "fer2013", "magnifier": "none"},
+    {"trunk": "random", "magnifier": "phase"},
+)
+"""AMAN's settings in each of the rows `weights`; everything else as in the recipe `quick`."""
+ORACLE_PIXELS = 8
+"""Movement in pixels of the aligned face that the oracle's level brings each clip nearest to."""
+WIDTH = 36
 """Characters of a row's name."""
 
 
@@ -44,8 +56,12 @@ class Options:
 
     method: str = methods.USUAL
     """A method of aman/methods/ by its name, or a .py file."""
-    seeds: int = 3
+    rows: Literal["levels", "weights"] = "levels"
+    """What of AMAN is compared: levels, or trunks and magnifiers. Another method has one row."""
+    seeds: int = 5
     """Seeds of the training, from 0."""
+    root: str = ""
+    """Folder of a synthetic database. Empty: that of the jobs, which is made where it is missing."""
     store: str = ""
     """Where results are kept."""
     json: Path | None = None
@@ -53,32 +69,101 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """A row for each variant of the method."""
-    ensure_database("synthetic", "", False, print)
+    """A row for each configuration."""
+    ensure_database("synthetic", options.root, False, say)
     method = methods.find(options.method)
     usual = method.recipes.get(RecipeOptions.synthetic_recipe, method.Settings())
-    rows = []
-    say(f"{'':<{WIDTH}} accuracy of each seed, and their mean, in %")
-    for changes in VARIANTS.get(method.name, ({},)):
-        recipe = variant(usual, **changes)
-        found = list(accuracies(recipe, options))
-        rows.append({"method": method.name, "settings": settings_of(recipe), "accuracy": found})
-        name = " ".join([method.name, *(f"{setting}={value}" for setting, value in changes.items())])
-        say(f"{name:<{WIDTH}} {'  '.join(f'{100 * one:.1f}' for one in found)}   mean {100 * mean(found):.1f}")
+    levels = method == METHOD and options.rows == "levels"
+    if levels:
+        assert isinstance(usual, Settings)
+        fixed = {f"level {one}": {"levels": str(one)} for one in range(1, usual.model.k + 1)}
+        rows: dict[str, Mapping[str, Any]] = {"AMAN": {}, "mean of levels": {"attention": "fa"}, **fixed}
+    else:
+        changes = WEIGHTS if method == METHOD else ({},)
+        rows = {" ".join([method.name, *map(str, one.values())]): one for one in changes}
+    plans = planned(usual, rows, options, range(options.seeds))
+    found = {name: [pool(plan) for plan in some] for name, some in plans.items()}
+    if levels:
+        found |= {f"level by inner folds, {len(some)} seeds": some for some in [chosen(usual, rows, options)]}
+        found[f"oracle: nearest to {ORACLE_PIXELS} px"] = [oracle(plan) for plan in plans["AMAN"]]
+    base = next(iter(found))
+    classes = next(iter(plans.values()))[0].selection.protocol.classes
+    say(f"{'accuracy in %':<{WIDTH}}  mean  seeds{'':<{6 * options.seeds - 2}}{base} less this one, 95 %")
+    for name, tables in found.items():
+        say(text(name, tables, [] if name == base else found[base][: len(tables)], classes))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        numbers = {name: [accuracy(table) for table in tables] for name, tables in found.items()}
+        options.json.write_text(json.dumps(numbers, indent=1) + "\n")
     return DONE
 
 
-def accuracies(recipe: Recipe, options: Options) -> Iterator[float]:
-    """Pooled accuracy of a recipe for each seed."""
-    root = root_of("synthetic", "")
-    for seed in range(options.seeds):
-        request = Request(database="synthetic", root=root, recipe=recipe, store=options.store, seed=seed, here=True)
-        experiment = plan_experiment(request)
-        done = run(experiment, lambda line: None)
-        plan = experiment.first
-        yield outcome_of(plan, done.clips, done.folds, failures_of(plan, done)).scores.accuracy
+def planned(
+    usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options, seeds: Sequence[int], inner: bool = False
+) -> dict[str, list[Plan]]:
+    """The finished benchmark of each row with each seed; with `inner`, that of the level that inner folds choose."""
+    root = root_of("synthetic", options.root)
+    request = Request(database="synthetic", root=root, recipe=usual, store=options.store, here=True)
+    points = [Configuration(name=name, choices=one, recipe=variant(usual, **one)) for name, one in rows.items()]
+    choices = {LEVEL_CHOSEN: [name for name, one in rows.items() if "levels" in one]} if inner else {}
+    tables, experiment = plan_tables([request], points, choices, seeds)
+    done = run(experiment, lambda line: None)
+    if inner:
+        runs = table_runs(tables, done, Path(), job="bench", recipe="quick")
+        return {LEVEL_CHOSEN: [one.plan for one in runs if one.about.name.startswith(LEVEL_CHOSEN)]}
+    return {name: [each.grid.plans[name] for each in tables] for name in rows}
+
+
+def chosen(usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options) -> list[pd.DataFrame]:
+    """Predictions of the level that inner folds choose for each left-out subject, with the first seed: five times as
+    many folds are trained for it as for all rows together."""
+    return [pool(plan) for plan in planned(usual, rows, options, [0], inner=True)[LEVEL_CHOSEN]]
+
+
+def oracle(plan: Plan) -> pd.DataFrame:
+    """Predictions where each clip, of training and left out, is seen at one level, which its true strength decides."""
+    recipe, known = plan.request.recipe, find("synthetic").truth
+    assert isinstance(recipe, Settings) and known is not None
+    loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
+    factors = np.array(METHOD.view(recipe).factors)
+    level = {}
+    for clip in plan.clips:
+        truth = known(Path(str(plan.request.root)), clip)
+        assert truth is not None
+        level[clip] = int(np.abs(factors * truth.strength - ORACLE_PIXELS).argmin())
+
+    def seen(clips: Sequence[str]) -> list[Any]:
+        (x_MNKCHW,) = loaded.arrays_of(recipe, clips)
+        return [x_MNKCHW[range(len(clips)), :, [level[clip] for clip in clips]].unsqueeze(2)]
+
+    classes, truths, rows = plan.selection.protocol.classes, plan.truth, []
+    for spec in plan.folds:
+        task = spec.task
+        result = METHOD.train(seen(task.train_clips), seen(task.test_clips), task, variant(recipe, levels="1"), None)
+        for clip, probabilities in zip(result.clips, result.probabilities, strict=True):
+            said = classes[int(np.argmax(probabilities))]
+            rows.append({"clip": clip, "subject": spec.subject, "label": classes[truths[clip]], "prediction": said})
+    return pd.DataFrame(rows).sort_values("clip", ignore_index=True)
+
+
+def text(name: str, tables: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame], classes: Sequence[str]) -> str:
+    """The row of the table."""
+    shares = [accuracy(table) for table in tables]
+    line = f"{name:<{WIDTH}}  {100 * np.mean(shares):4.1f}  {'  '.join(f'{100 * one:4.1f}' for one in shares)}"
+    if not base:
+        return line
+    found = compare(stacked(base), stacked(tables), tuple(classes))
+    low, high = found.accuracy_interval
+    return f"{line}   {100 * found.accuracy_difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The predictions of several seeds as one table: a clip of another seed is another clip of the same subject."""
+    return pd.concat([one.assign(clip=one["clip"] + f"#{seed}") for seed, one in enumerate(tables)], ignore_index=True)
+
+
+def accuracy(table: pd.DataFrame) -> float:
+    """Share of the clips that are right."""
+    return float((table["label"] == table["prediction"]).mean())
 
 
 if __name__ == "__main__":

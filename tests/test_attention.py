@@ -28,6 +28,12 @@ def predictions(name: str, values: Sequence[object], subjects: Sequence[str] = (
     )
 
 
+def assert_found(found: tuple[float, int] | None, correlation: float, clips: int) -> None:
+    assert found is not None
+    assert found[0] == pytest.approx(correlation)
+    assert found[1] == clips
+
+
 def test_a_fold_is_flat_where_its_median_clip_is() -> None:
     flat, steep = [[0.5, 0.5005], [0.2, 0.2]], [[0.5, 0.6], [0.2, 0.9]]
     table = predictions("alpha", [flat, flat, steep, steep, steep, flat], ["a", "a", "a", "b", "b", "b"])
@@ -48,9 +54,9 @@ def test_a_flat_attention_is_said_with_its_folds_and_a_steep_one_is_not() -> Non
 def test_levels_that_weaken_with_strength_correlate_negatively() -> None:
     truths = {f"c{number}": Truth(strength=1.0 + number, amplitude_T=(0, 1)) for number in range(3)}
     weak_first = predictions("alpha", [[[0, 0, 1]], [[0, 1, 0]], [[1, 0, 0]]])
-    assert against_truth(weak_first, "alpha", LEVELS, truths) == (pytest.approx(-1), 3)
+    assert_found(against_truth(weak_first, "alpha", LEVELS, truths), -1, 3)
     strong_first = predictions("alpha", [[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]])
-    assert against_truth(strong_first, "alpha", LEVELS, truths) == (pytest.approx(1), 3)
+    assert_found(against_truth(strong_first, "alpha", LEVELS, truths), 1, 3)
     equal = predictions("alpha", [[[1, 1, 1]]] * 3)
     assert against_truth(equal, "alpha", LEVELS, truths) is None
     assert against_truth(weak_first, "alpha", LEVELS, {}) is None
@@ -62,6 +68,6 @@ def test_frames_that_show_the_movement_correlate_with_it_within_each_clip() -> N
     np.testing.assert_allclose(shown(truth, (0, 19)), (0, 0.1))
     assert shown(truth, (9,))[0] == pytest.approx(0.5 + 0.5 * (9 * 4 / 19 - 1))
     truths = {"c0": truth, "c1": truth}
-    assert against_truth(predictions("beta", [[0.1, 0.9, 0.2]] * 2), "beta", FRAMES, truths) == (pytest.approx(1), 2)
+    assert_found(against_truth(predictions("beta", [[0.1, 0.9, 0.2]] * 2), "beta", FRAMES, truths), 1, 2)
     opposite = predictions("beta", [[0.9, 0.1, 0.2], [0.1, 0.9, 0.2]])
-    assert against_truth(opposite, "beta", FRAMES, truths) == (pytest.approx((1 - 1) / 2), 2)
+    assert_found(against_truth(opposite, "beta", FRAMES, truths), (1 - 1) / 2, 2)

@@ -101,7 +101,7 @@ def test_a_variant_changes_settings_wherever_they_live_and_nothing_else() -> Non
     changed = variant(Settings(), k=7, frozen="layer2", epochs=50)
     assert changed == Settings(preparation=Preparation(frozen="layer2"), model=Model(k=7), training=Training(epochs=50))
     assert Settings() == variant(Settings())
-    assert asdict(RECIPES["quick"])["model"]["k"] == 6
+    assert asdict(RECIPES["quick"])["model"]["k"] == 9
     assert variant(RECIPES["quick"], n=1).preparation == RECIPES["quick"].preparation
 
 

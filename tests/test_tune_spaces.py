@@ -68,7 +68,7 @@ def test_all_configurations_of_a_space_share_one_grid_that_serves_each(name: str
 
 
 def test_a_grid_grows_by_what_is_lacking_and_never_shrinks() -> None:
-    quick = RECIPES["quick"]  # 3 frames, 6 factors
+    quick = RECIPES["quick"]  # 3 frames, 9 factors
 
     def grid(one: Space, base: Settings = quick) -> tuple[int, int]:
         preparation = settings_in(one.configurations(base)[0]).preparation

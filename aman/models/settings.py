@@ -109,9 +109,9 @@ RECIPES: dict[str, Settings] = {
         training=Training(optimiser="rmsprop", weight_decay=1e-4, epochs=50, batch=4),
     ),
     "quick": Settings(
-        preparation=Preparation(magnifier="phase", frozen="layer4", grid_frames=3, grid_factors=6),
-        model=Model(k=6, n=3),
-        training=Training(epochs=120, batch=8),
+        preparation=Preparation(magnifier="phase", frozen="layer4", grid_frames=3, grid_factors=9),
+        model=Model(n=3),
+        training=Training(rate=2e-3, epochs=40, batch=16),
     ),
     "small": Settings(
         preparation=Preparation(magnifier="linear", frozen="layer4"),
