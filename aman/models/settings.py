@@ -118,10 +118,16 @@ RECIPES: dict[str, Settings] = {
         training=Training(epochs=60, batch=8),
     ),
 }
-"""`default` (ours), `official` (the authors' optimiser and attention, without their choice of the best test epoch),
-`quick` (minutes on two cores: few frames and factors, and the whole trunk frozen, so that a fold trains the two
-attentions and the classifier in seconds) and `small` (the paper's k, n and grid at the least cost: `linear` needs no
-network, and the whole trunk is frozen)."""
+"""`default` is ours. `official` is what the authors' code does, except for what is listed below. `quick` takes minutes
+on two cores: few frames, and the whole trunk is frozen, so that a fold trains the two attentions and the classifier in
+seconds. `small` has the paper's k, n and grid at the least cost: `linear` needs no network, and the whole trunk is
+frozen.
+
+`official` differs from the authors' code in this: the last epoch predicts, not the best on the left-out subject; frames
+are magnified at 224 px, theirs at 384 px and then made smaller; the magnifier and the trunk have our weights unless
+files are named, theirs is of FER+; the batch norm of the frozen stages uses its running statistics, theirs the
+statistics of the k copies of a frame; the order of the clips follows a seed, theirs has none, and their default of four
+GPUs normalises one clip at a time."""
 
 
 def factors_seen(model: Model) -> list[int]:
