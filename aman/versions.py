@@ -51,7 +51,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "aman.magnify.network",
         "aman.magnify.weights",
     ),
-    "features": ("aman.backbone", "aman.inputs.features"),
+    "features": ("aman.backbone", "aman.inputs.features", "aman.resnet"),
 }
 """Stages whose modules are named one by one, because what these modules import belongs to other stages, whose versions
 stand in the keys as well. A file `aman/methods/NAME.py` replaces an entry `methods.NAME`."""

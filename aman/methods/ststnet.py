@@ -81,7 +81,9 @@ class STSTNet(Neural, settings=Settings):
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
         import torch
 
-        return torch.optim.Adam(model.parameters(), lr=settings.training.rate), None
+        from aman.training.eager import eager
+
+        return eager(torch.optim.Adam)(model.parameters(), lr=settings.training.rate), None
 
 
 METHOD = STSTNet()

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from aman.backbone import load_trunk, normalise
 from aman.files import write_whole
 from aman.pretraining.settings import Pretraining
+from aman.resnet import ResNet18
 
 TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
 """What a trunk file holds, by the beginnings of the names."""
@@ -22,10 +23,8 @@ TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
 
 def start_network(settings: Pretraining, classes: int) -> nn.Module:
     """ResNet-18 with a fresh classifier, and fresh throughout for `random`, from the seed."""
-    from torchvision.models import resnet18
-
     torch.manual_seed(settings.seed)
-    network = resnet18(weights=None, num_classes=classes)
+    network = ResNet18(classes)
     if settings.start != "random":
         network.load_state_dict(load_trunk(settings.start).state_dict(), strict=False)
     return network

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import digest
+from aman.training.eager import eager
 from aman.training.fold import FoldResult, FoldTask, Keeper, fold_seed
 
 KEEP_SECONDS = 60.0
@@ -49,7 +50,7 @@ def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int)
     torch's `CosineAnnealingLR` computes each rate from the one before, which differs in its last bits, and would
     change the weights of every fold that was ever trained.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=weight_decay)
+    optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=rate, weight_decay=weight_decay)
     return optimiser, torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
     )
@@ -57,7 +58,7 @@ def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int)
 
 def rmsprop_steps(model: nn.Module, rate: float, weight_decay: float, steps_an_epoch: int) -> tuple[Any, Any]:
     """The AMAN authors' optimiser: RMSprop, a fifth of the rate after every 30 epochs."""
-    optimiser = torch.optim.RMSprop(model.parameters(), lr=rate, eps=1e-8, weight_decay=weight_decay)
+    optimiser = eager(torch.optim.RMSprop)(model.parameters(), lr=rate, eps=1e-8, weight_decay=weight_decay)
     return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, 30 * steps_an_epoch, gamma=0.2)
 
 
@@ -205,8 +206,12 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
 
 
 def be_deterministic() -> None:
-    """One thread and deterministic kernels: a fold gives equal bits beside one neighbour or eight."""
+    """One thread and deterministic kernels: a fold gives equal bits beside one neighbour or eight.
+
+    `torch.use_deterministic_algorithms` would import torch.compile's part for one more flag, which concerns compiled
+    networks only: 900 modules and a second of computing in each process.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False

@@ -16,7 +16,8 @@ from cluster.folds.here import train_one
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import ATTEMPTS, DEATHS, FoldQueue, Schedule, work_through
 from cluster.folds.results import read_result
-from cluster.machines.session import fitting
+from cluster.machines.session import capacity, fitting
+from cluster.machines.train import lean
 from cluster.store.open import open_store
 from cluster.store.results import Cache
 
@@ -97,13 +98,11 @@ def _trainer(config: dict[str, Any], workers: int, gpu_share: float, scratch: st
     if gpu_share:
         size["resources_per_worker"] = {"GPU": gpu_share}
     failures = FailureConfig(max_failures=max_failures, controller_failure_limit=ATTEMPTS)
-    return DataParallelTrainer(
+    return lean(DataParallelTrainer, ours=capacity().ours)(
         train_worker,
         train_loop_config=config,
         scaling_config=ScalingConfig(**size),
-        run_config=RunConfig(  # type: ignore[arg-type]  # Ray annotates the class of version 1
-            name="folds", storage_path=scratch, failure_config=failures
-        ),
+        run_config=RunConfig(name="folds", storage_path=scratch, failure_config=failures),
     )
 
 

@@ -1,0 +1,143 @@
+"""What starts is lean: no library that nothing needs, no trunk built twice, no process that serves nobody."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import resnet18
+
+from aman import backbone
+from aman.backbone import digest, load_trunk
+from aman.resnet import ResNet18
+from aman.training.eager import eager
+from cluster.machines.train import FOR_CLUSTERS, UNUSED, lean
+
+HEAVY = ("torchvision", "torch._dynamo", "torch._inductor", "sympy")
+FOLD = """
+import torch
+from aman.backbone import FrozenTrunk, features, load_trunk
+from aman.methods import variant
+from aman.methods.aman import METHOD, RECIPES
+from aman.training.fold import FoldTask
+from aman.training.neural import be_deterministic, train_fold
+be_deterministic()
+image = torch.randint(255, (6, 4, 32, 32, 3)).byte().numpy()
+x = torch.from_numpy(features(FrozenTrunk(load_trunk("fer2013"), "layer4"), image)).view(6, 2, 2, 512, 1, 1)
+clips = {"train_clips": ("a", "b", "c", "d"), "train_labels": (0, 1, 0, 1), "test_clips": ("e", "f")}
+task = FoldTask(subject="s", classes=2, seed=0, **clips)
+for optimiser in ("adamw", "rmsprop"):
+    recipe = variant(RECIPES["quick"], k=2, n=2, epochs=2, optimiser=optimiser)
+    train_fold(METHOD, [x[:4]], [x[4:]], task, recipe)
+"""
+TELL = f"import sys; print(*[name for name in {HEAVY} if name in sys.modules])"
+
+
+def heavy_after(code: str) -> set[str]:
+    """Heavy libraries that a process has imported after this code."""
+    told = subprocess.run([sys.executable, "-c", f"{code}\n{TELL}"], capture_output=True, text=True, check=True)
+    return set(told.stdout.split())
+
+
+def test_features_and_folds_import_neither_torchvision_nor_the_compiler() -> None:
+    assert heavy_after(FOLD) == set()
+
+
+def test_torchs_own_optimisers_and_torchvision_do_import_them() -> None:
+    own = "import torch; torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())"
+    assert heavy_after(f"{own}\nimport torchvision") >= {"torchvision", "torch._dynamo"}
+
+
+@pytest.mark.parametrize("classes", [7, 1000])
+def test_resnet18_is_torchvisions_bit_for_bit(classes: int) -> None:
+    torch.manual_seed(3)
+    theirs, after = resnet18(weights=None, num_classes=classes), torch.get_rng_state()
+    torch.manual_seed(3)
+    ours = ResNet18(classes)
+    assert torch.equal(torch.get_rng_state(), after)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
+    x = torch.randn(2, 3, 64, 64)
+    for network in (ours, theirs):
+        network(x).square().sum().backward()
+    assert digest(ours) == digest(theirs)  # the running statistics, too
+    pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+    assert all(torch.equal(one.grad, other.grad) for one, other in pairs if one.grad is not None)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+
+
+KINDS = {
+    torch.optim.AdamW: {"lr": 0.1, "weight_decay": 0.01},
+    torch.optim.Adam: {"lr": 0.1},
+    torch.optim.RMSprop: {"lr": 0.1, "eps": 1e-8, "weight_decay": 1e-4},
+}
+
+
+def stepped(kind: Any, settings: dict[str, Any]) -> torch.Tensor:
+    """The weights after six steps; in the middle the optimiser's state goes to a new one, as from a kept fold."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    optimiser = kind(model.parameters(), **settings)
+    for step in range(6):
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda at: 1 / (1 + at))
+        optimiser.zero_grad(set_to_none=True)
+        model(torch.randn(4, 5)).square().mean().backward()
+        optimiser.step()
+        schedule.step()
+        if step == 3:
+            state = optimiser.state_dict()
+            optimiser = kind(model.parameters(), **settings)
+            optimiser.load_state_dict(state)
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_eager_optimiser_steps_as_torchs_own(kind: Any) -> None:
+    theirs = stepped(kind, KINDS[kind])
+    assert torch.equal(stepped(eager(kind), KINDS[kind]), theirs)
+    assert not torch.equal(stepped(eager(kind), {**KINDS[kind], "lr": 0.2}), theirs)
+
+
+def test_a_worker_builds_the_trunk_once_and_hands_out_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    class Counted(ResNet18):
+        def __init__(self) -> None:
+            built.append(1)
+            super().__init__()
+
+    backbone._loaded.cache_clear()
+    monkeypatch.setattr(backbone, "ResNet18", Counted)
+    first = load_trunk("random")
+    whole = digest(first)
+    nn.init.zeros_(first.get_parameter("layer4.0.conv1.weight"))  # as a fold trains its own
+    assert digest(load_trunk("random")) == whole != digest(first)
+    assert len(built) == 1
+    backbone._loaded.cache_clear()
+    assert digest(load_trunk("random")) == whole
+    assert len(built) == 2
+
+
+def test_a_file_of_weights_that_changes_is_read_again(tmp_path: Path) -> None:
+    path, state = tmp_path / "trunk.safetensors", load_trunk("random").state_dict()
+    save_file(state, path)
+    before = digest(load_trunk(str(path)))
+    save_file({**state, "conv1.weight": state["conv1.weight"] * 2}, path)
+    assert before == digest(load_trunk("random")) != digest(load_trunk(str(path)))
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_ray_train_starts_without_its_unused_parts(ours: bool) -> None:
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    def parts(trainer: type) -> list[str]:
+        return [type(part).__name__ for part in trainer(print)._create_default_callbacks()]
+
+    without = {*UNUSED, *(FOR_CLUSTERS if ours else ())}
+    own = parts(DataParallelTrainer)
+    assert without <= set(own)  # else Ray has other names for them
+    assert parts(lean(DataParallelTrainer, ours=ours)) == [name for name in own if name not in without]
