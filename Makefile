@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test test-cluster test-faults lint lock released bench store tracker clean
+.PHONY: help env demo check test all-tests quick-tests test-cluster test-faults lint lock released bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -25,12 +25,17 @@ demo: env  ## Run the main job on the synthetic database: about three minutes on
 
 test: env  ## Lint, type check and run all tests: about eleven minutes on two cores
 	@echo "test: lint, types, import contracts and all tests; about eleven minutes on two cores"
-	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
+	$(MAKE) --no-print-directory -j 2 lint all-tests
 
 check: env  ## Lint, type check and run the tests that need no Ray, no server and no whole release: about four minutes
 	@echo "check: lint, types, import contracts and quick tests; about four minutes on two cores"
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory -j 2 lint quick-tests
+
+# Beside the tests, lint and types cost no time of their own while a test waits.
+all-tests: env
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
+
+quick-tests: env
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked doors; about three minutes (Linux, root)

@@ -1,6 +1,7 @@
 """One Ray session for the whole run, locked as a job's own is."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,10 +52,20 @@ SLOW_FILES = {
 """Files whose tests run many jobs, or start sessions and servers of their own."""
 
 
+ON_A_SERVER = ("s3", "near")
+"""Kinds of stores, as the fixture `store` has them, that need a server."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the files of which `make check` runs no test: they import Ray Tune and more."""
+    return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW_FILES else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each group in one process, and mark what `make check` leaves out."""
     for item in items:
-        if SLOW & set(getattr(item, "fixturenames", ())) or item.path.stem in SLOW_FILES:
+        on_a_server = getattr(getattr(item, "callspec", None), "params", {}).get("store") in ON_A_SERVER
+        if SLOW & set(getattr(item, "fixturenames", ())) or item.path.stem in SLOW_FILES or on_a_server:
             item.add_marker(pytest.mark.slow)
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in GROUPS:
@@ -132,6 +143,28 @@ def one_thread() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database of which MLflow has made the tables: a second of computing."""
+    from mlflow.tracking import MlflowClient
+
+    file = tmp_path_factory.mktemp("tracker") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def ready_tables(empty_tracker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of a new SQLite file are copied from an empty tracker, where MLflow would make them once more."""
+
+    def copy(engine: Any) -> None:
+        file = engine.url.database
+        engine.dispose()
+        shutil.copyfile(empty_tracker, file)
+
+    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", copy)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import resnet18
 
 from aman.backbone import (
     IMAGENET_MEAN,
@@ -25,6 +24,7 @@ from aman.backbone import (
     trunk_digest,
 )
 from aman.errors import UsageError
+from aman.resnet import ResNet18
 
 DEPTHS = ("none", *STAGES)
 State = dict[str, torch.Tensor]
@@ -47,7 +47,7 @@ def other_weights(classes: bool = True) -> State:
     """A ResNet-18 that is not the random trunk, with running statistics of its own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(77)
-        state: State = resnet18(weights=None).state_dict()
+        state: State = ResNet18().state_dict()
         for key, value in state.items():
             if key.endswith(("running_mean", "bias")):
                 value.normal_(std=0.1)

@@ -20,7 +20,7 @@ from aman.releases import whole_release
 from jobs import check_database
 from jobs.check_database import Options, main
 
-TREES = int(os.environ.get("AMAN_FUZZ_TREES", "600"))
+TREES = int(os.environ.get("AMAN_FUZZ_TREES", "300"))
 """Damaged trees of the fuzz run, spread over three databases; `AMAN_FUZZ_TREES=2100` runs longer."""
 
 

@@ -3,27 +3,30 @@
 import os
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from small import TINY, planned, small_database, train_workers
 
-from aman.errors import DataError, SessionLostError
+from aman.errors import DataError, SessionLostError, UsageError
 from aman.methods import variant
 from aman.training import FoldResult
 from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
-from cluster.experiment.run import run
+from cluster.experiment.run import Done, run
 from cluster.features.keys import Prepared
 from cluster.features.loaded import Loaded, load_arrays, supplies_of
 from cluster.features.prepare import prepare_clip
 from cluster.features.tasks import hand_out
+from cluster.folds import fleet
 from cluster.folds.checkpoint import FoldKeeper
-from cluster.folds.fleet import train_folds
-from cluster.folds.queue import FoldQueue
+from cluster.folds.here import train_one
+from cluster.folds.queue import FoldQueue, work_through
 from cluster.machines.session import Slots
 from cluster.store.open import open_store
 
@@ -236,25 +239,6 @@ def test_the_loop_in_this_process_gives_the_predictions_of_a_plain_loop_and_a_se
     assert comparable(again.first.finished) == comparable(undisturbed)
 
 
-def test_a_worker_killed_in_the_middle_costs_no_result(ray_cluster: None, root: Path, tmp_path: Path) -> None:
-    recipe = variant(TINY, epochs=80)
-    killed: list[int] = []
-    lines: list[str] = []
-
-    def kill_one(line: str) -> None:
-        lines.append(line)
-        if line.startswith("fold 1/") and not killed:
-            killed.append(train_workers()[0])
-            os.kill(killed[0], signal.SIGKILL)
-
-    experiment = planned(root, tmp_path / "store", recipe, here=False, workers=2)
-    done = run(experiment, kill_one)
-    assert killed
-    assert done.folds == 4 and not done.failed and not experiment.first.incomplete()
-    expected = plain_loop(planned(root, tmp_path / "plain", recipe).first)
-    assert comparable(experiment.first.finished) == comparable(expected)
-
-
 def damage_a_feature(store: Path, plan: Plan) -> None:
     """Flip a bit in one of the cached features."""
     prepare_here(plan)
@@ -266,39 +250,72 @@ def damage_a_feature(store: Path, plan: Plan) -> None:
     features[0].write_bytes(content)
 
 
-def repaired(experiment: Experiment, store: Path) -> dict[str, FoldResult]:
-    """The results of a run that finds a damaged feature and has it made again."""
+def repaired(experiment: Experiment, store: Path, say: Callable[[str], None] = lambda line: None) -> Done:
+    """A run that finds a damaged feature and has it made again."""
     damage_a_feature(store, experiment.first)
     said: list[str] = []
-    done = run(experiment, said.append)
+
+    def note(line: str) -> None:
+        said.append(line)
+        say(line)
+
+    done = run(experiment, note)
     assert any("gone or damaged" in line for line in said)
-    assert (done.clips, done.folds) == (1, 4)
-    return experiment.first.finished
+    assert (done.clips, done.folds, done.failed) == (1, 4, {})
+    return done
 
 
 def test_damaged_features_are_made_again_and_the_predictions_stay(
     root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
 ) -> None:
-    assert comparable(repaired(planned(root, tmp_path), tmp_path)) == comparable(undisturbed)
+    experiment = planned(root, tmp_path)
+    repaired(experiment, tmp_path)
+    assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
-def test_two_workers_that_find_a_damaged_feature_give_the_predictions_of_a_plain_loop_and_of_this_process(
-    ray_cluster: None, root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+def test_two_workers_that_find_a_damaged_feature_and_of_which_one_is_killed_give_the_predictions_of_a_plain_loop(
+    ray_cluster: None, root: Path, tmp_path: Path
 ) -> None:
-    experiment = planned(root, tmp_path, here=False, workers=2)
-    assert comparable(repaired(experiment, tmp_path)) == comparable(undisturbed)
+    """The workers that find the damage end; of those that train after the repair, one dies between two folds."""
+    recipe = variant(TINY, epochs=80)
+    killed: list[int] = []
+
+    def kill_one(line: str) -> None:
+        if line.startswith("fold 1/"):
+            killed.append(train_workers()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    experiment = planned(root, tmp_path / "store", recipe, here=False, workers=2)
+    repaired(experiment, tmp_path / "store", kill_one)
+    assert len(killed) == 1 and not experiment.first.incomplete()
+    expected = plain_loop(planned(root, tmp_path / "plain", recipe).first)
+    assert comparable(experiment.first.finished) == comparable(expected)
 
 
 def test_an_error_that_stops_everything_comes_out_of_a_training_run(
-    ray_cluster: None, root: Path, tmp_path: Path
+    ray_cluster: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The queue is a Ray actor, as ever; what would be a worker of Ray Train is a thread of this process."""
     plan = planned(root, tmp_path / "store", here=False, workers=1).first
     prepare_here(plan)
     folds = tmp_path / "store" / "refs" / "folds"
     folds.write_text("a file where the folder of results should be")
     (tmp_path / "store" / "aside").write_text("so that it cannot be set aside")
-    with pytest.raises(Exception, match="cannot be used"):
-        train_folds(
+    tried: list[str] = []
+
+    def trainer(config: dict[str, Any], *_: Any, **__: Any) -> Any:
+        specs = {spec.key: spec for spec in plan.folds_to_train()}
+        loaded = Loaded(supplies_of([plan.request.recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
+
+        def train(key: str) -> None:
+            tried.append(key)
+            train_one(key, specs[key].task, plan.request.recipe, loaded, plan.cache)
+
+        return SimpleNamespace(fit=lambda: work_through(config["queue"], "a worker", train))
+
+    monkeypatch.setattr(fleet, "_trainer", trainer)
+    with pytest.raises(UsageError, match="cannot be used"):
+        fleet.train_folds(
             plan.folds_to_train(),
             {plan.inputs: list(plan.clips.values())},
             plan.store.uri,
@@ -307,6 +324,7 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
             scratch=str(tmp_path / "scratch"),
             on_finish=lambda spec, result: 0,
         )
+    assert len(tried) == 1  # and none after that
 
 
 def test_a_worker_that_dies_costs_a_clip_nothing_and_one_that_always_dies_ends_the_run(

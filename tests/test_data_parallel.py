@@ -29,13 +29,16 @@ class Sum:
     refuses: bool = False
 
 
+def die_once(context: Context, settings: Sum, step: int, rank: int) -> None:
+    mark = context.folder / "died"
+    if step == settings.dies_at and rank == context.rank and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def add_up(context: Context, settings: Sum) -> None:
     state = context.resume() or {"done": 0, "total": torch.zeros(())}
     for step in range(state["done"] + 1, settings.steps + 1):
-        mark = context.folder / "died"
-        if step == settings.dies_at and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
         if settings.refuses:
             raise DataError(got="a picture", expected="none", fix="remove it")
         state = {"done": step, "total": state["total"] + step}
@@ -44,12 +47,18 @@ def add_up(context: Context, settings: Sum) -> None:
 
 
 def average_ranks(context: Context, settings: Sum) -> None:
-    """One step of plain gradient descent in which rank r brings the gradient r + 1."""
+    """Adds up the gradients of plain gradient descent in which rank r brings r + 1 times the number of the step."""
     layer = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(layer.weight)
     model = context.wrap(layer)
-    model(torch.full((1, 1), context.rank + 1.0)).sum().backward()
-    context.report(1, {"gradient": float(layer.weight.grad)}, {"weight": layer.weight.detach()})  # type: ignore[arg-type]
+    state = context.resume() or {"done": 0, "total": torch.zeros(())}
+    for step in range(state["done"] + 1, settings.steps + 1):
+        die_once(context, settings, step, rank=1)
+        layer.zero_grad()
+        model(torch.full((1, 1), (context.rank + 1.0) * step)).sum().backward()
+        state = {"done": step, "total": state["total"] + layer.weight.grad.sum()}  # type: ignore[union-attr]
+        whole = step % settings.every == 0 or step == settings.steps
+        context.report(step, {"total": float(state["total"])}, state if whole else None)
 
 
 @pytest.fixture
@@ -181,23 +190,18 @@ def test_a_second_run_in_a_folder_and_too_many_workers_are_refused(ray_cluster: 
         train(add_up, Sum(), folder=tmp_path, workers=99, say=print)
 
 
-def test_a_killed_worker_is_started_again_and_the_curve_has_no_gap_and_no_step_twice(
-    by_value: None, tmp_path: Path
-) -> None:
-    said: list[Progress] = []
-    curve = train(add_up, Sum(dies_at=6), folder=tmp_path, workers=1, say=said.append)
-    assert (tmp_path / "died").exists()
-    assert steps_of(curve) == steps_of(said) == list(range(1, 11))
-    assert curve[-1].metrics == {"total": 55}
-    assert not (tmp_path / "ray").exists()
-
-
 def test_a_mistake_that_a_worker_meets_comes_out_as_itself(by_value: None, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got a picture; expected none; fix: remove it"):
         train(add_up, Sum(refuses=True), folder=tmp_path, workers=1, say=print)
     assert not (tmp_path / "refusal.json").exists()
 
 
-def test_two_workers_average_their_gradients(by_value: None, tmp_path: Path) -> None:
-    (line,) = train(average_ranks, Sum(), folder=tmp_path, workers=2, say=print)
-    assert line.metrics == {"gradient": 1.5}
+def test_two_workers_average_their_gradients_and_when_one_is_killed_the_curve_has_no_gap_and_no_step_twice(
+    by_value: None, tmp_path: Path
+) -> None:
+    said: list[Progress] = []
+    curve = train(average_ranks, Sum(dies_at=6), folder=tmp_path, workers=2, say=said.append)
+    assert (tmp_path / "died").exists()
+    assert steps_of(curve) == steps_of(said) == list(range(1, 11))
+    assert [line.metrics["total"] for line in curve] == [1.5 * sum(range(step + 1)) for step in range(1, 11)]
+    assert not (tmp_path / "ray").exists()

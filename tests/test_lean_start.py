@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import resnet18
 
 from aman import backbone
 from aman.backbone import digest, load_trunk
@@ -54,6 +53,8 @@ def test_torchs_own_optimisers_and_torchvision_do_import_them() -> None:
 
 @pytest.mark.parametrize("classes", [7, 1000])
 def test_resnet18_is_torchvisions_bit_for_bit(classes: int) -> None:
+    from torchvision.models import resnet18
+
     torch.manual_seed(3)
     theirs, after = resnet18(weights=None, num_classes=classes), torch.get_rng_state()
     torch.manual_seed(3)

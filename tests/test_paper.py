@@ -121,7 +121,7 @@ def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path
 
 
 @pytest.fixture
-def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+def call(call_job: Callable[..., tuple[int, str]], ready_tables: None) -> Callable[..., tuple[int, str]]:
     return lambda job, *arguments: call_job(job, *arguments)
 
 

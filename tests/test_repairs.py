@@ -46,6 +46,7 @@ def test_a_job_whose_clips_stay_damaged_after_all_repairs_says_so_and_never_exit
     assert code == DataError.code, text
     assert text.count("are gone or damaged") == REPAIRS
     assert f"damaged again after {REPAIRS} attempts" in text and "--store" in text
-    monkeypatch.setattr(FolderStore, "put", keep)
-    code, text = call_job(job, "--root", root, *options, "--here")
-    assert code == 0, text
+    if job is loso:  # the other jobs go on in the loop that this one goes on in
+        monkeypatch.setattr(FolderStore, "put", keep)
+        code, text = call_job(job, "--root", root, *options, "--here")
+        assert code == 0, text

@@ -215,7 +215,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
 
 
 @pytest.fixture
-def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+def call(call_job: Callable[..., tuple[int, str]], ready_tables: None) -> Callable[..., tuple[int, str]]:
     return lambda *arguments: call_job(tune, *arguments)
 
 
@@ -290,6 +290,7 @@ def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]
+    wanted += ["--workers", "1"]  # two are in the test above, and eight where proposals need no Ray
     wanted += [
         "--samples",
         str(PROPOSALS),

@@ -79,6 +79,24 @@ def test_a_session_of_ones_own_answers_to_nobody_and_its_end_is_noticed_and_leav
     assert "44217" not in said and "44227" not in said
 
 
+@pytest.mark.parametrize(("told", "shown"), [(None, False), ("0", False), ("1", True)])
+def test_a_session_of_ones_own_has_the_dashboard_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, told: str | None, shown: bool
+) -> None:
+    import ray
+
+    started: list[object] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **how: started.append(how["include_dashboard"]))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2})
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    if told is not None:
+        monkeypatch.setenv(session.DASHBOARD, told)
+    with session.ray_session():
+        pass
+    assert started == [shown]
+
+
 def test_a_page_that_is_shown_to_anybody_is_an_open_door() -> None:
     class Open(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision.models as zoo
 from safetensors.torch import save_file
 from torch import nn
 
@@ -15,6 +14,7 @@ from aman.backbone import digest, load_trunk
 from aman.errors import UsageError
 from aman.magnify.network import Magnifier
 from aman.magnify.weights import load_magnifier
+from aman.resnet import ResNet18
 
 State = dict[str, torch.Tensor]
 WRAPPINGS: dict[str, Callable[[State], Any]] = {
@@ -93,6 +93,8 @@ def test_what_is_not_one_network_is_refused(
     ],
 )
 def test_another_resnet_is_named_as_what_it_is(model: str, name: str, tmp_path: Path) -> None:
+    import torchvision.models as zoo
+
     with torch.device("meta"):
         state = getattr(zoo, model)(weights=None).state_dict()
     state = {key: torch.zeros(()).expand(value.shape) for key, value in state.items()}
@@ -102,7 +104,7 @@ def test_another_resnet_is_named_as_what_it_is(model: str, name: str, tmp_path: 
 
 
 def test_a_wide_resnet_18_and_one_with_further_parts_are_refused(trunk: State, tmp_path: Path) -> None:
-    wide = zoo.ResNet(zoo.resnet.BasicBlock, [2, 2, 2, 2]).state_dict()
+    wide = dict(ResNet18().state_dict())
     wide |= {"conv1.weight": torch.zeros(128, 3, 7, 7)}
     with pytest.raises(UsageError, match="ResNet-18 of width 128"):
         load_trunk(saved(tmp_path / "wide.pt", wide))

@@ -38,7 +38,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> str:
+def sqlite(tmp_path: Path, ready_tables: None) -> str:
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 

@@ -46,6 +46,9 @@ SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Variable in which a submitted job finds what it was submitted with."""
 HEAD = "head"
 """Resource of the machine that the driver is on, where nothing is trained unless it is the only one."""
+DASHBOARD = "AMAN_DASHBOARD"
+"""Variable that gives a session on this machine alone Ray's dashboard where it is `1`: on the loopback address, for who
+has the token (`RAY_AUTH_TOKEN`)."""
 PROMISED_GPUS = "AMAN_GPUS"
 """Variable of a cluster that grows on demand: how many GPUs it may come to have. Work is then given out for them."""
 IN_FLIGHT_PER_CPU = 2
@@ -235,7 +238,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
         if folder is not None:
             quiet["_temp_dir"] = str(folder / RAYS)
             quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
-            quiet["include_dashboard"] = False  # eleven processes that nobody looks at here
+            quiet["include_dashboard"] = os.environ.get(DASHBOARD) == "1"  # eleven processes, seldom looked at here
             # What only waits takes of this: a hundredth of a CPU would leave no room for the last training worker.
             quiet["resources"] = {HEAD: 1000}
         watch = Watch(partial(remove_folder, folder))

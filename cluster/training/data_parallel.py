@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from aman import errors
 from aman.errors import UsageError, UserError
 from aman.files import write_whole
-from cluster.machines.session import fitting
+from cluster.machines.session import capacity, fitting
+from cluster.machines.train import lean
 from cluster.training.checkpoint import (
     PROGRESS,
     Progress,
@@ -130,11 +131,11 @@ def train(
         said, owner = cut_progress(folder), take_over(folder)
         (folder / REFUSAL).unlink(missing_ok=True)
         # A single worker needs no process group, and starts without one in half the time.
-        trainer = (TorchTrainer if workers > 1 else DataParallelTrainer)(
+        trainer = lean(TorchTrainer if workers > 1 else DataParallelTrainer, ours=capacity().ours)(
             work,
             train_loop_config={"loop": loop, "config": config, "folder": folder, "settings": settings, "owner": owner},
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0),
-            run_config=RunConfig(  # type: ignore[arg-type]  # Ray annotates the class of version 1
+            run_config=RunConfig(
                 name=owner,
                 storage_path=str(folder / "ray"),
                 failure_config=FailureConfig(max_failures=RESTARTS, controller_failure_limit=RESTARTS),
