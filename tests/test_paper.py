@@ -78,15 +78,15 @@ def test_a_worker_holds_the_arrays_of_one_database_at_a_time(root: Path, smic: P
     tables, whole = planned(root, smic, tmp_path, seeds=(0,))
     plans = [each.plan for each in tables]
     for plan in plans:
-        for clip in plan.clips_without_inputs():
+        for clip in plan.clips_without_inputs()[:3]:
             assert prepare_clip(clip, plan.inputs, plan.cache).error is None
     loaded = Loaded(supplies_of([plans[0].request.recipe], whole.clips()), Cache(plans[0].store), "cpu")
     for plan in (*plans, plans[0]):
-        some = list(plan.clips)[:2]
+        some, more = list(plan.clips)[:2], list(plan.clips)[:3]
         loaded.arrays_of(plan.request.recipe, some)
         assert set(loaded.arrays) == set(some)
-        loaded.arrays_of(plan.request.recipe, list(plan.clips))
-        assert set(loaded.arrays) == set(plan.clips)
+        loaded.arrays_of(plan.request.recipe, more)
+        assert set(loaded.arrays) == set(more)
 
 
 def fold(seconds: float, device: str) -> Known:
