@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cluster.machines.lean import lean_session
 from cluster.machines.session import lock
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
     """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=3,
-        object_store_memory=80 * 2**20,
-        include_dashboard=False,
-        log_to_driver=False,
-    )
+    with lean_session():
+        ray.init(
+            address="local",
+            num_cpus=3,
+            object_store_memory=80 * 2**20,
+            include_dashboard=False,
+            log_to_driver=False,
+        )
     yield
     ray.shutdown()
 

@@ -187,6 +187,7 @@ def test_the_options_of_a_job_are_these(job: str) -> None:
     assert found == set(OPTIONS[job].split())
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("help")
 def test_every_command_in_the_readme_is_there() -> None:
     text = (ROOT / "README.md").read_text()

@@ -14,7 +14,7 @@ from aman import backbone
 from aman.backbone import digest, load_trunk
 from aman.resnet import ResNet18
 from aman.training.eager import eager
-from cluster.machines.train import FOR_CLUSTERS, UNUSED, lean
+from cluster.machines.lean import FOR_CLUSTERS, SESSION, UNUSED, lean, lean_session
 
 HEAVY = ("torchvision", "torch._dynamo", "torch._inductor", "sympy")
 FOLD = """
@@ -142,3 +142,16 @@ def test_ray_train_starts_without_its_unused_parts(ours: bool) -> None:
     own = parts(DataParallelTrainer)
     assert without <= set(own)  # else Ray has other names for them
     assert parts(lean(DataParallelTrainer, ours=ours)) == [name for name in own if name not in without]
+
+
+def test_a_session_starts_without_monitors_and_on_a_free_port_and_other_sessions_as_they_did() -> None:
+    from ray._private import parameter
+
+    usual = parameter.RayParams()
+    assert all(hasattr(usual, name) for name in SESSION)  # else Ray has other names for them
+    with lean_session():
+        ours = parameter.RayParams(num_cpus=2)
+    told = {name: getattr(ours, name) for name in SESSION}
+    assert told == {"include_log_monitor": False, "no_monitor": True, "dashboard_agent_listen_port": 0}
+    assert ours.num_cpus == 2
+    assert {name: getattr(parameter.RayParams(), name) for name in SESSION} != told

@@ -148,6 +148,7 @@ def test_pixels_that_nobody_can_know_count_little() -> None:
     assert 0 < loss_of(wrong, made, 0.1) < loss_of(wrong, made, 1.0)
 
 
+@pytest.mark.slow
 def test_a_short_training_lowers_the_loss(tmp_path: Path) -> None:
     settings = replace(SMALL, steps=80, batch=4, warmup=5, report_every=10, save_every=80)
     curve = run(tmp_path, settings)

@@ -125,6 +125,7 @@ def call(call_job: Callable[..., tuple[int, str]], ready_tables: None) -> Callab
     return lambda job, *arguments: call_job(job, *arguments)
 
 
+@pytest.mark.slow
 def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
     call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:

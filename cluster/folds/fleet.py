@@ -16,8 +16,8 @@ from cluster.folds.here import train_one
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import ATTEMPTS, DEATHS, FoldQueue, Schedule, work_through
 from cluster.folds.results import read_result
+from cluster.machines.lean import lean
 from cluster.machines.session import capacity, fitting
-from cluster.machines.train import lean
 from cluster.store.open import open_store
 from cluster.store.results import Cache
 

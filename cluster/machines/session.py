@@ -6,13 +6,14 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aman.errors import UsageError
+from cluster.machines.lean import lean_session
 from cluster.machines.own_folder import RAYS, own_folder, remove_folder
 from cluster.machines.watch import Watch, kill_all_below, session_lost
 from cluster.store.local_copies import FOLDER as LOCAL_COPIES
@@ -245,7 +246,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
         stack.callback(_end, watch)
         inherited = {**_without_mlflow(), **_scratch_in(folder)}
         try:
-            with _environment(inherited):
+            with _environment(inherited), lean_session() if folder else nullcontext():
                 _start(address=address, **quiet)
         except Exception as error:  # Ray raises plain exceptions for whatever keeps it from starting
             why = (str(error).splitlines() or [type(error).__name__])[0]

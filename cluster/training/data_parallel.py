@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from aman import errors
 from aman.errors import UsageError, UserError
 from aman.files import write_whole
+from cluster.machines.lean import lean
 from cluster.machines.session import capacity, fitting
-from cluster.machines.train import lean
 from cluster.training.checkpoint import (
     PROGRESS,
     Progress,
