@@ -158,6 +158,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_database(tmp_path_factory.mktemp("tiny"), subjects=SUBJECTS, clips_per_subject=2)
 
 
+@pytest.fixture(scope="module")
+def plain_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the plain loop of this process keeps its folds, for all tests that compare with it."""
+    return tmp_path_factory.mktemp("plain")
+
+
 def planned(root: Path, store: Path, selection: str) -> Grid:
     request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), here=True)
     (grid,) = plan_experiment(request, SPACE.configurations(TINY), selection).grids  # type: ignore[arg-type]
@@ -170,12 +176,12 @@ def trained_here(grid: Grid) -> SearchQueue:
     return grid.queue(racing=False)
 
 
-def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Path, tmp_path: Path) -> None:
+def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Path, plain_store: Path) -> None:
     import torch
 
     from cluster.features.loaded import Loaded, load_arrays, supplies_of
 
-    experiment = Experiment(grids=[planned(root, tmp_path, "literature")])
+    experiment = Experiment(grids=[planned(root, plain_store, "literature")])
     run_experiment(experiment, lambda line: None)
     plans = list(experiment.grids[0].plans.values())
     recipes = [plan.request.recipe for plan in plans]
@@ -189,14 +195,14 @@ def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Pa
 
 
 def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_weight(
-    root: Path, tmp_path: Path
+    root: Path, plain_store: Path
 ) -> None:
-    plan = planned(root, tmp_path / "store", "inner")
+    plan = planned(root, plain_store, "inner")
     chosen = trained_here(plan).chosen()
     outer = plan.first.subjects[0]
     mine = {(name, spec.task.subject): spec.key for name, one in plan.plans.items() for spec in one.folds}
     weights = plan.plans[chosen[outer]].finished[mine[chosen[outer], outer]].weights_sha256
-    other = planned(root, tmp_path / "store", "inner")
+    other = planned(root, plain_store, "inner")
     labels = sorted({clip.label for clip in other.first.selection.clips})
     for one in other.plans.values():
         shuffled = tuple(
@@ -220,7 +226,7 @@ def call(call_job: Callable[..., tuple[int, str]], ready_tables: None) -> Callab
 
 
 def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_trains_nothing_twice(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, plain_store: Path, here: Path
 ) -> None:
     (here / "mine.py").write_text(USER_SPACE)
     tracker = f"sqlite:///{here}/mine.db"  # MLflow keeps connections by URI, and a relative one is every test's
@@ -230,7 +236,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     assert code == 0, text
     found = json.loads((here / "found.json").read_text())
     assert found["trained"] == CONFIGURATIONS * SUBJECTS and found["stamp"] == "tuned on test"
-    plain = planned(root, here / "plain", "literature")
+    plain = planned(root, plain_store, "literature")
     queue = trained_here(plain)
     assert found["chosen"] == {"all": queue.chosen()[NOBODY]}
     for name, one in plain.plans.items():
@@ -244,7 +250,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     assert inner["stamp"] == "" and set(inner["chosen"]) == {
         f"synthetic/0{number}" for number in range(1, SUBJECTS + 1)
     }
-    honest = trained_here(planned(root, here / "plain", "inner"))
+    honest = trained_here(planned(root, plain_store, "inner"))
     assert inner["chosen"] == honest.chosen()
     assert (
         inner["trained"] <= CONFIGURATIONS * SUBJECTS * INNER

@@ -188,6 +188,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_database(tmp_path_factory.mktemp("tiny"), subjects=SUBJECTS, clips_per_subject=2)
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folds of `SPACE`, trained by the first test that needs them."""
+    return tmp_path_factory.mktemp("store")
+
+
 def planned(root: Path, store: Path, space: Space = SPACE, **more: Any) -> Grid:
     request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), here=True)
     (grid,) = plan_experiment(request, space.configurations(TINY), more.pop("selection", "inner"), **more).grids
@@ -200,9 +206,9 @@ def outcome(plan: Grid) -> SearchOutcome:
     return SearchOutcome(standings=standings, chosen=queue.chosen(), clips=0, trained=0, failed={})
 
 
-def test_labels_of_the_left_out_subject_change_no_proposal_for_it(root: Path, tmp_path: Path) -> None:
+def test_labels_of_the_left_out_subject_change_no_proposal_for_it(root: Path, store: Path) -> None:
     study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=12, seed=3)
-    plan = planned(root, tmp_path, study=study)
+    plan = planned(root, store, study=study)
     queue = trained_here(plan)
     outer, truth = plan.first.subjects[0], plan.first.truth
     first = replay(plan, queue)
@@ -286,9 +292,11 @@ def test_the_key_of_a_fold_is_the_digest_of_all_that_makes_it(root: Path, tmp_pa
     assert spec.key == whole == fold_key(spec.task, plan.clips, recipe, plan.weights)
 
 
-def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(root: Path, tmp_path: Path) -> None:
+def test_every_fold_says_how_far_its_configuration_is_and_what_is_left_at_most(
+    root: Path, store: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
-    done = planned(root, tmp_path)
+    done = planned(root, store)
     trained_here(done)
     fresh = planned(root, tmp_path / "other")
     progress = Progress(Experiment(grids=[fresh], partial=True), said.append)
