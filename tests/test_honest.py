@@ -76,6 +76,7 @@ def test_labels_of_the_left_out_subject_change_no_fitted_number_of_its_fold(name
     assert weights(other) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 @pytest.mark.parametrize(
     ("database", "protocol"),
