@@ -183,7 +183,7 @@ SMALL_METHODS: dict[str, dict[str, object]] = {
     "geme": {"frozen": "layer4", "epochs": 2},
     "lbp-sip": {"blocks": 2},
     "lbp-top": {"blocks": 2},
-    "lgccond": {"hidden": 8, "epochs": 2},
+    "lgccond": {"apex": "annotated", "hidden": 8, "epochs": 2},
     "off-apexnet": {"flow": "dis", "epochs": 2},
     "rcn-a": {"flow": "dis", "size": 28, "filters": 4, "pool": 3, "epochs": 2},
     "ststnet": {"flow": "dis", "epochs": 2},

@@ -19,7 +19,7 @@ from aman.inputs.pictures.parts import ApexParts
 from aman.methods import find, settings_of, variant
 from aman.methods.dssn import METHOD as DSSN_METHOD
 from aman.methods.off_apexnet import network
-from aman.models.dssn import DSSN, Stream
+from aman.models.dssn import DSSN, ChannelNorm, Stream
 from aman.models.rcn import RCN, attention, pooled
 from aman.models.tscnn import TSCNN, stream
 
@@ -181,6 +181,11 @@ def test_the_maps_are_the_magnitude_and_the_strain_of_the_flow_in_this_order() -
 def test_a_stream_makes_what_alexnets_first_layers_make() -> None:
     assert Stream()(drawn(1, 227, 227)).shape == (1, 256, 15, 15)
     assert Stream().conv2.weight.shape == (256, 48, 5, 5)
+
+
+def test_the_norm_over_channels_is_the_local_response_norm() -> None:
+    x = drawn(2, 7, 3, 4)
+    torch.testing.assert_close(ChannelNorm()(x), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)(x))
 
 
 def test_both_streams_are_multiplied() -> None:

@@ -15,7 +15,7 @@ from small import SMALL_METHODS, small_recipe
 
 from aman.inputs import chain
 from aman.inputs.aligned import AlignedClip
-from aman.methods import FoldTask, find, variant
+from aman.methods import FoldTask, Neural, find, variant
 from aman.protocols import published
 
 RIVALS = sorted(SMALL_METHODS.keys() - {"aman"})
@@ -54,7 +54,7 @@ def inputs_of(recipe: Any, name: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_a_still_clip_a_clip_of_two_frames_and_a_missing_apex_are_clips_like_others(name: str) -> None:
-    recipe = small_recipe(name)
+    recipe: Any = variant(small_recipe(name), **({"apex": "spotted"} if name == "lgccond" else {}))
     x = [torch.stack(one) for one in zip(*(inputs_of(recipe, one) for one in CLIPS), strict=True)]
     task = FoldTask(
         subject="made/00",
@@ -68,6 +68,47 @@ def test_a_still_clip_a_clip_of_two_frames_and_a_missing_apex_are_clips_like_oth
     result = recipe.method.train(x, [one[1:3] for one in x], task, recipe, None)
     assert np.isfinite(result.probabilities).all() and np.isfinite(result.losses).all()
     np.testing.assert_allclose(np.sum(result.probabilities, axis=1), 1)
+
+
+NOT_ON_A_GPU = (
+    "AvgPool3",
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
+    "Upsample",
+    "ReflectionPad",
+    "GridSampler",
+    "NllLoss2d",
+)
+"""Beginnings of the names of gradients that no GPU computes deterministically, by torch's own list; a trainer that asks
+for deterministic kernels would stop there."""
+
+
+def gradients(output: torch.Tensor) -> set[str]:
+    """Names of all gradients that lead back from an output."""
+    seen, ahead, names = set(), [output.grad_fn], set()
+    while ahead:
+        one = ahead.pop()
+        if one is not None and one not in seen:
+            seen.add(one)
+            names.add(one.name())
+            ahead += [before for before, _ in one.next_functions]
+    return names
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(SMALL_METHODS) if isinstance(find(name), Neural)])
+def test_no_step_of_a_training_lacks_a_deterministic_gradient_on_a_gpu(name: str) -> None:
+    recipe: Any = variant(small_recipe(name), **({"frozen": "none"} if name in ("apex-cnn", "geme") else {}))
+    model = recipe.method.build(recipe, 3, 0).train()
+    x = [torch.rand(3, *shape) for shape in recipe.method.shapes(recipe)]
+    loss = recipe.method.loss(model(*x), torch.tensor([0, 1, 2]), recipe, torch.tensor([1, 1, 1]))
+    found = gradients(loss)
+    assert found and not {one for one in found if one.startswith(NOT_ON_A_GPU)}
+
+
+def test_a_gradient_that_no_gpu_computes_deterministically_is_found() -> None:
+    """Proof that the test above can fail."""
+    x = torch.rand(2, 7, 3, 4, requires_grad=True)
+    assert any(one.startswith(NOT_ON_A_GPU) for one in gradients(torch.nn.LocalResponseNorm(5)(x).sum()))
 
 
 def weights_and_biases(inputs: int, outputs: int, side: int = 1) -> int:

@@ -9,8 +9,24 @@ from aman.tensors import as_weights, read_tensors
 
 MEAN = (123.68, 116.779, 103.939)
 """Mean grey level of each channel of ImageNet, which the authors take off every picture."""
+AROUND = 2
+"""Channels to each side that a number is normalised by."""
 CHANNELS = 256 * 15 * 15
 """Numbers that a stream makes of a map of 227x227."""
+
+
+class ChannelNorm(nn.Module):
+    """`LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1)`, as Caffe has it: each number over a power of the mean square
+    of five channels around it.
+
+    That layer pools in three dimensions, of which there is no deterministic gradient on a GPU; a sum of slices has one.
+    """
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        around = nn.functional.pad(x_BCHW.square(), (0, 0, 0, 0, AROUND, AROUND))
+        channels = x_BCHW.shape[1]
+        mean_BCHW = sum((around[:, at : at + channels] for at in range(2 * AROUND + 1)), torch.zeros_like(x_BCHW))
+        return x_BCHW / (1 + 1e-4 * mean_BCHW / (2 * AROUND + 1)) ** 0.75
 
 
 class Stream(nn.Module):
@@ -20,7 +36,7 @@ class Stream(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4)
         self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
-        self.norm = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+        self.norm = ChannelNorm()
         self.pool = nn.MaxPool2d(3, 2)
         self.border = nn.ZeroPad2d(1)
         if weights:
