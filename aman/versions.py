@@ -52,6 +52,8 @@ STAGES: dict[str, tuple[str, ...]] = {
         "aman.magnify.weights",
     ),
     "features": ("aman.backbone", "aman.inputs.features"),
+    "apex": ("aman.inputs.pictures.apex",),
+    "picture_features": ("aman.inputs.pictures.trunk",),
 }
 """Stages whose modules are named one by one, because what these modules import belongs to other stages, whose versions
 stand in the keys as well. A file `aman/methods/NAME.py` replaces an entry `methods.NAME`."""

@@ -56,6 +56,17 @@ def test_the_picture_of_a_magnifier_is_named_by_its_factor_and_its_weights_and_b
     assert key(here, magnifier="w") == key(there, magnifier="w") != key(here, magnifier="x")
 
 
+def test_edited_code_of_a_magnifier_renames_its_own_pictures_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys() -> list[str]:
+        kinds = [ApexPicture(magnifier=kind) for kind in ("phase", "linear")]
+        return [keys_of((one,), FACTS)[one] for one in kinds]
+
+    before = keys()
+    monkeypatch.setattr("aman.inputs.pictures.apex.version_of", lambda stage: 2 if stage == "magnify.phase" else 1)
+    after = keys()
+    assert after[0] != before[0] and after[1] == before[1]
+
+
 def test_the_dynamic_image_weighs_later_frames_more() -> None:
     frames = np.zeros((4, 1, 4, 3), dtype=np.uint8)
     for t in range(4):

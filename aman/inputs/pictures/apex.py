@@ -34,6 +34,9 @@ class ApexPicture(Input):
         """AMAN's stage with this magnifier, which knows its weights."""
         return Images(magnifier=self.magnifier)
 
+    def code(self) -> tuple[str | type, ...]:
+        return "apex", *self.images.code()
+
     def weights(self) -> dict[str, str]:
         return self.images.weights()
 
@@ -42,7 +45,7 @@ class ApexPicture(Input):
         return content_key(
             {
                 "input": self.name,
-                "version": version_of(type(self)),
+                "version": [version_of(stage) for stage in self.code()],
                 "magnifier": [self.images.kind, facts.weights["magnifier"] if is_learned(self.magnifier) else ""],
                 "factor": self.factor,
                 "source": source_key,

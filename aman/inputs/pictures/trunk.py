@@ -30,6 +30,9 @@ class PictureFeatures(Input):
         """AMAN's stage with this trunk."""
         return Features(trunk=self.trunk, frozen=self.frozen)
 
+    def code(self) -> tuple[str | type, ...]:
+        return "picture_features", *self.features.code()
+
     def weights(self) -> dict[str, str]:
         return self.features.weights()
 
@@ -37,7 +40,7 @@ class PictureFeatures(Input):
         return content_key(
             {
                 "input": self.name,
-                "version": version_of(type(self)),
+                "version": [version_of(stage) for stage in self.code()],
                 "trunk": facts.weights["trunk"],
                 "frozen": self.frozen,
                 "dtype": FEATURE_DTYPE,
