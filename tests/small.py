@@ -177,10 +177,10 @@ TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2
 SMALL_METHODS: dict[str, dict[str, object]] = {
     "accordion": {"levels": 2, "trees": 5},
     "aman": {"magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2},
-    "apex-cnn": {"frozen": "layer4", "epochs": 2},
+    "apex-cnn": {"epochs": 2},
     "bi-woof": {"flow": "dis", "blocks": 2},
     "dssn": {"flow": "dis", "epochs": 1, "batch": 2},
-    "geme": {"frozen": "layer4", "epochs": 2},
+    "geme": {"epochs": 2},
     "lbp-sip": {"blocks": 2},
     "lbp-top": {"blocks": 2},
     "lgccond": {"apex": "annotated", "hidden": 8, "epochs": 2},

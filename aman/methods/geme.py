@@ -30,11 +30,11 @@ class Training:
     loss: Literal["focal", "cross-entropy"] = "focal"
     """`focal`: focal loss (gamma 2), each class weighted by the effective number of its training clips (beta 0.999).
     `cross-entropy`: each clip counts alike."""
-    rate: float = 1e-4
+    rate: float = 1e-3
     """Learning rate at the start."""
     weight_decay: float = 1e-2
     """Weight decay."""
-    epochs: int = 50
+    epochs: int = 20
     """Passes over the fold's training clips. The last one predicts: no epoch is chosen."""
     batch: int = 16
     """Clips in a batch."""
@@ -49,11 +49,18 @@ class Settings(Recipe):
     training: Training = field(default_factory=Training)
 
 
+RECIPES = {
+    "quick": Settings(trunk=Trunk(frozen="layer4"), training=Training(rate=1e-2, epochs=120, batch=8)),
+}
+"""`quick`: the whole network is frozen, and a fold trains the classifier alone in seconds."""
+
+
 class Geme(OnTrunk, settings=Settings):
     """The method."""
 
     name = "geme"
     title = "GEME without gender"
+    recipes = RECIPES
     timed_clips = 16
 
     def picture(self, settings: Settings) -> Input:
