@@ -101,6 +101,10 @@ def test_off_apexnet_sees_u_and_v_each_by_a_tower_of_its_own_and_no_strain() -> 
     other_strain[:, 2] = 0
     torch.testing.assert_close(ours(other_strain), ours(x), rtol=0, atol=0)
     assert (ours(swapped) - ours(x)).abs().max() > 1e-4
+    for channel in (0, 1):
+        without = x.clone()
+        without[:, channel] = 0
+        assert (ours(without) - ours(x)).abs().max() > 1e-4
     torch.testing.assert_close(network_of(ours, 1.0)(x / 255), ours(x))
 
 

@@ -18,7 +18,7 @@ from aman.inputs.features import Features
 from aman.inputs.keyframes import ANNOTATED, Keyframes, rule_of
 from aman.inputs.pictures.apex import ApexPicture
 from aman.inputs.pictures.dynamic import DynamicImage, dynamic_image
-from aman.inputs.pictures.spotted import HIGH_FREQUENCY, SpottedKeyframes, apex_of
+from aman.inputs.pictures.spotted import HIGH_FREQUENCY, SpottedKeyframes, apex_of, high_frequencies
 from aman.inputs.pictures.trunk import PictureFeatures
 from aman.methods import FoldTask, find, variant
 from aman.methods.geme import METHOD as GEME
@@ -120,6 +120,7 @@ def test_the_sums_are_those_of_the_transform_of_each_block() -> None:
         window = maps[np.clip(np.arange(at - 30, at + 31), 0, len(face) - 1)].astype(np.float64)
         blocks = [window[:, 37 * y : 37 * y + 37, 37 * x : 37 * x + 37] for y in range(6) for x in range(6)]
         sums.append(sum(np.abs(np.fft.fftshift(np.fft.fftn(one)))[distance >= 31].sum() for one in blocks))
+    np.testing.assert_allclose(high_frequencies(face), sums, rtol=1e-4)
     assert apex_of(face) == 1 + int(np.argmax(sums[1:]))
 
 

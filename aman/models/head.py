@@ -7,7 +7,7 @@ from aman.backbone import FEATURE_CHANNELS, Head, fresh_layer4, has_layer4, load
 
 
 def trained_stages(weights: str, frozen: str) -> Head:
-    """The stages after the frozen one, from these weights; layer4 starts afresh where the weights have none."""
+    """The stages after the frozen one, from these weights; layer4 starts at random where the weights have none."""
     network = load_trunk(weights)
     if not has_layer4(weights):
         fresh_layer4(network)

@@ -1,4 +1,4 @@
-"""Settings of the optical flow, and of the small pictures of it, that several methods share."""
+"""Settings of optical flow, and of small pictures of the flow, that several methods share."""
 
 from dataclasses import dataclass
 from typing import Literal

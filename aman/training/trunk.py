@@ -17,7 +17,7 @@ NAMES = (OURS, "random")
 
 @dataclass(frozen=True, kw_only=True)
 class Trunk:
-    """Which ResNet-18 looks at the picture, and how much of it is trained."""
+    """Which ResNet-18 looks at the picture, and which of its stages are trained."""
 
     weights: str = OURS
     """Weights that the network starts from: `ours` (a ResNet-18 that we trained on the facial expressions of FER2013),

@@ -50,10 +50,17 @@ class SpottedKeyframes(Keyframes):
 def apex_of(face_THWC: Image) -> int:
     """Position of the frame around which the high frequencies of the binary patterns are strongest.
 
-    Each frame becomes its map of local binary patterns. The window around a frame is cut into blocks; the moduli of the
-    high frequencies of each block (in y, x and time) are summed, and the sums of all blocks added. The first of equals
-    counts, and the onset itself only where the clip has no other frame.
+    The first of equals counts, and the onset itself only where the clip has no other frame. Where the clip is shorter
+    than the window, each window holds all of the clip and the sums differ little: on clips of about 27 frames the apex
+    that is found is mostly near one end.
     """
+    sums = high_frequencies(face_THWC)
+    return 1 + int(np.argmax(sums[1:])) if len(sums) > 1 else 0
+
+
+def high_frequencies(face_THWC: Image) -> list[float]:
+    """For each frame: its map of local binary patterns and those of the window around it are cut into blocks; the
+    moduli of the high frequencies of each block (in y, x and time) are summed, and the sums of all blocks added."""
     grey_THW = np.stack([grey(face) for face in face_THWC]).astype(np.float32)
     # Patterns of single frames: `codes` wants neighbours in time too, which the plane xy does not look at.
     pattern_THW = codes(np.concatenate([grey_THW[:1], grey_THW, grey_THW[-1:]]), "xy", (1, 1, 1))
@@ -69,10 +76,9 @@ def apex_of(face_THWC: Image) -> int:
     twice = np.where((x_steps == 0) | ((width % 2 == 0) & (x_steps == width // 2)), 1, 2)
     weight_TYX = (distance >= LEAST_DISTANCE) * twice
     around = np.arange(WINDOW) - WINDOW // 2
-    sums = [
+    return [
         float(
             (np.abs(fft.fft(spectrum[np.clip(at + around, 0, count - 1)], axis=0)).sum(axis=(1, 2)) * weight_TYX).sum()
         )
         for at in range(count)
     ]
-    return 1 + int(np.argmax(sums[1:])) if count > 1 else 0
