@@ -184,6 +184,7 @@ def test_nothing_frozen_takes_the_picture_itself(name: str) -> None:
         ("geme", {"rate": 0.0}),
         ("lgccond", {"hidden": 0}),
         ("lgccond", {"factor": 101}),
+        ("lgccond", {"dropout": 1.0}),
         ("lgccond", {"frozen": "layer4"}),
     ],
 )
@@ -244,7 +245,7 @@ def test_a_region_is_pooled_as_adaptive_pooling_does(size: tuple[int, int]) -> N
 
 def test_the_best_strip_counts_class_by_class_beside_the_whole_face() -> None:
     torch.manual_seed(0)
-    model = LGCcon("random", "layer3", 3, 8).eval()
+    model = LGCcon("random", "layer3", 3, 8, 0.8).eval()
     x = torch.rand(2, 256, 14, 14)
     with torch.no_grad():
         output = model(x)
@@ -257,7 +258,7 @@ def test_the_best_strip_counts_class_by_class_beside_the_whole_face() -> None:
 
 def test_the_loss_of_lgccond_is_the_sum_of_its_four_parts() -> None:
     torch.manual_seed(0)
-    model = LGCcon("random", "layer3", 3, 8).eval()
+    model = LGCcon("random", "layer3", 3, 8, 0.8).eval()
     output, labels = model(torch.rand(2, 256, 14, 14)), torch.tensor([2, 0])
     centre = output.sum_BY.square().sum(dim=1).mean() / 2  # all centres begin at 0
     expected = (

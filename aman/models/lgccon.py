@@ -36,7 +36,7 @@ class Output(NamedTuple):
 class LGCcon(nn.Module):
     """`x_BCHW` (features of layer3 or of an earlier frozen stage, or pictures in 0..255) to `Output`."""
 
-    def __init__(self, weights: str, frozen: str, classes: int, hidden: int) -> None:
+    def __init__(self, weights: str, frozen: str, classes: int, hidden: int, dropout: float) -> None:
         super().__init__()
         network = load_trunk(weights)
         stages = [getattr(network, stage) for stage in stages_after(frozen) if stage != "layer4"]
@@ -44,10 +44,10 @@ class LGCcon(nn.Module):
         self.dense = nn.Sequential(
             nn.Linear(CHANNELS * POOL * POOL, hidden),
             nn.ReLU(),
-            nn.Dropout(0.8),
+            nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Dropout(0.8),
+            nn.Dropout(dropout),
         )
         self.whole, self.strip = nn.Linear(hidden, classes), nn.Linear(hidden, classes)
         self.whole_apart, self.strip_apart = nn.Linear(hidden, classes), nn.Linear(hidden, classes)
