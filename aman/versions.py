@@ -52,12 +52,15 @@ STAGES: dict[str, tuple[str, ...]] = {
         "aman.magnify.weights",
     ),
     "features": ("aman.backbone", "aman.inputs.features", "aman.resnet"),
+    "apex": ("aman.inputs.pictures.apex",),
+    "picture_features": ("aman.inputs.pictures.trunk",),
 }
 """Stages whose modules are named one by one, because what these modules import belongs to other stages, whose versions
 stand in the keys as well. A file `aman/methods/NAME.py` replaces an entry `methods.NAME`."""
 
 FOLDERS = ("inputs", "methods")
-"""Folders in which each file is a stage, `inputs.flow` or `methods.ststnet`, unless `STAGES` names the module."""
+"""Folders in which each file, at any depth, is a stage (`inputs.flow`, `inputs.histograms.bi_woof`, `methods.ststnet`),
+unless `STAGES` names the module."""
 
 RUNNERS = {"Neural": "aman.training.neural", "Classical": "aman.training.classical"}
 """Bases of methods, and the module that trains their folds: it counts for every module that uses the base's name."""
@@ -173,11 +176,9 @@ def released() -> Release:
 def _listed() -> dict[str, tuple[str, ...] | None]:
     """Every stage, with its modules where `STAGES` names them."""
     taken = {module for modules in STAGES.values() for module in modules} | {SHARED}
-    files = [(folder, path.stem) for folder in FOLDERS for path in (HOME / folder).glob("[!_]*.py")]
-    found: dict[str, None] = {
-        f"{folder}.{stem}": None for folder, stem in files if f"{PACKAGE}.{folder}.{stem}" not in taken
-    }
-    return {**STAGES, **found}
+    files = [path.relative_to(HOME) for folder in FOLDERS for path in (HOME / folder).rglob("[!_]*.py")]
+    places = [".".join(path.with_suffix("").parts) for path in files]
+    return {**STAGES, **{place: None for place in places if f"{PACKAGE}.{place}" not in taken}}
 
 
 def _place(stage: Stage) -> str | Path:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from aman.databases import Clip
 from aman.databases.synthetic import RELEASE_FILE
-from aman.methods import Recipe, variant
+from aman.methods import Recipe, find, variant
 from aman.models.settings import RECIPES
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Request
@@ -172,6 +172,38 @@ TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2
 """AMAN in seconds: two frames, two factors, three epochs."""
 TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3".split()
 """The same on the command line."""
+
+
+SMALL_METHODS: dict[str, dict[str, object]] = {
+    "accordion": {"levels": 2, "trees": 5},
+    "aman": {"magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2},
+    "apex-cnn": {"epochs": 2},
+    "bi-woof": {"flow": "dis", "blocks": 2},
+    "dssn": {"flow": "dis", "epochs": 1, "batch": 2},
+    "geme": {"epochs": 2},
+    "lbp-sip": {"blocks": 2},
+    "lbp-top": {"blocks": 2},
+    "lgccond": {"apex": "annotated", "hidden": 8, "epochs": 2},
+    "off-apexnet": {"flow": "dis", "epochs": 2},
+    "rcn-a": {"flow": "dis", "size": 28, "filters": 4, "pool": 3, "epochs": 2},
+    "ststnet": {"flow": "dis", "epochs": 2},
+    "tscnn": {"flow": "dis", "parts": 2, "epochs": 1, "batch": 4},
+}
+"""Settings with which each method of the house takes seconds, by the method's name, beside `align` none."""
+
+
+def small_recipe(name: str) -> Recipe:
+    """The method with its small settings."""
+    method = find(name)
+    return variant(method.recipes.get("quick", method.Settings()), align="none", **SMALL_METHODS[name])
+
+
+def small_options(name: str) -> list[str]:
+    """The small settings on the command line."""
+    options = ["--recipe", "quick"] if "quick" in find(name).recipes else []
+    for setting, value in {"align": "none", **SMALL_METHODS[name]}.items():
+        options += [f"--{setting.replace('_', '-')}", str(value)]
+    return options
 
 
 def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -> Experiment:

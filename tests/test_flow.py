@@ -57,6 +57,13 @@ def test_u_is_what_moved_to_the_right_and_v_what_moved_down(kind: FlowKind, righ
     assert v == pytest.approx(down, abs=0.1)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_face_that_is_shifted_as_a_whole_is_hardly_strained_and_a_smile_is(kind: FlowKind) -> None:
+    shifted, smiling = (pair(one) for one in (np.full((SIZE, SIZE, 2), 1.0, dtype=np.float32), smile()))
+    strain = [float(optical_strain(*displacement(*one, kind)[INSIDE]).mean()) for one in (shifted, smiling)]
+    assert 3 * strain[0] < strain[1]
+
+
 @pytest.mark.parametrize("kind", ["tvl1", "dis"])
 def test_two_equal_pictures_have_no_flow_at_all(kind: FlowKind) -> None:
     first, _ = pair(smile())

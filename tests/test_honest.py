@@ -7,33 +7,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import TINY, planned, samm_row, small_database, small_samm, small_smic
+from small import (
+    SMALL_METHODS,
+    planned,
+    samm_row,
+    small_database,
+    small_options,
+    small_recipe,
+    small_samm,
+    small_smic,
+)
 
-from aman.methods import Recipe, find, names, variant
+from aman.methods import names
 from aman.training import FoldTask
 from cluster.experiment.grid import Experiment, look_up
 from cluster.experiment.run import run
 from jobs import loso
 
-SMALL: dict[str, Recipe] = {
-    "aman": TINY,
-    "lbp-top": variant(find("lbp-top").Settings(), align="none", blocks=2),
-    "ststnet": variant(find("ststnet").Settings(), align="none", flow="dis", epochs=2),
-}
-OPTIONS = {
-    "aman": "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 2 --recipe quick",
-    "lbp-top": "--align none --blocks 2",
-    "ststnet": "--align none --flow dis --epochs 2",
-}
-
 
 def test_every_method_of_the_house_is_tested_here() -> None:
-    assert set(SMALL) == set(OPTIONS) == set(names())
+    assert set(SMALL_METHODS) == set(names())
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", sorted(SMALL_METHODS))
 def test_noise_in_place_of_the_left_out_clips_leaves_every_fitted_number_as_it_is(name: str) -> None:
-    recipe = SMALL[name]
+    recipe = small_recipe(name)
     draw = torch.Generator().manual_seed(0)
     shapes = recipe.method.shapes(recipe)
     train = [torch.rand(12, *shape, generator=draw) for shape in shapes]
@@ -53,7 +51,7 @@ def test_noise_in_place_of_the_left_out_clips_leaves_every_fitted_number_as_it_i
     assert not np.array_equal(right.probabilities, other.probabilities)
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", sorted(SMALL_METHODS))
 def test_labels_of_the_left_out_subject_change_no_fitted_number_of_its_fold(name: str, tmp_path: Path) -> None:
     root = small_database(tmp_path / "release", subjects=3, clips_per_subject=4)
 
@@ -61,8 +59,8 @@ def test_labels_of_the_left_out_subject_change_no_fitted_number_of_its_fold(name
         run(experiment, lambda line: None)
         return experiment.first.finished[experiment.first.folds[0].key].weights_sha256
 
-    first = weights(planned(root, tmp_path / "first", SMALL[name]))
-    other = planned(root, tmp_path / "other", SMALL[name])
+    first = weights(planned(root, tmp_path / "first", small_recipe(name)))
+    other = planned(root, tmp_path / "other", small_recipe(name))
     plan = other.first
     outer, labels = plan.subjects[0], sorted({clip.label for clip in plan.selection.clips})
     shuffled = tuple(
@@ -76,17 +74,20 @@ def test_labels_of_the_left_out_subject_change_no_fitted_number_of_its_fold(name
     assert weights(other) == first
 
 
+PROTOCOLS = {
+    "casme2-5": "casme2",
+    "casme2-4": "casme2",
+    "samm-5": "samm",
+    "smic-hs-3": "smic",
+    "megc2019": "megc2019",
+}
+"""The databases of the protocols."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(SMALL))
 @pytest.mark.parametrize(
-    ("database", "protocol"),
-    [
-        ("casme2", "casme2-5"),
-        ("casme2", "casme2-4"),
-        ("samm", "samm-5"),
-        ("smic", "smic-hs-3"),
-        ("megc2019", "megc2019"),
-    ],
+    ("name", "database", "protocol"),
+    [(name, database, protocol) for name in sorted(SMALL_METHODS) for protocol, database in PROTOCOLS.items()],
 )
 def test_every_method_runs_under_every_protocol_from_a_release(
     call_job: Callable[..., tuple[int, str]], here: Path, name: str, database: str, protocol: str
@@ -100,7 +101,7 @@ def test_every_method_runs_under_every_protocol_from_a_release(
     if database in ("smic", "megc2019"):
         small_smic(made / "smic", "s3/micro/positive/s3_po_01", "s4/micro/surprise/s4_sur_01")
     root = {"casme2": made / "c2", "samm": made / "samm", "smic": made / "smic"}.get(database, made)
-    wanted = ["--method", name, *OPTIONS[name].split(), "--database", database, "--protocol", protocol, "--root", root]
+    wanted = ["--method", name, *small_options(name), "--database", database, "--protocol", protocol, "--root", root]
     code, text = call_job(loso, *wanted, "--here", "--allow-incomplete")
     assert code == 0, text
     assert "folds trained, 0 were done" in text and "incomplete: " in text

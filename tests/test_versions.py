@@ -220,6 +220,16 @@ def test_a_file_of_an_input_is_a_stage_and_what_it_imports_inside_a_function_cou
     assert package.value(*look) != [1, []]
 
 
+def test_a_file_in_a_room_of_the_inputs_is_a_stage_too(package: Package) -> None:
+    package.write("inputs/room/__init__.py", "")
+    package.write("inputs/room/toy.py", "class Toy:\n    pass\n")
+    assert "inputs.room.toy" in package.versions()
+    assert "inputs.room.toy: released as version 1" in package.python("-m", "aman.released").stdout
+    assert package.value("versions.version_of(Toy)", "from aman.inputs.room.toy import Toy") == 1
+    package.edit("inputs/room/toy.py", "pass", "size = 1")
+    assert len(str(package.versions()["inputs.room.toy"])) == 64
+
+
 @pytest.mark.parametrize(
     ("base", "own", "other"), [("Neural", "neural", "classical"), ("Classical", "classical", "neural")]
 )

@@ -193,9 +193,19 @@ def counts(classes: tuple[str, ...], *clips: int) -> dict[str, int]:
     return dict(zip(classes, clips, strict=True))
 
 
-def table_2(printed: Mapping[str, tuple[float, float | None]]) -> dict[str, Published]:
-    """A column of Table 2 of the AMAN paper: accuracy and F1 in per cent, by method."""
+def table_2(
+    printed: Mapping[str, tuple[float, float | None]], notes: Mapping[str, str] | None = None
+) -> dict[str, Published]:
+    """A column of Table 2 of the AMAN paper: accuracy and F1 in per cent, by method, with notes on some of them."""
     return {
-        name: Published(accuracy=accuracy, f1=f1, source="Table 2 of the AMAN paper")
+        name: Published(accuracy=accuracy, f1=f1, source="Table 2 of the AMAN paper", note=(notes or {}).get(name, ""))
         for name, (accuracy, f1) in printed.items()
     }
+
+
+def fits(right: int, clips: int) -> str:
+    """A note on a printed accuracy, which says how many clips it is of where they are counted together."""
+    return f"fits {right} of {clips} clips; whether an epoch was chosen by the test clips is not known"
+
+
+FITS_NONE = "fits no number of clips that was tried: another mean, or other clips"

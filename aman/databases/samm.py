@@ -7,7 +7,7 @@ one subject.
 import re
 from pathlib import Path
 
-from aman.databases.base import Database, Edition, Protocol, counts, same, table_2
+from aman.databases.base import FITS_NONE, Database, Edition, Protocol, counts, fits, same, table_2
 from aman.databases.index import Index
 from aman.databases.reading.annotated import Release, last_number, read_release
 
@@ -63,7 +63,14 @@ DATABASE = Database(
                     "RNMA": (48.50, 40.20),
                     "GEME": (55.88, 45.38),
                     "AMAN": (68.85, 66.82),
-                }
+                },
+                notes={
+                    "DSSN": fits(78, 136),
+                    "TSCNN-I": FITS_NONE,
+                    "LGCconD": fits(48, 136),
+                    "RNMA": fits(66, 136),
+                    "GEME": fits(76, 136),
+                },
             ),
             rule="labels with more than ten clips",
         ),

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from aman.databases.base import Database, Edition, Protocol, counts, same, table_2
+from aman.databases.base import FITS_NONE, Database, Edition, Protocol, Published, counts, fits, same, table_2
 from aman.databases.index import Clip, Index, Problem, unusable
 from aman.databases.reading.annotated import COMPARE, last_number
 from aman.databases.reading.folders import (
@@ -250,17 +250,32 @@ DATABASE = Database(
             classes=THREE,
             labels={"smic": same(*THREE)},
             editions=(Edition(name="HS", counts=counts(THREE, 70, 51, 43), folds=16),),
-            published=table_2(
-                {
-                    "LBP-SIP": (62.80, None),
-                    "DSSN": (63.41, 64.62),
-                    "TSCNN-I": (72.74, 72.36),
-                    "LGCconD": (63.41, 62.00),
-                    "RNMA": (49.40, 49.60),
-                    "GEME": (64.63, 61.58),
-                    "AMAN": (79.87, 77.08),
-                }
-            ),
+            published={
+                **table_2(
+                    {
+                        "LBP-SIP": (62.80, None),
+                        "DSSN": (63.41, 64.62),
+                        "TSCNN-I": (72.74, 72.36),
+                        "LGCconD": (63.41, 62.00),
+                        "RNMA": (49.40, 49.60),
+                        "GEME": (64.63, 61.58),
+                        "AMAN": (79.87, 77.08),
+                    },
+                    notes={
+                        "LBP-SIP": "protocol unconfirmed: fits 103 of 164 clips, and is not in its own abstract",
+                        "DSSN": fits(104, 164),
+                        "TSCNN-I": FITS_NONE,
+                        "LGCconD": fits(104, 164),
+                        "RNMA": fits(81, 164),
+                        "GEME": fits(106, 164),
+                    },
+                ),
+                "Bi-WOOF": Published(
+                    f1=62.00,
+                    note="protocol unconfirmed: the abstract names no number of clips; there is no epoch to choose",
+                    source="Liong et al., Signal Processing: Image Communication 62, 2018, abstract",
+                ),
+            },
             rule="every clip of the high-speed camera, by folder",
         ),
     ),

@@ -39,6 +39,8 @@ class Keyframes(Input):
     """
 
     name: ClassVar[str] = "keyframes"
+    rules: ClassVar[tuple[str, ...]] = (ANNOTATED, LARGEST_FLOW)
+    """What `rule` may say."""
 
     source: Aligned = field(default_factory=Aligned)
 
@@ -74,7 +76,7 @@ class Keyframes(Input):
     def unpack(self, content: bytes, view: View | None = None) -> dict[str, npt.NDArray[Any]]:
         arrays = arrays_of(content)
         forms = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-        rules = {text: (len(text),) for text in (ANNOTATED, LARGEST_FLOW)}
+        rules = {text: (len(text),) for text in self.rules}
         wanted = {
             "face_3HWC": ("uint8", self.shape()),
             "positions_3": ("int64", (3,)),

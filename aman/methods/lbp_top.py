@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aman.errors import UsageError
 from aman.inputs.base import Input
 from aman.inputs.interpolated import Interpolated
 from aman.inputs.lbp_top import LbpTop
 from aman.methods import Alignment, Classical, Recipe, within
 from aman.tim import INTERPOLATED_FRAMES
+from aman.training.checks import check_costs
 from aman.versions import version_of
 
 
@@ -61,12 +61,7 @@ class LbpTopSvm(Classical, settings=LbpTopSettings):
         within("--radius", settings.radius, 1, 16)
         within("--time-radius", settings.time_radius, 1, INTERPOLATED_FRAMES // 2 - 1)
         within("--periods", settings.periods, 1, INTERPOLATED_FRAMES - 2 * settings.time_radius)
-        if not settings.costs or min(settings.costs) <= 0:
-            raise UsageError(
-                got=f"--costs {' '.join(map(str, settings.costs))}".strip(),
-                expected="one or more numbers above 0",
-                fix="leave --costs out for the usual grid",
-            )
+        check_costs(settings.costs)
 
     def absolute(self, settings: LbpTopSettings) -> LbpTopSettings:
         return replace(settings, alignment=settings.alignment.absolute())

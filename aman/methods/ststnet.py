@@ -2,35 +2,21 @@
 
 A clip is a picture of 28x28 with three channels: horizontal flow u, vertical flow v and optical strain, each stretched
 to 0..255 in its clip. The paper prints UF1 73.53 % and UAR 76.05 % on MEGC2019; a LOSO of its 442 clips (68 folds)
-takes about 45 minutes of one core.
+takes about 45 minutes of one core. The released code counts the last epoch.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.inputs.flow import Flow, SmallFlow
-from aman.inputs.keyframes import Keyframes
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import Alignment, Neural, Recipe
+from aman.training.checks import check_training
+from aman.training.motion import Picture
 
 FILTERS = 3 + 5 + 8
 """Filters of the paper's three streams, side by side."""
 SIZE = 28
 """Side of the picture. The dense layer has a weight for each of the 5x5 places that pooling leaves of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """How the flow becomes the picture that the network sees."""
-
-    flow: Literal["tvl1", "dis", "farneback"] = "tvl1"
-    """Optical flow: TV-L1 (paper), or DIS or Farneback, which take a fiftieth of its time. The strain of DIS is nearer
-    to the true one where little moves: on synthetic clips that move by 1 px it correlates by 0.8, that of TV-L1 by
-    0.6."""
-    scale: Literal["minmax", "none"] = "minmax"
-    """`minmax`: each channel of each clip is stretched to 0..255 (paper), so that only the form of the motion is left.
-    `none`: pixels of displacement as they are, so that a strong motion differs from a weak one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +48,10 @@ class STSTNet(Neural, settings=Settings):
     timed_clips = 256
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
-        flow = Flow(source=Keyframes(source=settings.alignment.aligned()), flow=settings.picture.flow)
-        return (SmallFlow(source=flow, size=SIZE, scale=settings.picture.scale),)
+        return (settings.picture.small_flow(settings.alignment, SIZE),)
 
     def check(self, settings: Settings) -> None:
-        training = settings.training
-        within("--epochs", training.epochs, 1, 100_000)
-        within("--batch", training.batch, 1, 100_000)
-        if not 0 < training.rate < 100:
-            raise UsageError(got=f"--rate {training.rate}", expected="a rate above 0", fix="the default is 5e-5")
+        check_training(settings.training)
 
     def absolute(self, settings: Settings) -> Any:
         return replace(settings, alignment=settings.alignment.absolute())

@@ -179,6 +179,16 @@ class Neural(Method):
         """`logits_BY` of what the network gives, and the extras (B, ...) by name."""
         return output, {}
 
+    def loss(self, output: Any, labels_B: Any, settings: Any, counts_Y: Any) -> Any:
+        """What a training step makes smaller, from what the network gives: cross-entropy, unless a method has its own.
+
+        `counts_Y` has the fold's training clips of each class, for a loss that weighs classes.
+        """
+        del settings, counts_Y
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(self.read(output)[0], labels_B)
+
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]:
         """Optimiser and schedule, which is advanced after every step; None for a constant rate."""
         raise TypeError(f"{self.name} has no optimiser")

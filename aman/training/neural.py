@@ -34,6 +34,7 @@ class Neural(Protocol):
     def build(self, settings: Any, classes: int, seed: int) -> Any: ...
     def begin(self, model: Any, settings: Any, x_train: Sequence[Any]) -> None: ...
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]: ...
+    def loss(self, output: Any, labels_B: Any, settings: Any, counts_Y: Any) -> Any: ...
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]: ...
     def cost(self, settings: Any, clips: int) -> float: ...
 
@@ -88,6 +89,7 @@ def train_fold(
     model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)
     method.begin(model, settings, x_train)
     labels = torch.tensor(task.train_labels, device=device)
+    counts_Y = torch.bincount(labels.cpu(), minlength=task.classes).to(device)
     epochs, batch = settings.training.epochs, settings.training.batch
     per_epoch = math.ceil(len(labels) / batch)
     optimiser, schedule = method.optimiser(model, settings, per_epoch * epochs)
@@ -107,7 +109,7 @@ def train_fold(
     for step, chosen in enumerate(islice(order, done, None), start=done + 1):
         model.train()
         at = chosen.to(device)
-        loss = train_step(method, model, optimiser, [x[at] for x in x_train], labels[at])
+        loss = train_step(method, model, optimiser, [x[at] for x in x_train], labels[at], settings, counts_Y)
         if schedule is not None:
             schedule.step()
         total += loss * len(chosen)
@@ -163,11 +165,12 @@ def train_step(
     optimiser: torch.optim.Optimizer,
     x: Sequence[torch.Tensor],
     labels_B: torch.Tensor,
+    settings: Any = None,
+    counts_Y: torch.Tensor | None = None,
 ) -> float:
-    """One step of plain cross-entropy in fp32; the loss before it."""
+    """One step of the loss of the method in fp32; the loss before it. `counts_Y`: training clips of each class."""
     optimiser.zero_grad(set_to_none=True)
-    logits_BY, _ = method.read(model(*(one.float() for one in x)))
-    loss = F.cross_entropy(logits_BY, labels_B)
+    loss = method.loss(model(*(one.float() for one in x)), labels_B, settings, counts_Y)
     loss.backward()
     optimiser.step()
     return float(loss.detach())
@@ -195,12 +198,13 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
     model = build(method, settings, classes, 0).train()
     optimiser, _ = method.optimiser(model, settings, training.epochs)
     labels = torch.arange(batch) % classes
-    train_step(method, model, optimiser, x, labels)
+    counts_Y = torch.bincount(labels, minlength=classes)
+    train_step(method, model, optimiser, x, labels, settings, counts_Y)
     units = method.cost(settings, batch) / training.epochs
     seconds = []
     for _ in range(TIMED_STEPS):
         begun = time.perf_counter()
-        train_step(method, model, optimiser, x, labels)
+        train_step(method, model, optimiser, x, labels, settings, counts_Y)
         seconds.append((time.perf_counter() - begun) / units)
     return tuple(seconds)
 

@@ -1,0 +1,1 @@
+"""Inputs that are one vector a clip: histograms, block by block."""
