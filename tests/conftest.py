@@ -32,7 +32,7 @@ os.environ.update(
 
 lock()
 
-GROUPS = {"ray_cluster": "ray", "whole_releases": "releases"}
+GROUPS = {"ray_cluster": "ray", "whole_releases": "releases", "second": "synthetic"}
 """Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
 
 

@@ -351,6 +351,7 @@ def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server, monk
     assert S3Store("s3://aman/lost").get("object") == b"content"
 
 
+@pytest.mark.slow
 def test_a_server_killed_and_started_again_loses_nothing_that_was_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

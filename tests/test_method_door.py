@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -234,3 +236,12 @@ def test_no_label_and_no_file_of_a_clip_reaches_a_worker(release: Path, tmp_path
         labels = dict(zip(spec.task.train_clips, spec.task.train_labels, strict=True))
         assert not set(spec.task.test_clips) & labels.keys()
         assert set(spec.task.train_subjects) == set(experiment.first.subjects) - {spec.task.subject}
+
+
+def test_a_process_that_is_sent_settings_knows_their_method(tmp_path: Path) -> None:
+    """AMAN's settings stand in a module of their own, which does not import the method."""
+    (tmp_path / "settings.pickle").write_bytes(pickle.dumps(CHEAP))
+    code = "import pathlib, pickle, sys; print(pickle.loads(pathlib.Path(sys.argv[1]).read_bytes()).method.name)"
+    command = [sys.executable, "-c", code, str(tmp_path / "settings.pickle")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "aman\n"
+    assert pickle.loads(pickle.dumps(CHEAP)) == CHEAP

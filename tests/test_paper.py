@@ -121,13 +121,13 @@ def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path
 
 
 @pytest.fixture
-def call(call_job: Callable[..., tuple[int, str]], ready_tables: None) -> Callable[..., tuple[int, str]]:
+def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
     return lambda job, *arguments: call_job(job, *arguments)
 
 
 @pytest.mark.slow
 def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
-    call: Callable[..., tuple[int, str]], root: Path, here: Path
+    call: Callable[..., tuple[int, str]], root: Path, here: Path, ready_tables: None
 ) -> None:
     wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
     code, text = call(paper, *wanted, "--here", "--only", "table1", "inner")

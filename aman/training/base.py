@@ -19,6 +19,19 @@ class Recipe:
     method: ClassVar["Method"]
     """The method whose settings these are."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Settings are sent together with the class of their method: it may stand in another module than they do, and
+        the process that they are sent to would not import it."""
+        return _received, (type(self.method), type(self), vars(self))
+
+
+def _received(method: type["Method"], kind: type[Recipe], values: dict[str, Any]) -> Recipe:
+    """Settings as they were sent. To have read the class of the method is to have imported its module."""
+    del method
+    settings = object.__new__(kind)
+    vars(settings).update(values)
+    return settings
+
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
