@@ -4,8 +4,8 @@ Laptop: `python jobs/prepare.py --database casme2 --root /data/CASMEII`.
 
 Cluster: `ray job submit -- python jobs/prepare.py --database casme2 --root /data/CASMEII --store s3://bucket/cache`.
 
-Time: `--plan` estimates it. Run again to go on: what is cached is not computed again, and jobs/loso.py with these
-settings finds it done.
+Time: `--plan --measure` estimates it. Run again to go on: what is cached is not computed again, and jobs/loso.py with
+these settings finds it done.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def main(options: Options) -> int:
     begun = perf_counter()
     from aman.making import ensure_database
     from aman.tables import write_json
-    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment.estimate import estimate_text, measure
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.run import prepare_all
     from cluster.experiment.texts import plan_text
@@ -40,6 +40,8 @@ def main(options: Options) -> int:
     plan = experiment.first
     say(plan_text(experiment, train=False))
     if options.plan:
+        if options.measure:
+            measure(experiment, train=False)
         say(estimate_text(experiment, train=False))
         return DONE
     report, clips = prepare_all(experiment, say)
