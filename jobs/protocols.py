@@ -61,7 +61,8 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
     for clip, why in protocol.excluded.items():
         say(f"  leaves out {clip}: {why}")
     for method, numbers in protocol.published.items():
-        say(f"  published, in %: {method}: {numbers} ({numbers.source})")
+        note = f"; {numbers.note}" if numbers.note else ""
+        say(f"  published, in %: {method}: {numbers} ({numbers.source}{note})")
     return {
         "name": protocol.name,
         "database": protocol.database,
