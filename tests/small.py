@@ -15,7 +15,6 @@ import pandas as pd
 from aman.databases import Clip
 from aman.databases.synthetic import RELEASE_FILE
 from aman.methods import Recipe, find, variant
-from aman.methods.aman import METHOD
 from cluster.experiment.grid import Experiment, plan_experiment
 from cluster.experiment.plan import Request
 from cluster.machines.watch import below
@@ -169,7 +168,7 @@ def small_smic(root: Path, *clips: str, frames: Sequence[int] = range(990, 1010)
 
 
 TINY = variant(
-    METHOD.recipes["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3
+    find("aman").recipes["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3
 )
 """AMAN in seconds: two frames, two factors, three epochs."""
 TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3".split()
