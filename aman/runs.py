@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from aman.errors import DataError
+from aman.intervals import KIND
+from aman.scoring import accuracy_interval
 from aman.sheets.own import read_csv
 
 COPIES = "artifacts"
@@ -96,6 +98,15 @@ class Run:
                 "beta": {"label": "interpolated frame", "plural": "frames", "at": frames},
             }
         return self.values.get("axes", {})
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy over subjects. Earlier runs state that of a bootstrap, which is too narrow: of
+        these it is computed from their predictions. `DataError` where those cannot be read."""
+        if self.values.get("interval_kind") == KIND:
+            low, high = self.values["interval"]
+            return float(low), float(high)
+        return accuracy_interval(self.table())
 
     def table(self, name: str = PREDICTIONS) -> pd.DataFrame:
         """One of the run's tables. `DataError` where it is not there or no table."""

@@ -7,15 +7,16 @@ over folds are named as such: the same predictions can give 73.9 pooled and 66.6
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from aman.errors import DataError
+from aman.intervals import Measure, accuracy, difference_interval, f1, recall, share_interval, uar, uf1
 
-BOOTSTRAP_ROUNDS = 2000
+Interval = tuple[float, float]
+"""Low and high end, 95 %, over subjects: `aman.intervals`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,10 @@ class Scores:
     mean_fold_accuracy: float
     mean_fold_f1: float
     """Mean over folds of the macro-F1 over the classes that the fold's subject shows."""
-    interval: tuple[float, float]
-    """95 % bootstrap interval of the pooled accuracy, subjects drawn with replacement."""
+    interval: Interval
+    """Of the pooled accuracy."""
+    uf1_interval: Interval
+    uar_interval: Interval
     chance_majority: float
     """Accuracy of always saying the most frequent class."""
     chance_prior: float
@@ -59,16 +62,16 @@ class Comparison:
     """Exact two-sided McNemar test: how likely so uneven a split of those clips is between equals. It takes clips for
     independent, which those of one subject are not; the intervals do not."""
     accuracy_difference: float
-    accuracy_interval: tuple[float, float]
-    """95 % bootstrap interval, the same subjects drawn for both."""
+    accuracy_interval: Interval
+    """Over subjects, each left out of both tables at once."""
     uf1_difference: float
-    uf1_interval: tuple[float, float]
+    uf1_interval: Interval
+    uar_difference: float
+    uar_interval: Interval
 
 
 def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
     """Score a table with the columns `clip`, `subject`, `label` and `prediction` (class names), a row a clip."""
-    from sklearn.metrics import precision_recall_fscore_support
-
     if predictions["clip"].duplicated().any():
         raise ValueError(f"clip scored twice: {predictions.loc[predictions['clip'].duplicated(), 'clip'].iloc[0]}")
     names = list(classes)
@@ -77,25 +80,26 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
     if foreign:
         raise ValueError(f"{foreign[0]} is none of the classes {', '.join(names)}")
     folds_SYY = _confusions(predictions, "prediction", names)
-    counts = Counter(true)
-    _, recalls, f1_scores, support = precision_recall_fscore_support(true, said, labels=names, zero_division=0)
+    counts, all_YY = Counter(true), folds_SYY.sum(axis=0)
     majority, prior = chances(counts)
     return Scores(
         clips=len(predictions),
         folds=len(folds_SYY),
-        accuracy=float((true == said).mean()),
-        uf1=float(np.mean(f1_scores)),
-        weighted_f1=float(np.average(f1_scores, weights=support)),
-        uar=float(np.mean(recalls)),
+        accuracy=float(accuracy(all_YY)),
+        uf1=float(uf1(all_YY)),
+        weighted_f1=float(np.average(f1(all_YY), weights=all_YY.sum(axis=1))),
+        uar=float(uar(all_YY)),
         per_class_recall={
-            name: float(recall) if counts[name] else None for name, recall in zip(names, recalls, strict=True)
+            name: float(one) if counts[name] else None for name, one in zip(names, recall(all_YY), strict=True)
         },
-        mean_fold_accuracy=float(np.mean(_accuracy(folds_SYY))),
+        mean_fold_accuracy=float(np.mean(accuracy(folds_SYY))),
         mean_fold_f1=float(np.mean(_shown_f1(folds_SYY))),
-        interval=bootstrap_interval(predictions),
+        interval=_ends(share_interval(accuracy, folds_SYY)),
+        uf1_interval=_ends(share_interval(uf1, folds_SYY)),
+        uar_interval=_ends(share_interval(uar, folds_SYY)),
         chance_majority=majority,
         chance_prior=prior,
-        confusion_YY=folds_SYY.sum(axis=0).astype(int).tolist(),
+        confusion_YY=all_YY.astype(int).tolist(),
     )
 
 
@@ -106,16 +110,18 @@ def chances(counts: Mapping[str, int]) -> tuple[float, float]:
     return max(counts.values()) / clips, sum((count / clips) ** 2 for count in sorted(counts.values()))
 
 
-def bootstrap_interval(predictions: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the pooled accuracy over subjects: clips of one subject are not independent."""
-    hit = predictions["label"] == predictions["prediction"]
-    table = hit.groupby(predictions["subject"]).agg(["sum", "count"]).to_numpy(dtype=float)
-    right, total = (_draws(len(table), seed) @ table).T
-    return _middle(right / total)
+def accuracy_interval(predictions: pd.DataFrame) -> Interval:
+    """95 % interval of the pooled accuracy over subjects; the table may hold the predictions of several seeds."""
+    hit = (predictions["label"] == predictions["prediction"]).to_numpy()
+    subjects, _ = pd.factorize(predictions["subject"], sort=True)
+    folds_SYY = np.zeros((subjects.max() + 1, 2, 2))
+    np.add.at(folds_SYY, (subjects, 0, np.where(hit, 0, 1)), 1)
+    return _ends(share_interval(accuracy, folds_SYY))
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame, classes: Sequence[str], seed: int = 0) -> Comparison:
-    """Compare two tables as `score` takes them, joined by clip id, whatever the order of their rows.
+def compare(first: pd.DataFrame, second: pd.DataFrame, classes: Sequence[str]) -> Comparison:
+    """Compare two tables as `score` takes them, joined by clip id, whatever the order of their rows: the difference of
+    each score with its interval, paired by subject.
 
     `DataError` where they hold other clips, or a clip with another label or subject.
     """
@@ -133,23 +139,23 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, classes: Sequence[str], s
     unlike = only_first + only_second
     first_SYY = _confusions(both, "prediction", classes)
     second_SYY = _confusions(both, "prediction_second", classes)
-    draws_RS = _draws(len(first_SYY), seed)
 
-    def difference(weights_RS: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        one, other = np.tensordot(weights_RS, first_SYY, 1), np.tensordot(weights_RS, second_SYY, 1)
-        return _accuracy(one) - _accuracy(other), _uf1(one) - _uf1(other)
+    def difference(measure: Measure) -> tuple[float, Interval]:
+        value = measure(first_SYY.sum(axis=0)) - measure(second_SYY.sum(axis=0))
+        return float(value), _ends(difference_interval(measure, first_SYY, second_SYY))
 
-    accuracy, uf1 = difference(np.ones((1, len(first_SYY))))
-    accuracy_R, uf1_R = difference(draws_RS)
+    by_accuracy, by_uf1, by_uar = difference(accuracy), difference(uf1), difference(uar)
     return Comparison(
         clips=len(both),
         only_first=only_first,
         only_second=only_second,
         p_value=float(binomtest(only_first, unlike).pvalue) if unlike else 1.0,
-        accuracy_difference=float(accuracy[0]),
-        accuracy_interval=_middle(accuracy_R),
-        uf1_difference=float(uf1[0]),
-        uf1_interval=_middle(uf1_R),
+        accuracy_difference=by_accuracy[0],
+        accuracy_interval=by_accuracy[1],
+        uf1_difference=by_uf1[0],
+        uf1_interval=by_uf1[1],
+        uar_difference=by_uar[0],
+        uar_interval=by_uar[1],
     )
 
 
@@ -216,15 +222,8 @@ def _same(what: str, expected: str, both: pd.DataFrame, wrong: "pd.Series[bool]"
         )
 
 
-@cache
-def _draws(subjects: int, seed: int) -> npt.NDArray[np.float64]:
-    """How often each subject (column) is drawn in each round (row)."""
-    drawn = np.random.default_rng(seed).integers(0, subjects, (BOOTSTRAP_ROUNDS, subjects))
-    return np.array([np.bincount(row, minlength=subjects) for row in drawn], dtype=float)
-
-
-def _middle(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
+def _ends(interval: npt.NDArray[np.float64]) -> Interval:
+    low, high = interval
     return float(low), float(high)
 
 
@@ -237,19 +236,9 @@ def _confusions(table: pd.DataFrame, column: str, classes: Sequence[str]) -> npt
     return found
 
 
-def _accuracy(confusion_RYY: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.trace(confusion_RYY, axis1=1, axis2=2) / confusion_RYY.sum(axis=(1, 2))
-
-
 def _shown_f1(confusion_SYY: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Macro-F1 of each fold over the classes that its subject shows. Asking scikit-learn for every fold takes most of
     the time of a score, and a search scores hundreds of configurations."""
     shown_SY, said_SY = confusion_SYY.sum(axis=2), confusion_SYY.sum(axis=1)
     f1_SY = 2 * np.diagonal(confusion_SYY, axis1=1, axis2=2) / np.maximum(shown_SY + said_SY, 1)
     return (f1_SY * (shown_SY > 0)).sum(axis=1) / (shown_SY > 0).sum(axis=1)
-
-
-def _uf1(confusion_RYY: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    right_RY = np.diagonal(confusion_RYY, axis1=1, axis2=2)
-    around_RY = confusion_RYY.sum(axis=1) + confusion_RYY.sum(axis=2)
-    return (2 * right_RY / np.maximum(around_RY, 1)).mean(axis=1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from aman.errors import UsageError
 from aman.files import write_whole
+from aman.intervals import KIND
 from aman.protocols import protocols, published
 from aman.scoring import Comparison, Scores
 
@@ -41,11 +42,15 @@ def score_table(
     `literature` is the accuracy of the best test epochs, where epochs were kept; `guessing` the accuracy of
     `guessing_best_of` for some numbers of epochs.
     """
-    low, high = scores.interval
+
+    def with_interval(value: float, interval: tuple[float, float]) -> str:
+        low, high = interval
+        return f"{percent(value)}  [{percent(low)}, {percent(high)}] 95 % over subjects"
+
     rows = [
-        ("accuracy", f"{percent(scores.accuracy)}  [{percent(low)}, {percent(high)}] 95 % over subjects"),
-        ("UF1", percent(scores.uf1)),
-        ("UAR", percent(scores.uar)),
+        ("accuracy", with_interval(scores.accuracy, scores.interval)),
+        ("UF1", with_interval(scores.uf1, scores.uf1_interval)),
+        ("UAR", with_interval(scores.uar, scores.uar_interval)),
         ("weighted F1", percent(scores.weighted_f1)),
         ("mean of folds: accuracy", percent(scores.mean_fold_accuracy)),
         ("mean of folds: macro-F1", percent(scores.mean_fold_f1)),
@@ -101,6 +106,7 @@ def comparison_table(comparison: Comparison, first: str, second: str) -> str:
         ("McNemar, exact, two-sided", f"p = {comparison.p_value:.3g}"),
         ("accuracy", points(comparison.accuracy_difference, comparison.accuracy_interval)),
         ("UF1", points(comparison.uf1_difference, comparison.uf1_interval)),
+        ("UAR", points(comparison.uar_difference, comparison.uar_interval)),
     ]
     title = f"{first} less {second}, {comparison.clips} clips joined by id, in points"
     return "\n".join([title, *_aligned(rows)])
@@ -119,6 +125,9 @@ def score_values(scores: Scores) -> dict[str, Any]:
         "mean_fold_accuracy": scores.mean_fold_accuracy,
         "mean_fold_f1": scores.mean_fold_f1,
         "interval": list(scores.interval),
+        "uf1_interval": list(scores.uf1_interval),
+        "uar_interval": list(scores.uar_interval),
+        "interval_kind": KIND,
         "chance": {"majority": scores.chance_majority, "prior": scores.chance_prior},
         "classes": list(scores.per_class_recall),
         "confusion": scores.confusion_YY,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aman.intervals import KIND
+
 CLASSES = ("negative", "positive", "surprise")
 
 SETTINGS: dict[str, Any] = {
@@ -94,6 +96,7 @@ def made_run(
         "accuracy": sum(row[2] == row[3] for row in rows) / len(rows),
         "uf1": sum(f1) / 3,
         "interval": [0.111, 0.999],
+        "interval_kind": KIND,
         "chance": {"majority": max(counts.values()) / len(clips), "prior": 0.3456},
         "classes": list(CLASSES),
         "confusion": confusion,

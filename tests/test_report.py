@@ -39,13 +39,17 @@ def cells(here: Path, table: str, protocol: str = SMIC) -> Any:
 
 
 def pooled_interval(tables: list[pd.DataFrame]) -> tuple[float, float]:
-    """The same interval by drawing whole subjects one after the other."""
+    """The same interval with each subject left out in turn; all subjects here have five clips."""
     whole = pd.concat(tables)
-    right = {str(one): list(mine["label"] == mine["prediction"]) for one, mine in whole.groupby("subject")}
-    names, rng = sorted(right), np.random.default_rng(0)
-    drawn = [[names[i] for i in row] for row in rng.integers(0, len(names), (2000, len(names)))]
-    means = [np.mean([one for name in row for one in right[name]]) for row in drawn]
-    low, high = np.percentile(means, [2.5, 97.5])
+    right, clips = int((whole["label"] == whole["prediction"]).sum()), len(whole)
+    odds = []
+    for subject in sorted(set(whole["subject"])):
+        rest = whole[whole["subject"] != subject]
+        hits = int((rest["label"] == rest["prediction"]).sum())
+        odds.append(np.log((hits + 0.5) / (len(rest) - hits + 0.5)))
+    reach = 2.570582 * np.sqrt(5 * np.var(odds))  # Student's t of six subjects
+    middle = np.log((right + 0.5) / (clips - right + 0.5))
+    low, high = (((clips + 1) / (1 + np.exp(-end)) - 0.5) / clips for end in (middle - reach, middle + reach))
     return float(low), float(high)
 
 
@@ -66,6 +70,19 @@ def test_a_cell_of_one_seed_has_the_numbers_of_its_run(here: Path) -> None:
     assert "73.3" in page and "[11.1, 99.9]" in page
     assert cells(here, "table2").loc["AMAN", "accuracy_percent"] == "79.87"
     assert cells(here, "table2").loc["AMAN", "f1_percent"] == "77.08"
+
+
+def test_the_interval_of_an_earlier_kind_is_computed_again_from_the_predictions(here: Path) -> None:
+    folder = made_run(here / "runs" / "a", job="loso", interval_kind=None)
+    report(here)
+    row = cells(here, "table2").loc[FIXED]
+    low, high = pooled_interval([pd.read_csv(folder / "predictions.csv")])
+    assert float(row["low_percent"]) == pytest.approx(100 * low, abs=1e-4)
+    assert float(row["high_percent"]) == pytest.approx(100 * high, abs=1e-4)
+    (folder / "predictions.csv").unlink()
+    report(here)
+    row = cells(here, "table2").loc[FIXED]
+    assert "predictions.csv, which cannot be read" in row["remark"]
 
 
 def test_seeds_become_a_mean_with_their_spread_and_a_pooled_interval(here: Path) -> None:

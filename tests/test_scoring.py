@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_fscore_support
 
 from aman.errors import DataError, UsageError
 from aman.protocols import protocols, published_accuracy
 from aman.scoring import (
-    BOOTSTRAP_ROUNDS,
+    accuracy_interval,
     best_test_epoch_accuracy,
-    bootstrap_interval,
     chances,
     compare,
     guessing_best_of,
@@ -132,34 +132,36 @@ def uneven() -> pd.DataFrame:
     )
 
 
-def test_the_interval_contains_the_accuracy() -> None:
+def test_each_interval_contains_its_score() -> None:
     for rows in (example(), half(by_subject=True), half(by_subject=False), uneven()):
         scores = score(rows, CLASSES)
-        low, high = scores.interval
-        assert 0 <= low <= scores.accuracy <= high <= 1
+        for value, (low, high) in (
+            (scores.accuracy, scores.interval),
+            (scores.uf1, scores.uf1_interval),
+            (scores.uar, scores.uar_interval),
+        ):
+            assert 0 <= low <= value <= high <= 1
 
 
-def test_the_interval_is_the_same_every_time() -> None:
-    intervals = {bootstrap_interval(uneven(), seed) for seed in range(8)}
-    assert len(intervals) > 1  # the draws do show in it
-    assert {bootstrap_interval(uneven()) for _ in range(4)} == {score(uneven(), CLASSES).interval}
+def test_the_interval_of_one_table_is_that_of_its_score() -> None:
+    assert accuracy_interval(uneven()) == pytest.approx(score(uneven(), CLASSES).interval)
+    seeds = pd.concat([uneven(), uneven().assign(prediction="joy")])
+    low, high = accuracy_interval(seeds)
+    assert low < (seeds["label"] == seeds["prediction"]).mean() < high
 
 
 def test_the_interval_is_over_subjects_and_not_over_clips() -> None:
-    low, high = bootstrap_interval(half(by_subject=False))
-    assert (low, high) == (0.5, 0.5)  # every subject is half right: draws of subjects cannot differ
-    low, high = bootstrap_interval(half(by_subject=True))
-    # 12 subjects right or wrong: the 95 % interval of a binomial share of 12
-    draws = np.random.default_rng(9).binomial(12, 0.5, 10 * BOOTSTRAP_ROUNDS) / 12
-    assert (low, high) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.09)
+    low, high = accuracy_interval(half(by_subject=False))
+    assert (low, high) == (0.5, 0.5)  # every subject is half right: it makes no difference who is left out
+    low, high = accuracy_interval(half(by_subject=True))
+    # 12 subjects right or wrong: by Student's t for their mean, on its own scale
+    reach = 2.201 * np.sqrt(0.25 / 11)
+    assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=0.04)
 
 
 def test_a_subject_with_more_clips_weighs_more_in_the_interval() -> None:
     rows = [(f"a{i}", "s1", "joy", "joy") for i in range(9)] + [("b", "s2", "joy", "anger")]
-    low, high = bootstrap_interval(table(*rows))
-    assert (low, high) == (0, 1)
-    drawn = {round(right / total, 6) for right, total in ((18, 18), (9, 10), (0, 2))}
-    assert score(table(*rows), CLASSES).accuracy in drawn
+    assert accuracy_interval(table(*rows)) == (0, 1)  # as if there were little more than one subject
 
 
 def test_the_best_test_epoch_of_every_fold_is_counted() -> None:
@@ -215,6 +217,11 @@ def test_every_score_is_a_share_and_agrees_with_the_confusion_matrix(drawn: Draw
     shares += [values["mean_fold_f1"], *values["chance"].values(), *values["interval"]]
     shares += [recall for recall in values["per_class_recall"].values() if recall is not None]
     assert all(0 <= share <= 1 for share in shares)
+    recalls, f1_scores, counts = precision_recall_fscore_support(
+        *zip(*((label, said) for _, label, said, _ in drawn), strict=True), labels=CLASSES, zero_division=0
+    )[1:]
+    assert scores.uf1 == pytest.approx(f1_scores.mean()) and scores.uar == pytest.approx(recalls.mean())
+    assert scores.weighted_f1 == pytest.approx(f1_scores @ counts / len(drawn))
     confusion = np.array(scores.confusion_YY)
     assert confusion.sum() == len(drawn)
     assert scores.accuracy == pytest.approx(np.trace(confusion) / len(drawn))
@@ -229,6 +236,7 @@ def test_a_comparison_agrees_with_the_scores_of_both_and_with_a_brute_force_test
     one, other = score(first, CLASSES), score(second, CLASSES)
     assert found.accuracy_difference == pytest.approx(one.accuracy - other.accuracy)
     assert found.uf1_difference == pytest.approx(one.uf1 - other.uf1)
+    assert found.uar_difference == pytest.approx(one.uar - other.uar)
     right = [(label == said, label == also) for _, label, said, also in drawn]
     assert (found.only_first, found.only_second) == (right.count((True, False)), right.count((False, True)))
     n, least = found.only_first + found.only_second, min(found.only_first, found.only_second)
@@ -254,17 +262,18 @@ def test_a_comparison_joins_by_clip_and_not_by_order() -> None:
 def test_equal_tables_differ_in_nothing() -> None:
     found = compare(uneven(), uneven(), CLASSES)
     assert (found.only_first, found.only_second, found.p_value) == (0, 0, 1.0)
-    assert {*found.accuracy_interval, *found.uf1_interval, found.accuracy_difference, found.uf1_difference} == {0.0}
+    assert {*found.accuracy_interval, *found.uf1_interval, *found.uar_interval} == {0.0}
+    assert {found.accuracy_difference, found.uf1_difference, found.uar_difference} == {0.0}
 
 
-def test_the_interval_of_a_difference_draws_the_same_subjects_for_both() -> None:
+def test_the_interval_of_a_difference_is_paired_by_subject() -> None:
     first = half(by_subject=True)
     third = first.copy()
     third["prediction"] = ["anger" if i % 4 == 0 else "joy" for i in range(len(third))]
     always = third.copy()
     always["prediction"] = "joy"
     found = compare(always, third, CLASSES)
-    assert found.accuracy_interval == (0.25, 0.25)  # every subject gains one clip of four: no draw can differ
+    assert found.accuracy_interval == (0.25, 0.25)  # every subject gains one clip of four: no other value can be
 
 
 def test_tables_of_other_clips_labels_or_subjects_are_not_compared() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from aman.errors import DataError
 from aman.report.columns import Column, Configuration
 from aman.runs import EPOCHS
-from aman.scoring import best_test_epoch, bootstrap_interval, score
+from aman.scoring import accuracy_interval, best_test_epoch, score
 
 NOT_RUN = "not run"
 
@@ -34,7 +34,7 @@ def measured(configuration: Configuration) -> Cell:
     """The score of a configuration: mean over its seeds, with the interval over the subjects of all seeds pooled."""
     runs = configuration.runs
     accuracies = tuple(float(run.values["accuracy"]) for run in runs)
-    low, high = runs[0].values["interval"] if len(runs) == 1 else _interval([run.table() for run in runs])
+    low, high = runs[0].interval if len(runs) == 1 else _interval([run.table() for run in runs])
     return Cell(
         accuracy=float(np.mean(accuracies)),
         f1=float(np.mean([run.values["uf1"] for run in runs])),
@@ -117,4 +117,4 @@ def _or_why(make: Callable[[], Cell]) -> Cell:
 
 
 def _interval(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    return bootstrap_interval(pd.concat([table[["subject", "label", "prediction"]] for table in tables]))
+    return accuracy_interval(pd.concat([table[["subject", "label", "prediction"]] for table in tables]))

@@ -72,6 +72,7 @@ def comparison_details(compared: Compared, number: int) -> Table:
     for name, value, (low, high) in (
         ("difference in accuracy", found.accuracy_difference, found.accuracy_interval),
         ("difference in UF1", found.uf1_difference, found.uf1_interval),
+        ("difference in UAR", found.uar_difference, found.uar_interval),
     ):
         rows.append((name, percent(value, "+"), f"[{percent(low, '+')}, {percent(high, '+')}]"))
     shown = pd.DataFrame(rows, columns=["what", "value", "95 % over subjects"])
@@ -79,7 +80,7 @@ def comparison_details(compared: Compared, number: int) -> Table:
         name=f"comparison-{number}",
         title=f"{first} less {second}",
         caption=f"{found.clips} clips joined by id; differences in points of per cent. McNemar's test takes clips for "
-        "independent, which those of one subject are not; the intervals draw whole subjects.",
+        "independent, which those of one subject are not; the intervals are over subjects, paired (jackknife).",
         shown=shown,
         data=shown,
     )

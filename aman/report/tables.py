@@ -74,7 +74,7 @@ def table_2(columns: Sequence[Column]) -> Table:
     rows.append(_row("chance: guessing by the class shares", CHANCE, columns, lambda one: chance(one, "prior")))
     rows.append(_row("chance: guessing, best test epoch", CHANCE, columns, guessing))
     caption = (
-        "Accuracy with its 95 % bootstrap interval over subjects beneath it, and F1, in %. The paper prints its F1 "
+        "Accuracy with its 95 % interval over subjects (jackknife) beneath it, and F1, in %. The paper prints its F1 "
         "without saying which; ours is UF1, the mean over classes. Honest rows never saw the clips that they are "
         "scored on; rows "
         f"stamped “{TUNED}” chose an epoch or a configuration by these very clips, as published scripts often do, and "
@@ -113,7 +113,7 @@ def sweep_table(sweep: Sweep, columns: Sequence[Column]) -> Table:
     silent = [one.title for one in columns if not printed[one.title]]
     notes += [f"the paper prints none of these on {', '.join(silent)}"] if silent else []
     caption = (
-        "In %, with the 95 % bootstrap interval over subjects beneath; F1 is UF1. Each cell is an honest score of a "
+        "In %, with the 95 % interval over subjects (jackknife) beneath; F1 is UF1. Each cell is an honest score of a "
         "configuration fixed beforehand; picking the best of them is tuning on the test."
     )
     notes = [*([sweep.note] if sweep.note else []), *notes]
