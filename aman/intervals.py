@@ -8,7 +8,7 @@ degrees of freedom are those of the effective number of subjects (Kish, 1965), w
 them have most of the clips.
 
 Percentiles of a bootstrap over subjects, which is what this project printed before, covered the true value of
-simulated databases of 8 to 26 subjects in 84 to 93 % of cases in place of 95; docs/measurements.md compares the two.
+simulated databases of 8 to 26 subjects in 86 to 94 % of cases in place of 95; docs/measurements.md compares the two.
 
 Shapes: `folds_SYY` is clips by subject, true class and predicted class. More axes before S are more tables at once.
 """

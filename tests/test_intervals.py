@@ -1,82 +1,23 @@
 """95 % intervals over subjects: simulated databases whose true scores are known say how often one holds the truth."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from aman.intervals import Measure, accuracy, difference_interval, share_interval, uar, uf1
+from bench.intervals import KINDS, Array, Kind, holds, percentiles
 
-Array = npt.NDArray[np.float64]
-
-CLASSES = 5
 DATABASES = 20_000
 """Simulated databases: the standard error of a coverage of 95 % is 0.15 points."""
 LEAST, MOST = 0.935, 0.965
 SCORES: dict[str, Measure] = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of database: a method is right with a subject's clips by that subject's skill, which is drawn from a Beta
-    distribution; a wrong prediction is any other class."""
-
-    subjects: int
-    clips: tuple[int, ...]
-    """Clips of the subjects, in turn."""
-    beta: tuple[float, float]
-    weaker: float = 0.85
-    """Skill of a second method, as a share of the first one's."""
-
-    @property
-    def skill(self) -> float:
-        """Mean skill."""
-        return self.beta[0] / sum(self.beta)
-
-    def expected(self, skill: float) -> Array:
-        """Clips by true and predicted class that such a skill is expected to give."""
-        wrong_YY = np.full((CLASSES, CLASSES), (1 - skill) / (CLASSES - 1))
-        np.fill_diagonal(wrong_YY, skill)
-        return wrong_YY
-
-    def draw(self, databases: int, seed: int) -> tuple[Array, Array]:
-        """`folds_MSYY` of both methods on the very same clips."""
-        rng = np.random.default_rng(seed)
-        counts_S = np.array([self.clips[subject % len(self.clips)] for subject in range(self.subjects)])
-        skill_MS = rng.beta(*self.beta, size=(databases, self.subjects))
-        both = []
-        label_MSC = rng.integers(CLASSES, size=(databases, self.subjects, counts_S.max()))
-        there_MSC = np.broadcast_to(np.arange(counts_S.max()) < counts_S[:, None], label_MSC.shape)
-        for share in (1.0, self.weaker):
-            right_MSC = rng.random(label_MSC.shape) < share * skill_MS[..., None]
-            other_MSC = (label_MSC + rng.integers(1, CLASSES, size=label_MSC.shape)) % CLASSES
-            said_MSC = np.where(right_MSC, label_MSC, other_MSC)
-            fold_MSC = np.arange(databases * self.subjects).reshape(databases, self.subjects, 1)
-            place_MSC = (fold_MSC * CLASSES + label_MSC) * CLASSES + said_MSC
-            counted = np.bincount(place_MSC[there_MSC], minlength=databases * self.subjects * CLASSES**2)
-            both.append(counted.reshape(databases, self.subjects, CLASSES, CLASSES).astype(float))
-        return both[0], both[1]
-
-
-EVEN = (
-    Kind(subjects=8, clips=(10,), beta=(4, 1)),
-    Kind(subjects=16, clips=(10,), beta=(6.5, 3.5)),
-    Kind(subjects=26, clips=(9,), beta=(3, 2)),
-)
-UNEVEN = Kind(subjects=26, clips=(1, 2, 3, 5, 8, 12, 20, 30), beta=(3, 2))
-KINDS = (*EVEN, UNEVEN)
+EIGHT, UNEVEN = KINDS[0], KINDS[-1]
 
 
 @cache
 def drawn(kind: Kind, databases: int = DATABASES) -> tuple[Array, Array]:
     return kind.draw(databases, seed=kind.subjects)
-
-
-def holds(interval_M2: Array, true: float) -> float:
-    """Share of the intervals that hold the true value."""
-    return float(((interval_M2[:, 0] <= true) & (true <= interval_M2[:, 1])).mean())
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -95,15 +36,11 @@ def test_an_interval_holds_the_true_difference_in_95_of_100_databases(kind: Kind
     assert LEAST < holds(difference_interval(measure, *drawn(kind)), true) < MOST
 
 
-@pytest.mark.parametrize("kind", EVEN[:2], ids=lambda kind: f"{kind.subjects} subjects")
+@pytest.mark.parametrize("kind", (EIGHT, UNEVEN), ids=lambda kind: f"{kind.subjects} subjects")
 def test_the_two_tests_above_can_fail(kind: Kind) -> None:
     """Percentiles of a bootstrap are too narrow, as is the interval of another number of subjects or another value."""
     folds = drawn(kind)[0][:2000]
-    right_MS, clips_MS = np.trace(folds, axis1=-2, axis2=-1), folds.sum(axis=(-2, -1))
-    times_RS = np.random.default_rng(1).multinomial(kind.subjects, [1 / kind.subjects] * kind.subjects, size=500)
-    drawn_MR = (right_MS @ times_RS.T) / (clips_MS @ times_RS.T)
-    percentiles_M2 = np.percentile(drawn_MR, [2.5, 97.5], axis=1).T
-    assert holds(percentiles_M2, kind.skill) < LEAST
+    assert holds(percentiles(folds), kind.skill) < LEAST
     assert holds(share_interval(accuracy, np.repeat(folds, 2, axis=1)), kind.skill) < LEAST
     assert holds(share_interval(accuracy, folds), kind.skill + 0.05) < LEAST
 
@@ -136,13 +73,13 @@ def test_an_interval_of_the_accuracy_is_the_one_done_by_hand() -> None:
 
 
 def test_one_subject_tells_nothing_of_others() -> None:
-    folds = drawn(EVEN[0])[0][:3, :1]
+    folds = drawn(EIGHT)[0][:3, :1]
     assert share_interval(uf1, folds).tolist() == [[0, 1]] * 3
     assert difference_interval(uf1, folds, folds).tolist() == [[-1, 1]] * 3
 
 
 def test_where_no_subject_makes_a_difference_the_interval_has_no_width() -> None:
-    folds = np.repeat(drawn(EVEN[0])[0][:3, :1], 7, axis=1)
+    folds = np.repeat(drawn(EIGHT)[0][:3, :1], 7, axis=1)
     for measure in SCORES.values():
         value = measure(folds.sum(axis=1))
         assert share_interval(measure, folds).tolist() == np.stack([value, value], axis=1).tolist()
@@ -172,4 +109,6 @@ def test_a_subject_with_most_of_the_clips_makes_the_interval_wide() -> None:
         return float(np.diff(share_interval(accuracy, folds)).mean())
 
     assert width(heavy) > 1.25 * width(even)
-    assert width(even) == pytest.approx(width(even * 3), rel=0.05)  # that all have more clips of equal results is not it
+    assert width(even) == pytest.approx(
+        width(even * 3), rel=0.05
+    )  # that all have more clips of equal results is not it
