@@ -1,7 +1,6 @@
 """ResNet-18 split at the frozen depth: what is computed once, and what every fold trains."""
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from aman.content import digest_of
 from aman.errors import UsageError
+from aman.plain_weights import RANDOM_TRUNK_SEED
+from aman.plain_weights import TRUNK as OURS
 from aman.resnet import ResNet18
 from aman.tensors import as_weights, read_tensors
 
@@ -24,10 +26,6 @@ FEATURE_CHANNELS = 512
 """D: channels after layer4, the length of one frame's feature."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-OURS = Path(__file__).parent / "weights" / "trunk.safetensors"
-"""The project's own weights, what `--trunk fer2013` means."""
-RANDOM_TRUNK_SEED = 0
-"""The `random` trunk is one fixed network, whatever the seed of the run: its features can be cached."""
 
 
 def stages_after(frozen: str) -> tuple[str, ...]:
@@ -173,8 +171,8 @@ def resnet_of(state: Mapping[str, torch.Tensor]) -> str:
     return f"wide {name}" if first.shape[0] != WIDTH else name
 
 
-def has_layer4(weights: str) -> bool:
-    """Whether these weights say anything about layer4."""
+def holds_layer4(weights: str) -> bool:
+    """Whether these weights say anything about layer4; `aman.digests.has_layer4` reads most files without torch."""
     return weights in ("random", "imagenet") or _holds_layer4(_read_weights(_file_of(weights)))
 
 
@@ -191,25 +189,17 @@ def fresh_layer4(network: nn.Module, *, as_authors: bool = False) -> None:
 
 
 def digest(network: nn.Module) -> str:
-    """sha256 over names, types, shapes and bytes of every tensor: the network's identity in keys and runs."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        array = tensor.detach().cpu().contiguous().numpy()
-        total.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
+    """`aman.content.digest_of` every tensor: the network's identity in keys and runs."""
+    state = network.state_dict()
+    return digest_of({name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()})
 
 
-def trunk_digest(weights: str) -> str:
-    """Identity of a trunk in keys and runs: the digest of its tensors; of the recipe of what is random in it, because
-    the last bits of a calibration differ from processor to processor."""
-    if weights == "random":
-        return hashlib.sha256(f"random ResNet-18, seed {RANDOM_TRUNK_SEED}, version 1".encode()).hexdigest()
+def tensors_digest(weights: str) -> str:
+    """`digest` of the trunk that `load_trunk` gives, without a layer4 that the weights lack."""
     network = load_trunk(weights)
-    if has_layer4(weights):
-        return digest(network)
-    network.layer4 = nn.Identity()
-    return hashlib.sha256(f"{digest(network)}, random layer4, seed {RANDOM_TRUNK_SEED}, version 1".encode()).hexdigest()
+    if not holds_layer4(weights):
+        network.layer4 = nn.Identity()
+    return digest(network)
 
 
 class FrozenTrunk(nn.Module):

@@ -115,7 +115,7 @@ def accuracy_interval(predictions: pd.DataFrame) -> Interval:
     hit = (predictions["label"] == predictions["prediction"]).to_numpy()
     subjects, _ = pd.factorize(predictions["subject"], sort=True)
     folds_SYY = np.zeros((subjects.max() + 1, 2, 2))
-    np.add.at(folds_SYY, (subjects, 0, np.where(hit, 0, 1)), 1)
+    np.add.at(folds_SYY[:, 0], (subjects, np.where(hit, 0, 1)), 1)
     return _ends(share_interval(accuracy, folds_SYY))
 
 

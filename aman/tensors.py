@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from aman.errors import UsageError
+from aman.plain_weights import COUNTS
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "network", "net")
 """Entries of a checkpoint that the tensors may be under, also one in another; Lightning has `state_dict`."""
@@ -118,10 +119,6 @@ def as_weights(found: Tensors, wanted: Mapping[str, torch.Tensor], *, option: st
             )
         weights[key] = tensor.detach() if key.endswith(COUNTS) else tensor.detach().float()
     return weights
-
-
-COUNTS = "num_batches_tracked"
-"""End of the names of tensors that count batches."""
 
 
 def _unusable(key: str, tensor: torch.Tensor) -> str:

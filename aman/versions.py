@@ -71,10 +71,12 @@ SHARED = "aman.inputs.base"
 NOT_COUNTED = (
     "aman.content",
     "aman.databases",
+    "aman.digests",
     "aman.errors",
     "aman.files",
     "aman.own_file",
     "aman.methods",
+    "aman.plain_weights",
     "aman.protocols",
     "aman.source",
     "aman.tensors",

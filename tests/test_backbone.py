@@ -18,11 +18,10 @@ from aman.backbone import (
     Head,
     digest,
     features,
-    has_layer4,
     load_trunk,
     stages_after,
-    trunk_digest,
 )
+from aman.digests import has_layer4, trunk_digest
 from aman.errors import UsageError
 from aman.resnet import ResNet18
 

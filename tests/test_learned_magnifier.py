@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from aman import digests
 from aman.databases.index import Clip
 from aman.errors import UsageError
 from aman.inputs.aligned import Aligned
@@ -399,7 +400,7 @@ def test_keys_of_the_learned_magnifier_hold_the_weights_and_not_their_path(
     keys = {name: key(str(file)) for name, file in files.items()}
     assert keys["a"] == keys["copy"]
     assert len({keys["a"], keys["other"], keys["padded"], key("phase")}) == 4
-    monkeypatch.setattr(weights, "OURS", files["a"])
+    monkeypatch.setattr(digests, "MAGNIFIER", files["a"])
     assert key("learned") == keys["a"]
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
-from aman.backbone import digest, has_layer4, load_trunk
+from aman.backbone import digest, load_trunk
+from aman.digests import has_layer4
 from aman.errors import DataError, UsageError
 from aman.fer2013 import CLASSES, VOTES
 from aman.pretraining import training

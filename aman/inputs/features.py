@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from aman.content import content_key
+from aman.digests import trunk_digest
 from aman.inputs.base import ClipFacts, Input, View, arrays_of
 from aman.inputs.images import Images
 from aman.versions import version_of
@@ -37,8 +38,6 @@ class Features(Input):
         return ("features",)
 
     def weights(self) -> dict[str, str]:
-        from aman.backbone import trunk_digest
-
         return {"trunk": trunk_digest(self.trunk)}
 
     def key(self, source_key: str, facts: ClipFacts) -> str:

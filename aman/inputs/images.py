@@ -14,6 +14,7 @@ import zstandard
 from safetensors.numpy import save
 
 from aman.content import content_key
+from aman.digests import magnifier_digest
 from aman.inputs.base import ClipFacts, Input, View, arrays_of
 from aman.inputs.interpolated import Interpolated
 from aman.magnify import is_learned, magnify
@@ -52,11 +53,7 @@ class Images(Input):
     def weights(self) -> dict[str, str]:
         if not is_learned(self.magnifier):
             return {"magnifier": ""}
-        from aman.backbone import digest
-        from aman.magnify.weights import load_magnifier
-
-        network = load_magnifier(self.magnifier)
-        return {"magnifier": f"{digest(network)}-{network.padding}"}
+        return {"magnifier": magnifier_digest(self.magnifier)}
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         # Weights count, not their path; a magnifier without weights keeps the key that it had before there were any.

@@ -8,12 +8,10 @@ only the decoder has to run per factor. The factor is the total gain: 1 is no ma
 factor - 1).
 """
 
-from typing import Literal
-
 import torch
 from torch import nn
 
-Padding = Literal["reflect", "tensorflow"]
+from aman.plain_weights import Padding
 
 
 def conv(wide: int, out: int, size: int) -> nn.Conv2d:

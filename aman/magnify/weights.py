@@ -9,16 +9,14 @@ reflection, and the names tell whether the shape has its convolution.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from aman.errors import UsageError
 from aman.files import write_whole
-from aman.magnify.network import Magnifier, Padding
+from aman.magnify.network import Magnifier
+from aman.plain_weights import MAGNIFIER as OURS
+from aman.plain_weights import METADATA, Padding, stated_padding
 from aman.tensors import as_weights, read_tensors
-
-OURS = Path(__file__).parents[1] / "weights" / "magnifier.safetensors"
-"""The project's own weights, what `--magnifier learned` means."""
-METADATA = "magnifier"
 
 PUBLISHED = {
     "encoder.conv1.": "encoder.0.",
@@ -69,16 +67,11 @@ def save_magnifier(network: Magnifier, path: Path) -> None:
 
 def _padding(path: Path, metadata: Mapping[str, str]) -> Padding:
     """The padding that our weights were trained with."""
-    try:
-        about: Any = json.loads(metadata.get(METADATA, "null"))
-    except (ValueError, RecursionError):
-        about = None
-    stated = about.get("padding") if isinstance(about, dict) else None
-    for padding in get_args(Padding):
-        if stated == padding:
-            return padding
+    stated = stated_padding(metadata)
+    if stated is not None:
+        return stated
     raise UsageError(
-        got=f"--magnifier {path}, whose metadata name no padding ({str(stated)[:20]})",
+        got=f"--magnifier {path}, whose metadata name no padding ({metadata.get(METADATA, 'none')[:40]})",
         expected=f"`{METADATA}` with a padding of {' or '.join(get_args(Padding))}",
         fix="give a --magnifier FILE that jobs/train_magnifier.py wrote",
     )

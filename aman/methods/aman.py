@@ -59,7 +59,7 @@ class Aman(Neural, settings=Settings):
     def refusal(self, settings: Settings) -> UsageError | None:
         of = settings.preparation
         if settings.model.layer4_init == "pretrained" and of.frozen != "layer4":
-            from aman.backbone import has_layer4
+            from aman.digests import has_layer4
 
             if not has_layer4(of.trunk):
                 return UsageError(
@@ -81,7 +81,7 @@ class Aman(Neural, settings=Settings):
 
     def weights(self, settings: Settings) -> dict[str, str]:
         """The trunk is trained on, so that its weights count where none of its stages is frozen, too."""
-        from aman.backbone import trunk_digest
+        from aman.digests import trunk_digest
 
         return {"trunk": trunk_digest(settings.preparation.trunk)}
 
