@@ -12,8 +12,7 @@ from torch import nn
 
 from aman.content import digest_of
 from aman.errors import UsageError
-from aman.plain_weights import RANDOM_TRUNK_SEED
-from aman.plain_weights import TRUNK as OURS
+from aman.plain_weights import RANDOM_TRUNK_SEED, TRUNK
 from aman.resnet import ResNet18
 from aman.tensors import as_weights, read_tensors
 
@@ -86,7 +85,7 @@ def _loaded(weights: str, state_of_file: tuple[int, ...]) -> nn.Module:
 
 
 def _file_of(weights: str) -> Path:
-    return OURS if weights == "fer2013" else Path(weights)
+    return TRUNK if weights == "fer2013" else Path(weights)
 
 
 def _holds_layer4(state: Mapping[str, torch.Tensor]) -> bool:

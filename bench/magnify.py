@@ -35,7 +35,8 @@ from aman.magnify import MAGNIFIERS, Magnify, is_learned
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import CASES, SIZE, acceptance, identity, scenes
 from aman.magnify.network import Magnifier
-from aman.magnify.weights import OURS, load_magnifier
+from aman.magnify.weights import load_magnifier
+from aman.plain_weights import MAGNIFIER
 from jobs.command_line import DONE, run_job, say
 
 Float = npt.NDArray[np.float32]
@@ -75,7 +76,7 @@ def magnifiers(options: Options) -> dict[str, Magnify]:
     """Rows of the table, by name."""
     rows: dict[str, Magnify] = {name: one for name, one in MAGNIFIERS.items() if not is_learned(name)}
     rows["flow"] = magnify_flow
-    if OURS.is_file():
+    if MAGNIFIER.is_file():
         rows["learned"] = partial(magnify_with, load_magnifier("learned"))
     for path in options.weights:
         rows[str(path)] = partial(magnify_with, load_magnifier(str(path)))
@@ -112,7 +113,7 @@ def naive(network: Magnifier, onset_HWC: Float, frames_LHWC: Float, factors: Seq
 def compare_speed(options: Options) -> dict[str, Any]:
     """Seconds of one frame at nine factors, naive and shared, and how far their images are apart."""
     given = [str(path) for path in options.weights]
-    names = ["learned"] if OURS.is_file() else given[:1]
+    names = ["learned"] if MAGNIFIER.is_file() else given[:1]
     network = load_magnifier(names[0]) if names else Magnifier().eval()
     scene = scenes(options.size)[0]
     onset, frames = scene.moved(0), scene.moved(0.5)[None]

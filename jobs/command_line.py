@@ -60,6 +60,9 @@ class RecipeOptions:
     """Do everything in this process, one clip and one fold after another, without Ray: for debugging."""
     plan: bool = False
     """Say what would be computed, what is cached and how long it should take; start nothing."""
+    measure: bool = False
+    """With --plan: time the preparation of a clip and some training steps in this process (a minute or two), where the
+    store has no such timing of this kind of machine. It keeps them for later plans."""
 
     synthetic_recipe: ClassVar[str] = "quick"
     """Name of the recipe for the synthetic database where none is asked for."""
@@ -134,6 +137,8 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     options = tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
     if isinstance(options, RecipeOptions):
         options.settings.method.check(options.settings)
+        if options.measure and not options.plan:
+            raise UsageError(got="--measure without --plan", expected="both", fix="add --plan, which starts nothing")
         share = options.gpus_per_worker
         if not (0 < share <= 1 or share == int(share) > 0):
             got = f"--gpus-per-worker {share:g}"

@@ -32,13 +32,8 @@ def main(options: Options) -> int:
     from aman.attention import warnings
     from aman.making import ensure_database
     from cluster.experiment import texts
-    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment.estimate import estimate_text, measure
     from cluster.experiment.grid import plan_experiment
-    from cluster.experiment.records import track_run
-    from cluster.experiment.run import failures_of, run
-    from cluster.experiment.score import outcome_of
-    from cluster.experiment.write import About, Run, make_folder
-    from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
@@ -47,8 +42,17 @@ def main(options: Options) -> int:
     experiment = plan_experiment(options.request(subjects=options.subjects))
     say(texts.plan_text(experiment))
     if options.plan:
+        if options.measure:
+            measure(experiment)
         say(estimate_text(experiment))
         return DONE
+
+    from cluster.experiment.records import track_run
+    from cluster.experiment.run import failures_of, run
+    from cluster.experiment.score import outcome_of
+    from cluster.experiment.write import About, Run, make_folder
+    from cluster.tracking.log import next_command
+
     out = options.out or Path("runs/loso") / texts.run_name(experiment.first, options.recipe_name)
     make_folder(out)
     done = run(experiment, say)

@@ -50,14 +50,9 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     from aman.making import ensure_database
     from aman.methods import settings_of, variant
     from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
-    from aman.runs import read_run
-    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment.estimate import estimate_text, measure
     from cluster.experiment.grid import plan_tables
-    from cluster.experiment.records import track_tables
-    from cluster.experiment.run import run
     from cluster.experiment.texts import plan_text
-    from cluster.experiment.write import make_folder, table_runs
-    from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
@@ -79,8 +74,16 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     tables, experiment = plan_tables(requests, configurations, choices, seeds)
     say(plan_text(experiment))
     if options.plan:
+        if options.measure:
+            measure(experiment)
         say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour))
         return DONE
+
+    from aman.runs import read_run
+    from cluster.experiment.records import track_tables
+    from cluster.experiment.run import run
+    from cluster.experiment.write import make_folder, table_runs
+    from cluster.tracking.log import next_command
 
     names = [find(one).name for one in options.database]  # an option may be the path of a file
     out = options.out or Path("runs") / job / "-".join([*names, options.recipe_name, f"s{options.seed}"])

@@ -50,14 +50,10 @@ def main(options: Options) -> int:
     begun = perf_counter()
     import tune_spaces
     from aman.making import ensure_database
-    from aman.tables import write_json
-    from cluster.experiment import texts, write
-    from cluster.experiment.choose import run_search, search_tables
-    from cluster.experiment.estimate import estimate_text
+    from cluster.experiment import texts
+    from cluster.experiment.estimate import estimate_text, measure
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.plan import Study
-    from cluster.experiment.records import track_search
-    from cluster.tracking.log import next_command
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
@@ -79,8 +75,17 @@ def main(options: Options) -> int:
     (grid,) = experiment.grids
     say(texts.plan_text(experiment))
     if options.plan:
+        if options.measure:
+            measure(experiment)
         say(estimate_text(experiment))
         return DONE
+
+    from aman.tables import write_json
+    from cluster.experiment import write
+    from cluster.experiment.choose import run_search, search_tables
+    from cluster.experiment.records import track_search
+    from cluster.tracking.log import next_command
+
     name = f"{grid.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
     out = options.out or Path("runs/tune") / name
     for folder in [out, *([options.json.absolute().parent] if options.json else [])]:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aman import digests
-from aman.backbone import OURS, digest, holds_layer4, load_trunk, tensors_digest
+from aman.backbone import digest, holds_layer4, load_trunk, tensors_digest
+from aman.content import digest_of
 from aman.digests import has_layer4, magnifier_digest, trunk_digest
 from aman.errors import UsageError
 from aman.magnify.network import Magnifier
 from aman.magnify.weights import load_magnifier, save_magnifier
-from aman.plain_weights import COUNTS, METADATA, magnifier_shapes, plain_magnifier, plain_trunk, trunk_shapes
+from aman.plain_weights import COUNTS, METADATA, TRUNK, magnifier_shapes, plain_magnifier, plain_trunk, trunk_shapes
 
 State = dict[str, torch.Tensor]
 
@@ -54,12 +54,12 @@ def plain_files(folder: Path) -> dict[str, Path]:
 
 
 def test_a_plain_trunk_has_the_digest_that_torch_finds(tmp_path: Path) -> None:
-    for name, path in {**plain_files(tmp_path), "ours": OURS}.items():
+    for name, path in {**plain_files(tmp_path), "ours": TRUNK}.items():
         found = plain_trunk(path)
         assert found is not None, name
-        assert digests.digest_of(found[0]) == tensors_digest(str(path)), name
+        assert digest_of(found[0]) == tensors_digest(str(path)), name
         assert found[1] == holds_layer4(str(path)) == has_layer4(str(path)), name
-    assert trunk_digest("fer2013") == trunk_digest(str(OURS))
+    assert trunk_digest("fer2013") == trunk_digest(str(TRUNK))
 
 
 def odd_files(folder: Path) -> dict[str, Path]:

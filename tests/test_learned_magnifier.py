@@ -20,11 +20,12 @@ from aman.inputs.interpolated import Interpolated
 from aman.magnify import MAGNIFIERS, learned, magnifier_for, magnify, weights
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import Case, Score, acceptance, identity, scenes
-from aman.magnify.network import Halve, Magnifier, Padding
+from aman.magnify.network import Halve, Magnifier
 from aman.magnify.weights import PUBLISHED, load_magnifier, save_magnifier
 from aman.methods import variant
 from aman.methods.aman import METHOD
 from aman.models.settings import MAGNIFIER_NAMES, Settings, check
+from aman.plain_weights import Padding
 from cluster.features.keys import plan_clip
 
 Float = npt.NDArray[np.float32]
@@ -326,7 +327,7 @@ def test_a_file_that_is_no_magnifier_is_refused_by_name(kind: str, words: str, t
 
 
 def test_without_our_weights_learned_says_how_to_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "OURS", tmp_path / "magnifier.safetensors")
+    monkeypatch.setattr(weights, "MAGNIFIER", tmp_path / "magnifier.safetensors")
     with pytest.raises(UsageError, match=r"jobs/train_magnifier\.py.*--magnifier FILE"):
         load_magnifier("learned")
     save_magnifier(seeded(5), tmp_path / "magnifier.safetensors")

@@ -15,7 +15,7 @@ from aman.methods import variant
 from aman.models.settings import RECIPES, Settings
 from aman.report.columns import LEVEL_CHOSEN
 from aman.runs import find_runs
-from cluster.experiment.estimate import estimate_text, speed_of
+from cluster.experiment.estimate import estimate_text, measure, speed_of
 from cluster.experiment.grid import Experiment, Tables, plan_tables
 from cluster.experiment.plan import Request
 from cluster.experiment.score import Known
@@ -96,19 +96,25 @@ def fold(seconds: float, device: str) -> Known:
 def test_hours_are_a_range_from_what_folds_took_on_a_gpu_where_there_is_one(
     root: Path, smic: Path, tmp_path: Path
 ) -> None:
-    specs = planned(root, smic, tmp_path, seeds=(0,))[1].todo()[:4]
+    experiment = planned(root, smic, tmp_path, seeds=(0,))[1]
+    specs, store = experiment.todo()[:4], experiment.first.store
     taken = ((1, "cpu"), (3, "cpu"), (9, "A100"), (4, "A100"))
     results = [fold(spec.cost * rate, device) for spec, (rate, device) in zip(specs, taken, strict=True)]
-    found = speed_of(specs, list(zip(specs, results, strict=True)))
+    found = speed_of(specs, list(zip(specs, results, strict=True)), store)
+    assert found is not None
     assert (found.low, found.high) == pytest.approx((4, 9)) and found.device == "A100"
-    found = speed_of(specs, list(zip(specs[:2], results[:2], strict=True)))
+    found = speed_of(specs, list(zip(specs[:2], results[:2], strict=True)), store)
+    assert found is not None
     assert (found.low, found.high) == pytest.approx((1, 3)) and found.device == "cpu"
-    found = speed_of(specs, [(specs[0], fold(1.0, ""))])
-    assert 0 < found.low <= found.high and "just now" in found.source
+    assert speed_of(specs, [(specs[0], fold(1.0, ""))], store) is None
+    measure(experiment)
+    found = speed_of(specs, [(specs[0], fold(1.0, ""))], store)
+    assert found is not None and 0 < found.low <= found.high and "timings on" in found.source
 
 
 def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path, tmp_path: Path) -> None:
     _, whole = planned(root, smic, tmp_path, seeds=(0,))
+    measure(whole)
     text = estimate_text(whole, usd_per_gpu_hour=2.5)
     assert "core-hours" in text and "USD" not in text
     spec = whole.todo()[-1]

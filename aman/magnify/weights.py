@@ -14,8 +14,7 @@ from typing import get_args
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.magnify.network import Magnifier
-from aman.plain_weights import MAGNIFIER as OURS
-from aman.plain_weights import METADATA, Padding, stated_padding
+from aman.plain_weights import MAGNIFIER, METADATA, Padding, stated_padding
 from aman.tensors import as_weights, read_tensors
 
 PUBLISHED = {
@@ -42,7 +41,7 @@ def load_magnifier(weights: str) -> Magnifier:
 
     Raises `UsageError` where there is no such file, or it holds something else.
     """
-    path = OURS if weights == "learned" else Path(weights)
+    path = MAGNIFIER if weights == "learned" else Path(weights)
     if not path.is_file():
         raise _no_file(weights)
     found, metadata = read_tensors(path, "--magnifier")

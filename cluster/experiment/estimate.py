@@ -1,23 +1,26 @@
-"""How long the rest of an experiment should take: one estimate for `--plan` of every job, from what was measured."""
+"""How long the rest of an experiment should take: one estimate for `--plan` of every job, from what was measured.
+
+An estimate measures nothing by itself: it reads what finished folds took and what `measure` kept in the store, and says
+where there is neither. So a plan imports no torch, whatever is planned.
+"""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
-from time import perf_counter
-from typing import Any
 
-from aman.inputs.aligned import Source
-from aman.inputs.base import Input, chain
 from cluster.experiment.grid import Experiment
+from cluster.experiment.plan import Plan
 from cluster.experiment.score import Known
 from cluster.features.keys import ClipPlan
 from cluster.features.tasks import minutes
 from cluster.folds.keys import FoldSpec
-from cluster.store.releases import clip_reader
+from cluster.folds.timing import clip_timing, machine, measure_clip, measure_training, recorded, training_timing
+from cluster.store.base import Store
 
 SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
+NOT_TIMED = "not timed on this machine yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,87 +35,65 @@ class Speed:
     """Where the numbers are from, in words."""
 
 
+@dataclass(kw_only=True)
+class Total:
+    """What the parts of an estimate come to."""
+
+    slots: int
+    """How much is done at a time."""
+    lines: list[str] = field(default_factory=list)
+    low: float = 0.0
+    high: float = 0.0
+    on_gpu: bool = False
+    untimed: bool = False
+    """Whether a part has no estimate."""
+
+
 def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0) -> str:
     """Time of what is left, as a range; nothing is started or stored. Without `train`, of the preparation alone."""
-    todo = experiment.todo() if train else []
-    lacking = [(plan, clips) for plan, clips in experiment.lacking if clips] if todo or not train else []
+    todo, lacking = _left(experiment, train)
     if not todo and not lacking:
         return (
             "estimate: nothing to compute, some seconds to pool and score" if train else "estimate: nothing to prepare"
         )
     request = experiment.first.request
-    slots = 1 if request.here else request.workers or os.cpu_count() or 1
-    lines, low, high, on_gpu = [], 0.0, 0.0, False
+    total = Total(slots=1 if request.here else request.workers or os.cpu_count() or 1)
     for plan, clips in lacking:
-        if clips[0].clip.arrays is not None:  # nothing is made of them
-            continue
-        each = clip_seconds(clips[0], plan.inputs)
-        whole = ceil(len(clips) / slots) * each
-        low, high = low + whole, high + whole
         named = f" of {plan.selection.protocol.name}" if len(lacking) > 1 else ""
-        lines.append(
-            f"preparation{named}: about {len(clips) * each / 3600:.2f} core-hours for {len(clips)} clips,"
-            f" {each:.1f} s each, measured now"
-        )
+        _add_preparation(total, plan, clips, named)
     for method, specs in _by_method(todo).items():
-        speed = speed_of(specs, _finished(experiment))
-        costs = [spec.cost for spec in specs]
-        best, worst = (sum(costs) * each for each in (speed.low, speed.high))
-        on_gpu = on_gpu or speed.device != "cpu"
-        what = "core" if speed.device == "cpu" else "GPU"
-        most = "at most " if experiment.partial else ""
-        lines.append(
-            f"training of {method}: {most}{best / 3600:.2f} to {worst / 3600:.2f} {what}-hours for {most}{len(specs)}"
-            f" folds, from {speed.source}"
+        _add_training(total, method, specs, experiment, usd_per_gpu_hour)
+    if usd_per_gpu_hour and todo and not total.on_gpu:
+        total.lines.append(
+            "no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours"
         )
-        low, high = low + max(best / slots, max(costs) * speed.low), high + max(worst / slots, max(costs) * speed.high)
-        if usd_per_gpu_hour and what == "GPU":
-            usd = (hours / 3600 * usd_per_gpu_hour for hours in (best, worst))
-            lines.append("cost of it: " + " to ".join(f"{one:.2f}" for one in usd) + " USD")
-    if usd_per_gpu_hour and todo and not on_gpu:
-        lines.append("no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours")
     start = 0.0 if request.here else SESSION_SECONDS
-    workers = f"{slots} CPU worker{'s' * (slots > 1)}" if not on_gpu else f"{slots} workers"
-    lines.append(
-        f"estimate: {minutes(low + start)} to {minutes(high + start)} (minutes:seconds) with {workers};"
-        " nothing was started"
-    )
-    return "\n".join(lines)
+    workers = f"{total.slots} workers" if total.on_gpu else f"{total.slots} CPU worker{'s' * (total.slots > 1)}"
+    timed = f"{minutes(total.low + start)} to {minutes(total.high + start)} (minutes:seconds) with {workers}"
+    if total.untimed:
+        timed = f"more than {timed}" if total.high else "unknown"
+        timed += "; the same command with --measure times a clip and some training steps here, once, and keeps that"
+    return "\n".join([*total.lines, f"estimate: {timed}; nothing was started"])
 
 
-def clip_seconds(clip: ClipPlan, inputs: Sequence[Input]) -> float:
-    """Seconds of one core that the whole preparation of a clip takes, from a cheap variant of it. Its second run
-    counts: the first one loads the models."""
-    from aman.training.neural import be_deterministic
-
-    be_deterministic()
-    seconds = 0.0
-    for _ in range(2):
-        seconds = sum(_chain_seconds(clip, last) for last in inputs)
-    return seconds
-
-
-def _chain_seconds(clip: ClipPlan, last: Input) -> float:
-    small, times = last.sample()
-    value: Any = Source(clip=clip.clip, read=clip_reader(clip.clip.frames, clip.digests, None))
-    seconds = 0.0
-    for stage, cheap in zip(chain(last), chain(small), strict=True):
-        begun = perf_counter()
-        value = cheap.make(value)
-        seconds += (perf_counter() - begun) * (times if cheap != stage else 1)
-    return seconds
+def measure(experiment: Experiment, *, train: bool = True) -> None:
+    """Time here what the estimate lacks, and keep the timings in the store."""
+    store = experiment.first.store
+    store.check_writable()
+    todo, lacking = _left(experiment, train)
+    for plan, _ in lacking:
+        if not recorded(store, clip_timing(clip := _sample(plan), plan.inputs)):
+            measure_clip(store, clip, plan.inputs)
+    finished = _finished(experiment)
+    for specs in _by_method(todo).values():
+        if speed_of(specs, finished, store) is None:
+            longest = _longest(specs)
+            measure_training(store, longest.recipe, longest.fold.classes)
 
 
-def _by_method(todo: Sequence[FoldSpec]) -> dict[str, list[FoldSpec]]:
-    found: dict[str, list[FoldSpec]] = {}
-    for spec in todo:
-        found.setdefault(spec.recipe.method.name, []).append(spec)
-    return found
-
-
-def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known]]) -> Speed:
+def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known]], store: Store) -> Speed | None:
     """What a unit of cost of these folds takes: by what finished folds of their method took, those of a GPU where there
-    are any; without one, by a few steps of the longest fold, here and now."""
+    are any; without one, by the timing of the longest fold's settings on a machine as this one. None without either."""
     method, rates = specs[0].recipe.method, dict[str, list[float]]()
     for spec, result in finished:
         if result.device and spec.recipe.method == method:
@@ -120,10 +101,76 @@ def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known
     for device, found in sorted(rates.items(), key=lambda pair: (pair[0] == "cpu", pair[0])):
         source = f"{len(found)} folds that were trained on {device}"
         return Speed(low=min(found), high=max(found), device=device, source=source)
-    longest = max(specs, key=lambda spec: spec.cost)
-    each = method.unit_seconds(longest.recipe, longest.fold.classes)
-    source = f"{len(each)} training steps on this machine's CPU, just now"
-    return Speed(low=min(each), high=max(each), device="cpu", source=source)
+    longest = _longest(specs)
+    each = recorded(store, training_timing(longest.recipe, longest.fold.classes))
+    if not each:
+        return None
+    return Speed(low=min(each), high=max(each), device="cpu", source=f"{len(each)} timings on {machine()}")
+
+
+def _left(experiment: Experiment, train: bool) -> tuple[list[FoldSpec], list[tuple[Plan, list[ClipPlan]]]]:
+    """Folds without a result, and the clips that they lack inputs of, by preparation; arrays that exist already need
+    none."""
+    todo = experiment.todo() if train else []
+    if train and not todo:
+        return [], []
+    made = [(plan, [one for one in clips if one.clip.arrays is None]) for plan, clips in experiment.lacking]
+    return todo, [(plan, clips) for plan, clips in made if clips]
+
+
+def _add_preparation(total: Total, plan: Plan, clips: Sequence[ClipPlan], named: str) -> None:
+    found = recorded(plan.store, clip_timing(_sample(plan), plan.inputs))
+    if not found:
+        total.untimed = True
+        total.lines.append(f"preparation{named}: {len(clips)} clips, {NOT_TIMED}")
+        return
+    each = found[0]
+    total.low += ceil(len(clips) / total.slots) * each
+    total.high += ceil(len(clips) / total.slots) * each
+    total.lines.append(
+        f"preparation{named}: about {len(clips) * each / 3600:.2f} core-hours for {len(clips)} clips,"
+        f" {each:.1f} s each, timed on {machine()}"
+    )
+
+
+def _add_training(
+    total: Total, method: str, specs: Sequence[FoldSpec], experiment: Experiment, usd_per_gpu_hour: float
+) -> None:
+    speed = speed_of(specs, _finished(experiment), experiment.first.store)
+    most = "at most " if experiment.partial else ""
+    if speed is None:
+        total.untimed = True
+        total.lines.append(f"training of {method}: {most}{len(specs)} folds, {NOT_TIMED}")
+        return
+    costs = [spec.cost for spec in specs]
+    best, worst = (sum(costs) * each for each in (speed.low, speed.high))
+    total.on_gpu = total.on_gpu or speed.device != "cpu"
+    what = "core" if speed.device == "cpu" else "GPU"
+    total.lines.append(
+        f"training of {method}: {most}{best / 3600:.2f} to {worst / 3600:.2f} {what}-hours for {most}{len(specs)}"
+        f" folds, from {speed.source}"
+    )
+    total.low += max(best / total.slots, max(costs) * speed.low)
+    total.high += max(worst / total.slots, max(costs) * speed.high)
+    if usd_per_gpu_hour and what == "GPU":
+        usd = (seconds / 3600 * usd_per_gpu_hour for seconds in (best, worst))
+        total.lines.append("cost of it: " + " to ".join(f"{one:.2f}" for one in usd) + " USD")
+
+
+def _sample(plan: Plan) -> ClipPlan:
+    """The clip that is timed for all of a preparation: the first one, prepared or not, so that it stays the same."""
+    return next(clip for clip in plan.clips.values() if clip.clip.arrays is None)
+
+
+def _longest(specs: Sequence[FoldSpec]) -> FoldSpec:
+    return max(specs, key=lambda spec: spec.cost)
+
+
+def _by_method(todo: Sequence[FoldSpec]) -> dict[str, list[FoldSpec]]:
+    found: dict[str, list[FoldSpec]] = {}
+    for spec in todo:
+        found.setdefault(spec.recipe.method.name, []).append(spec)
+    return found
 
 
 def _finished(experiment: Experiment) -> list[tuple[FoldSpec, Known]]:

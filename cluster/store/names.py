@@ -8,6 +8,8 @@ UNFINISHED = "unfinished"
 """Checkpoints of folds that are being trained."""
 FOLDS = "folds"
 """Kind of the results of folds."""
+TIMINGS = "timings"
+"""What was measured for estimates."""
 
 
 def blob_name(digest: str) -> str:
@@ -28,3 +30,8 @@ def ref_name(kind: str, key: str) -> str:
 def unfinished_name(key: str) -> str:
     """Where the checkpoint of a fold is."""
     return f"{UNFINISHED}/{key[:2]}/{key}"
+
+
+def timing_name(key: str) -> str:
+    """Where a timing is."""
+    return f"{TIMINGS}/{key[:2]}/{key}"

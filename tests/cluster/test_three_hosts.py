@@ -4,6 +4,7 @@ and nobody without a credential is let in."""
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,6 +15,10 @@ from small import small_database
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 20".split()
+SCRATCH = "/tmp/aman-ray-0/scratch"
+"""Folder for temporary files on a file system that no other host sees."""
+SECONDS_LEFT = 5.0
+"""Seconds after `ray job stop` after which nothing of the job may run or lie about."""
 SAME = ("accuracy", "uf1", "uar", "interval", "weights", "fingerprint", "clips", "folds")
 
 
@@ -41,6 +46,50 @@ def test_the_whole_job_gives_the_laptops_table_to_the_last_digit(cluster: ray_ho
     subprocess.run([*command, *SETTINGS, "--workers", "1", "--json", "result.json"], cwd=tmp_path, check=True)
     here = json.loads((tmp_path / "result.json").read_text())
     assert {name: there[name] for name in SAME} == {name: here[name] for name in SAME}
+
+
+def test_a_stopped_job_ends_in_order_leaves_nothing_and_goes_on_by_the_same_command(
+    cluster: ray_hosts.Cluster, tmp_path: Path
+) -> None:
+    """`ray job stop` while folds are trained, with temporary files in a folder that each host has of its own."""
+    settings = [*SETTINGS[:-1], "4000", "--seed", "7"]
+    words = ["python", "jobs/loso.py", "--root", "release", *settings, "--gpus-per-worker", "0.5"]
+    for host in cluster.hosts.hosts:
+        cluster.hosts.ssh(host, f"mkdir -p {SCRATCH}")
+    before = running(cluster)
+    cluster.submit("env", f"TMPDIR={SCRATCH}", *words, wait=False, name="stopped")
+    cluster.wait_for_line("stopped", "fold 1/4")
+    assert any("jobs/loso.py" in command for command in (running(cluster) - before))
+    cluster.stop_job("stopped")
+    time.sleep(SECONDS_LEFT)
+    left = {command for command in running(cluster) - before if not command.endswith("ray::IDLE")}
+    lying = [cluster.hosts.ssh(host, f"find {SCRATCH} -mindepth 1").stdout for host in cluster.hosts.hosts]
+    shown = cluster.hosts.laptop("ray", "job", "status", "--address", cluster.url, "stopped").stdout
+    log = cluster.hosts.laptop("ray", "job", "logs", "--address", cluster.url, "stopped").stdout
+    assert (left, lying) == (set(), [""] * len(cluster.hosts.hosts))
+    assert "STOPPED" in shown and "was intentionally stopped" in shown
+    assert log.count("interrupted: what is finished stays") == 1 and "Traceback" not in log and "fold 4/4" not in log
+    said = cluster.submit("env", f"TMPDIR={SCRATCH}", *words, "--json", "again.json")
+    assert "fold 4/4" in said and 1 <= cluster.result("again.json")["computed_folds"] < 4
+    command = [
+        sys.executable,
+        str(ROOT / "jobs" / "loso.py"),
+        "--root",
+        str(cluster.head.project / "release"),
+        "--here",
+    ]
+    subprocess.run([*command, *settings, "--json", "result.json"], cwd=tmp_path, check=True)
+    here, there = json.loads((tmp_path / "result.json").read_text()), cluster.result("again.json")
+    assert {name: there[name] for name in SAME} == {name: here[name] for name in SAME}
+
+
+def running(cluster: ray_hosts.Cluster) -> set[str]:
+    """Host, number and command of every process on the hosts, without those of this look."""
+    found = set()
+    for host in cluster.hosts.hosts:
+        listed = cluster.hosts.ssh(host, "ps -eo pid=,args=").stdout.splitlines()
+        found |= {f"{host.name} {line.strip()}" for line in listed if "sshd" not in line and "ps -eo" not in line}
+    return found
 
 
 def test_every_listening_socket_asks_for_a_credential(cluster: ray_hosts.Cluster) -> None:

@@ -1,0 +1,150 @@
+"""Estimates of `--plan`: from what was measured and kept, or none; and what planning needs of a machine."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small import TINY_OPTIONS, small_database
+
+from bench.scale import database
+from cluster.folds import timing
+from cluster.store.folder import FolderStore
+from cluster.store.names import TIMINGS
+from jobs import ablation, loso, paper, prepare, tune
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "torchvision", "mlflow", "matplotlib", "ray", "sklearn", "dlib"}
+MODULES = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_database(tmp_path_factory.mktemp("release"), subjects=3, clips_per_subject=3)
+
+
+@pytest.fixture
+def plan(call_job: Callable[..., tuple[int, str]], whole: Path, here: Path) -> Call:
+    """The last lines of a plan of loso."""
+
+    def run(*more: object) -> tuple[int, str]:
+        return call_job(loso, "--root", whole, *TINY_OPTIONS, "--here", "--store", here / "store", "--plan", *more)
+
+    return run
+
+
+def timings(here: Path) -> list[str]:
+    return sorted(FolderStore(here / "store").names(""))
+
+
+def test_a_plan_without_a_timing_says_so_and_how_to_have_one(plan: Call, here: Path) -> None:
+    code, text = plan()
+    assert code == 0
+    assert "preparation: 9 clips, not timed on this machine yet" in text
+    assert "training of aman: 3 folds, not timed on this machine yet" in text
+    assert "estimate: unknown; the same command with --measure" in text
+    assert list(here.iterdir()) == []
+
+
+def test_a_timing_is_measured_once_kept_and_used_by_every_later_plan(plan: Call, here: Path) -> None:
+    code, text = plan("--measure")
+    assert code == 0 and "not timed" not in text and "(minutes:seconds) with 1 CPU worker;" in text
+    kept = timings(here)
+    assert len(kept) == 2 and all(name.startswith(f"{TIMINGS}/") for name in kept)
+    assert plan()[1] == text == plan("--measure")[1]
+    assert timings(here) == kept
+    other = plan("--rate", "0.5")[1]
+    assert "training of aman: 3 folds, not timed" in other and "preparation: about" in other
+    assert "estimate: more than " in other
+
+
+def test_a_timing_counts_for_machines_of_its_kind_alone(
+    plan: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan("--measure")
+    monkeypatch.setattr(timing, "machine", lambda: "another processor, 96 CPUs")
+    assert plan()[1].count("not timed") == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1e400]", b'["1"]', b"[-1]", b"[true]", b"[" * 3000, b"[1" + b",1" * 9999]
+)
+def test_a_damaged_timing_is_none(plan: Call, here: Path, content: bytes) -> None:
+    plan("--measure")
+    for name in timings(here):
+        (here / "store" / name).write_bytes(content)
+    assert "estimate: unknown" in plan()[1]
+
+
+def test_measuring_without_planning_is_refused(call_job: Callable[..., tuple[int, str]], whole: Path) -> None:
+    for job in (loso, prepare, tune, paper, ablation):
+        code, text = call_job(job, "--root", whole, "--measure")
+        assert code == 2 and "--measure without --plan" in text
+
+
+def modules_of(job: str, *arguments: object, cwd: Path) -> set[str]:
+    """Packages that a job imports."""
+    command = [sys.executable, "-c", MODULES, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("loso", "--recipe", "default", "--align", "none"),
+        ("loso", "--method", "ststnet"),
+        ("loso", "--method", "lbp-top", "--align", "none"),
+        ("tune", "--recipe", "small", "--align", "none"),
+        ("tune", "--recipe", "small", "--align", "none", "--search", "optuna", "--samples", "2"),
+        ("paper", "--align", "none"),
+        ("prepare", "--align", "none"),
+    ],
+    ids=" ".join,
+)
+def test_planning_imports_nothing_heavy(whole: Path, here: Path, arguments: tuple[str, ...]) -> None:
+    job, *more = arguments
+    assert not HEAVY & modules_of(job, "--root", whole, *more, "--plan", cwd=here)
+
+
+def test_the_test_above_can_fail(whole: Path, here: Path) -> None:
+    assert "torch" in modules_of("loso", "--root", whole, *TINY_OPTIONS, "--plan", "--measure", cwd=here)
+
+
+def test_planning_many_clips_is_cheap(tmp_path: Path) -> None:
+    """A tenth of what `bench/scale.py` plans: processor seconds and memory of the whole process."""
+    root = database(tmp_path / "many", clips=1000, subjects=200)
+    options = [
+        "--database",
+        "csv",
+        "--root",
+        str(root),
+        "--plan",
+        "--align",
+        "none",
+        "--store",
+        str(tmp_path / "store"),
+    ]
+    program = (
+        MODULES
+        + "import time\nprint(time.process_time(), [line for line in open('/proc/self/status') if 'HWM' in line])"
+    )
+    command = [sys.executable, "-c", program, str(ROOT / "jobs" / "loso.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "200 to train" in done.stdout
+    found = re.fullmatch(r"([0-9.]+) \['VmHWM:\\t *([0-9]+) kB\\n'\]", done.stdout.splitlines()[-1])
+    assert found and float(found[1]) < 10 and int(found[2]) < 400_000
