@@ -4,8 +4,8 @@ Laptop: `python jobs/prepare.py --database casme2 --root /data/CASMEII`.
 
 Cluster: `ray job submit -- python jobs/prepare.py --database casme2 --root /data/CASMEII --store s3://bucket/cache`.
 
-Time: `--plan` estimates it. Run again to go on: what is cached is not computed again, and jobs/loso.py with these
-settings finds it done.
+Time: `--plan --measure` estimates it. Run again to go on: what is cached is not computed again, and jobs/loso.py with
+these settings finds it done.
 """
 
 from dataclasses import dataclass

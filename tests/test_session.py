@@ -153,6 +153,12 @@ def test_a_folder_of_ones_own_is_for_its_owner_and_goes_with_its_process(
             with own_folder.own_folder() as second:
                 assert first.is_dir() and second.is_dir() and not young.exists()
         assert list(Path(short).iterdir()) == []
+        cluster = Path(short, "aman-ray-1000")  # where ray_cluster.yaml and ray_local.yaml have a cluster's session
+        cluster.mkdir()
+        os.utime(cluster, (time.time() - 100,) * 2)
+        with own_folder.own_folder():
+            assert list(cluster.iterdir()) == []
+        cluster.rmdir()
     for wrong in (str(tmp_path / "x"), "/tmp/" + "n" * 60, "/proc/nothing"):
         monkeypatch.setenv("RAY_TMPDIR", wrong)
         with pytest.raises(UsageError, match="set RAY_TMPDIR"), own_folder.own_folder():

@@ -1,7 +1,6 @@
 """The one loop that runs an experiment: prepare what is missing, train what is missing, repair what was lost."""
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from cluster.folds.fleet import train_folds
 from cluster.folds.here import train_here
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import Schedule
+from cluster.machines.own_folder import own_folder
 from cluster.machines.session import Slots, capacity, ray_session
 from cluster.store.releases import in_bucket, open_release
 
@@ -75,14 +75,14 @@ class OnRay:
     def train(self, work: Work) -> tuple[dict[str, str], list[str]]:
         """On Ray Train workers: as many as the request and the session give."""
         request = self.plan.request
-        with tempfile.TemporaryDirectory(prefix="aman-ray-", ignore_cleanup_errors=True) as scratch:
+        with own_folder() as scratch:  # locked: jobs that start remove folders of this name that nobody holds
             return train_folds(
                 work.specs,
                 work.clips,
                 self.plan.store.uri,
                 workers=min(self.slots.workers(request.workers, request.gpus_per_worker), len(work.specs)),
                 gpu_share=request.gpus_per_worker if self.slots.gpus else 0,
-                scratch=scratch,
+                scratch=str(scratch),
                 on_finish=work.on_finish,
                 say=work.say,
                 schedule=work.schedule,

@@ -101,6 +101,26 @@ def pool_epochs(plan: Plan) -> pd.DataFrame:
     return table.sort_values(["clip", "epoch"], ignore_index=True)
 
 
+def fold_table(plan: Plan) -> pd.DataFrame:
+    """A row a finished fold: who was left out, clips, how many are right, seconds, device, digest of the weights."""
+    truth = plan.truth
+    rows = []
+    for spec in plan.folds:
+        if (one := plan.finished.get(spec.key)) is not None:
+            rows.append(
+                {
+                    "subject": spec.subject,
+                    "clips": len(one.clips),
+                    "right": right_of(one, truth),
+                    "seconds": round(one.seconds, 3),
+                    "device": one.device,
+                    "weights_sha256": one.weights_sha256,
+                    "key": spec.key,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def mean_losses(plan: Plan) -> list[float]:
     """Training loss of every epoch, mean over the folds that had so many: those of a search may differ."""
     losses = [result.losses for result in plan.finished.values()]

@@ -15,8 +15,8 @@ import pandas as pd
 
 from aman.attention import summary as attention_summary
 from aman.databases import find
+from aman.drawn import drawn_once, figures_key
 from aman.errors import UsageError
-from aman.figures import attention_figure, confusion_figure, magnification_figure
 from aman.inputs.base import View, stages
 from aman.inputs.images import Images
 from aman.protocols import published_accuracy
@@ -29,7 +29,7 @@ from cluster.experiment.choose import SearchOutcome, chosen_plan
 from cluster.experiment.grid import Grid, Tables
 from cluster.experiment.plan import TUNED, Plan
 from cluster.experiment.run import Done, failures_of
-from cluster.experiment.score import Outcome, outcome_of, pool_epochs, right_of
+from cluster.experiment.score import Outcome, fold_table, outcome_of, pool_epochs
 from cluster.experiment.texts import run_name, title
 from cluster.tracking.provenance import command_line, git_commit, ray_job
 
@@ -87,10 +87,18 @@ class Run:
         files = write_tables(self.folder, tables)
         try:
             if figures:
-                files += draw(self.plan, self.outcome, self.folder, extras=self.about.selection != "inner")
+                files += self._figures(extras=self.about.selection != "inner")
         except OSError as error:
             raise unwritable(self.folder, error) from None
         return files
+
+    def _figures(self, *, extras: bool) -> list[Path]:
+        """Draw the figures, or find those that were drawn of the same results. Where clips could be shown and were not,
+        because no images were in the cache, they are drawn again."""
+        shown = extras and any(isinstance(stage, Images) for stage in stages(self.plan.inputs))
+        key = figures_key({"outcome": self.outcome.key, "extras": extras}, [Path(__file__)])
+        again = partial(draw, self.plan, self.outcome, self.folder, extras=extras)
+        return drawn_once(self.folder, key, again, needed=[STRIPS] if shown else [])
 
     def write_scores(self, seconds: float, run_id: str | None = None, wanted: Path | None = None) -> Path:
         """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user
@@ -136,6 +144,8 @@ class Run:
 def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> list[Path]:
     """The confusion matrix, the attention along each axis of the method, and magnified clips where images are in the
     cache. A figure that cannot be drawn costs no result: a line says so."""
+    from aman.figures import attention_figure, confusion_figure, magnification_figure
+
     files: list[Path] = []
 
     def add(name: str, figure: Callable[..., None], *what: Any) -> None:
@@ -162,26 +172,6 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
     if strips:
         add(STRIPS, magnification_figure, strips, grids[0].grid.factors)
     return files
-
-
-def fold_table(plan: Plan) -> pd.DataFrame:
-    """A row a finished fold: who was left out, clips, how many are right, seconds, device, digest of the weights."""
-    truth = plan.truth
-    rows = []
-    for spec in plan.folds:
-        if (one := plan.finished.get(spec.key)) is not None:
-            rows.append(
-                {
-                    "subject": spec.subject,
-                    "clips": len(one.clips),
-                    "right": right_of(one, truth),
-                    "seconds": round(one.seconds, 3),
-                    "device": one.device,
-                    "weights_sha256": one.weights_sha256,
-                    "key": spec.key,
-                }
-            )
-    return pd.DataFrame(rows)
 
 
 def magnified_clips(plan: Plan, images: Images) -> dict[str, npt.NDArray[np.uint8]]:

@@ -68,6 +68,8 @@ def _parent() -> Path:
 
 def _remove_those_of_the_dead(parent: Path) -> None:
     for folder in parent.glob(f"{NAME}*"):
+        if folder.name.removeprefix(NAME).isdigit():  # a cluster's, by the number of its user: ray_cluster.yaml
+            continue
         with suppress(OSError, Timeout):
             mine, age = folder.stat().st_uid == os.getuid(), time.time() - folder.stat().st_mtime
             if mine and ((folder / IN_USE).exists() or age > SECONDS_TO_LOCK):

@@ -17,6 +17,7 @@ from cluster.tracking.client import Patience
 from cluster.tracking.log import log_runs
 from cluster.tracking.process import log_in_process_of_its_own
 from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
+from cluster.tracking.there import finished_run
 
 NOT_LOGGED = "not_logged.json"
 """File beside a run: all that its tracker did not accept."""
@@ -39,8 +40,10 @@ def log_or_keep(
     """
     try:
         uri = tracking_uri(uri)
-        if sqlite_file(uri) is not None:
-            run_id = log_patiently(uri, parent, children, Patience(PATIENCE, PATIENCE_A_RUN))
+        if (file := sqlite_file(uri)) is not None:
+            run_id = finished_run(file, parent, children) or log_patiently(
+                uri, parent, children, Patience(PATIENCE, PATIENCE_A_RUN)
+            )
         else:
             keep(uri, parent, children, out, "it was not asked to the end")
             run_id = log_in_process_of_its_own(out, uri, PATIENCE, PATIENCE_A_RUN)

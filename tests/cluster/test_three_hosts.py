@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 20".split()
 SCRATCH = "/tmp/aman-ray-0/scratch"
 """Folder for temporary files on a file system that no other host sees."""
+COPIES = "aman-cache-*"
+"""Copies of what the bucket holds, which stay for the next job."""
 SECONDS_LEFT = 5.0
 """Seconds after `ray job stop` after which nothing of the job may run or lie about."""
 SAME = ("accuracy", "uf1", "uar", "interval", "weights", "fingerprint", "clips", "folds")
@@ -63,7 +65,8 @@ def test_a_stopped_job_ends_in_order_leaves_nothing_and_goes_on_by_the_same_comm
     cluster.stop_job("stopped")
     time.sleep(SECONDS_LEFT)
     left = {command for command in running(cluster) - before if not command.endswith("ray::IDLE")}
-    lying = [cluster.hosts.ssh(host, f"find {SCRATCH} -mindepth 1").stdout for host in cluster.hosts.hosts]
+    look = f"cd /tmp/aman-ray-0 && find scratch -mindepth 1 -maxdepth 1 -not -name '{COPIES}'; ls -d aman-* || true"
+    lying = [cluster.hosts.ssh(host, look).stdout for host in cluster.hosts.hosts]
     shown = cluster.hosts.laptop("ray", "job", "status", "--address", cluster.url, "stopped").stdout
     log = cluster.hosts.laptop("ray", "job", "logs", "--address", cluster.url, "stopped").stdout
     assert (left, lying) == (set(), [""] * len(cluster.hosts.hosts))

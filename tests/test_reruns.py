@@ -1,0 +1,127 @@
+"""A rerun that finds everything done: what it imports, what it draws, and what it asks MLflow's file."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small import TINY_OPTIONS, small_database
+from test_estimate import HEAVY, ROOT, modules_of
+
+from aman.drawn import NOTE, drawn_once, figures_key
+from cluster.tracking.log import log_runs
+from cluster.tracking.record import RunRecord
+from cluster.tracking.there import finished_run
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a benchmark was run to its end."""
+    folder = tmp_path_factory.mktemp("done")
+    small_database(folder / "release", subjects=3, clips_per_subject=3)
+    subprocess.run([sys.executable, str(ROOT / "jobs" / "loso.py"), *options(folder)], check=True, cwd=folder)
+    return folder
+
+
+def options(folder: Path) -> list[str]:
+    return ["--root", str(folder / "release"), *TINY_OPTIONS, "--here", "--json", "result.json"]
+
+
+def test_a_rerun_of_a_finished_benchmark_imports_nothing_heavy_and_changes_no_figure(done: Path) -> None:
+    pictures = {path: path.stat().st_mtime_ns for path in done.rglob("*.png")}
+    before = json.loads((done / "result.json").read_text())
+    assert len(pictures) >= 4 and before["run_id"]
+    assert not HEAVY & modules_of("loso", *options(done), cwd=done)
+    after = json.loads((done / "result.json").read_text())
+    of_a_run = dict.fromkeys(("seconds", "computed_clips", "computed_folds", "command"))
+    assert {**after, **of_a_run} == {**before, **of_a_run}
+    assert {path: path.stat().st_mtime_ns for path in done.rglob("*.png")} == pictures
+
+
+def test_a_figure_that_was_changed_is_drawn_again(done: Path) -> None:
+    picture = next(done.rglob("runs/loso/*/confusion.png"))
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:100])
+    assert "matplotlib" in modules_of("loso", *options(done), cwd=done)
+    assert picture.read_bytes() == whole
+
+
+def test_a_tracker_that_lost_the_run_is_told_of_it_again(done: Path) -> None:
+    before = json.loads((done / "result.json").read_text())["run_id"]
+    (done / "runs" / "mlflow.db").rename(done / "runs" / "lost.db")
+    assert "mlflow" in modules_of("loso", *options(done), cwd=done)
+    assert json.loads((done / "result.json").read_text())["run_id"] not in (before, None)
+
+
+def test_figures_are_drawn_again_for_another_key_a_needed_one_or_a_damaged_note(tmp_path: Path) -> None:
+    drawn = []
+
+    def draw() -> list[Path]:
+        drawn.append(len(drawn))
+        (tmp_path / "a.png").write_bytes(bytes([len(drawn)]))
+        return [tmp_path / "a.png"]
+
+    def times(key: str, **more: list[str]) -> int:
+        assert drawn_once(tmp_path, key, draw, **more) == [tmp_path / "a.png"]
+        return len(drawn)
+
+    assert [times("one"), times("one"), times("two"), times("two", needed=["a.png"])] == [1, 1, 2, 2]
+    assert times("two", needed=["b.png"]) == 3
+    for content in (
+        "",
+        "{}",
+        "[]",
+        '{"key": "two", "files": {"gone.png": ""}}',
+        '{"key": "two", "files": []}',
+        "[" * 9999,
+    ):
+        before = len(drawn)
+        (tmp_path / NOTE).write_text(content)
+        assert times("two") == before + 1
+    (tmp_path / "a.png").write_bytes(b"another")
+    assert times("two") == len(drawn)
+    code = tmp_path / "code.py"
+    code.write_text("1")
+    first = figures_key("of", [code])
+    code.write_text("2")
+    assert len({first, figures_key("of", [code]), figures_key("other", [code])}) == 3
+
+
+def record(key: str, **more: str) -> RunRecord:
+    base = RunRecord(
+        experiment="aman/one",
+        name="a run",
+        key=key,
+        parameters={"k": 1},
+        scores={"pooled/uf1": 0.5},
+        curves={},
+        tags={},
+        artifacts=[],
+        dataset="one",
+        dataset_digest="0" * 64,
+    )
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.db"
+    uri, parent, children = f"sqlite:///{file}", record("p"), [record("a"), record("b")]
+    assert finished_run(file, parent, []) is None and not file.exists()
+    run_id = log_runs(uri, parent, children)
+    assert finished_run(file, parent, children) == run_id == finished_run(file, parent, [])
+    assert finished_run(file, parent, [*children, record("c")]) is None
+    assert finished_run(file, record("a"), []) is None  # a child is no run of its own
+    assert finished_run(file, record("p", experiment="aman/other"), []) is None
+    for change, count in (
+        ("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", 1),
+        ("UPDATE runs SET status = 'FINISHED', lifecycle_stage = 'deleted' WHERE run_uuid = ?", 1),
+    ):
+        with sqlite3.connect(file) as database:
+            assert database.execute(change, (run_id,)).rowcount == count
+        database.close()
+        assert finished_run(file, parent, children) is None
+    file.write_bytes(b"no database at all")
+    assert finished_run(file, parent, []) is None
