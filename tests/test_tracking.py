@@ -4,6 +4,7 @@ import fcntl
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from cluster.tracking import pending as unlogged
 from cluster.tracking.client import Patience, check_address
 from cluster.tracking.log import log_runs, next_command
 from cluster.tracking.pending import NOT_LOGGED, log_or_keep, upload
+from cluster.tracking.process import log_in_process_of_its_own
 from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
 
 ROOT = Path(__file__).parents[1]
@@ -319,3 +321,19 @@ def test_a_password_anywhere_in_an_address_is_refused_and_taken_out(uri: str, sh
         tracking_uri(uri)
     assert "pass-word" not in str(refused.value) and "abc" not in str(refused.value)
     assert without_password(uri, uri) == shown
+
+
+def test_a_killed_process_that_tells_a_server_leaves_no_temporary_file(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, temporary = tmp_path / "begun", tmp_path / "temporary"
+    temporary.mkdir()
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ntouch "$TMPDIR/half" && echo "$TMPDIR" > {begun}\nexec sleep 100\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(TimeoutError, match="too slowly"):
+        log_in_process_of_its_own(out, DEAD, 5, 0)
+    assert Path(begun.read_text().strip()).parent == temporary
+    assert list(temporary.iterdir()) == []

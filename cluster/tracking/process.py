@@ -4,6 +4,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -22,14 +23,20 @@ def log_in_process_of_its_own(out: Path, uri: str, seconds: float, seconds_a_run
     """
     command = [sys.executable, "-m", "cluster.tracking", str(out), "--patience", str(seconds), str(seconds_a_run)]
     lines: queue.Queue[str | None] = queue.Queue()
-    with subprocess.Popen(
-        command,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},  # a URI with a password shows in no list of processes
-        stdin=subprocess.PIPE,  # closed with this process, however that ends, and then the other one ends, too
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    # The process is killed in the middle of its work, and leaves what it has in its folder for temporary files.
+    scratch = tempfile.TemporaryDirectory(prefix="aman-tracker-", ignore_cleanup_errors=True)
+    # A URI with a password shows in no list of processes.
+    with (
+        scratch as folder,
+        subprocess.Popen(
+            command,
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri, "TMPDIR": folder},
+            stdin=subprocess.PIPE,  # closed with this process, however that ends, and then the other one ends, too
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process,
+    ):
         reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
         reader.start()
         until = time.monotonic() + seconds + GRACE

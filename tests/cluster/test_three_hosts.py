@@ -54,12 +54,12 @@ def test_a_stopped_job_ends_in_order_leaves_nothing_and_goes_on_by_the_same_comm
     cluster: ray_hosts.Cluster, tmp_path: Path
 ) -> None:
     """`ray job stop` while folds are trained, with temporary files in a folder that each host has of its own."""
-    settings = [*SETTINGS[:-1], "4000", "--seed", "7"]
-    words = ["python", "jobs/loso.py", "--root", "release", *settings, "--gpus-per-worker", "0.5"]
+    settings = [*SETTINGS[:-1], "3000", "--seed", "7"]
+    words = ["python", "jobs/loso.py", "--root", "release", *settings]
     for host in cluster.hosts.hosts:
         cluster.hosts.ssh(host, f"mkdir -p {SCRATCH}")
     before = running(cluster)
-    cluster.submit("env", f"TMPDIR={SCRATCH}", *words, wait=False, name="stopped")
+    cluster.submit("env", f"TMPDIR={SCRATCH}", *words, "--workers", "1", wait=False, name="stopped")
     cluster.wait_for_line("stopped", "fold 1/4")
     assert any("jobs/loso.py" in command for command in (running(cluster) - before))
     cluster.stop_job("stopped")
