@@ -60,7 +60,7 @@ def test_a_tracker_that_lost_the_run_is_told_of_it_again(done: Path) -> None:
 
 
 def test_figures_are_drawn_again_for_another_key_a_needed_one_or_a_damaged_note(tmp_path: Path) -> None:
-    drawn = []
+    drawn: list[int] = []
 
     def draw() -> list[Path]:
         drawn.append(len(drawn))
