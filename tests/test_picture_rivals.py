@@ -156,11 +156,11 @@ def test_weights_that_are_no_file_or_of_another_network_are_refused_by_the_optio
 
 @pytest.mark.parametrize("name", ON_TRUNK)
 def test_the_digest_of_the_weights_enters_the_key_of_a_fold_and_no_path_does(name: str, tmp_path: Path) -> None:
-    from aman.backbone import OURS
+    from aman.plain_weights import TRUNK
 
     method = find(name)
     copy = tmp_path / "copy.safetensors"
-    copy.write_bytes(OURS.read_bytes())
+    copy.write_bytes(TRUNK.read_bytes())
     ours, file, other = (settings(name, weights=weights) for weights in ("ours", str(copy), "random"))
     keys = [method.key_parts(one, method.weights(one)) for one in (ours, file, other)]
     assert keys[0] == keys[1] != keys[2]

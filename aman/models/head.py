@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from aman.backbone import FEATURE_CHANNELS, Head, fresh_layer4, has_layer4, load_trunk
+from aman.backbone import FEATURE_CHANNELS, Head, fresh_layer4, load_trunk
+from aman.digests import has_layer4
 
 
 def trained_stages(weights: str, frozen: str) -> Head:

@@ -56,7 +56,7 @@ class Trunk:
 
     def digest(self) -> str:
         """Identity of the weights in keys."""
-        from aman.backbone import trunk_digest
+        from aman.digests import trunk_digest
 
         return trunk_digest(self.name)
 
