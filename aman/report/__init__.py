@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from aman.errors import DataError, UsageError
-from aman.figures import Curve, curves_figure
 from aman.files import write_whole
 from aman.protocols import published
 from aman.report.cells import measured
@@ -87,6 +86,8 @@ def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequ
 
 def _sweep(sweep: Sweep, columns: Sequence[Column]) -> Section:
     """The table of a sweep, and its curves where two points or more were run."""
+    from aman.figures import Curve, curves_figure  # matplotlib: planning imports this package, too
+
     table, curves = sweep_table(sweep, columns), []
     for column in columns:
         points, _ = column.along(sweep.setting)

@@ -19,6 +19,8 @@ SCRATCH = "/tmp/aman-ray-0/scratch"
 """Folder for temporary files on a file system that no other host sees."""
 COPIES = "aman-cache-*"
 """Copies of what the bucket holds, which stay for the next job."""
+OF_THE_CLUSTER = ("ray::IDLE", "ray::_AutoscalingCoordinatorActor")
+"""Processes that Ray starts for a job and keeps for the next one."""
 SECONDS_LEFT = 5.0
 """Seconds after `ray job stop` after which nothing of the job may run or lie about."""
 SAME = ("accuracy", "uf1", "uar", "interval", "weights", "fingerprint", "clips", "folds")
@@ -64,7 +66,7 @@ def test_a_stopped_job_ends_in_order_leaves_nothing_and_goes_on_by_the_same_comm
     assert any("jobs/loso.py" in command for command in (running(cluster) - before))
     cluster.stop_job("stopped")
     time.sleep(SECONDS_LEFT)
-    left = {command for command in running(cluster) - before if not command.endswith("ray::IDLE")}
+    left = {command for command in running(cluster) - before if not command.endswith(OF_THE_CLUSTER)}
     look = f"cd /tmp/aman-ray-0 && find scratch -mindepth 1 -maxdepth 1 -not -name '{COPIES}'; ls -d aman-* || true"
     lying = [cluster.hosts.ssh(host, look).stdout for host in cluster.hosts.hosts]
     shown = cluster.hosts.laptop("ray", "job", "status", "--address", cluster.url, "stopped").stdout
