@@ -62,6 +62,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW_FILES else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each group in one process, and mark what `make check` leaves out."""
     for item in items:
@@ -72,6 +73,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if fixture in GROUPS:
                 item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
                 break
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where groups are ignored: each process would start a Ray session and servers of its own."""
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if hasattr(session.config, "workerinput") and not all("@" in item.nodeid for item in grouped):
+        raise pytest.UsageError("pytest-xdist's groups have no effect with this version of pytest; see pyproject.toml")
 
 
 @pytest.fixture(scope="session")

@@ -74,12 +74,12 @@ def test_a_grid_grows_by_what_is_lacking_and_never_shrinks() -> None:
         preparation = settings_in(one.configurations(base)[0]).preparation
         return preparation.grid_frames, preparation.grid_factors
 
-    assert grid(space(k=(1, 2))) == (3, 6)
-    assert grid(space(k=(7, 9))) == (3, 9)
+    assert grid(space(k=(1, 2))) == (3, 9)
+    assert grid(space(k=(7, 10))) == (3, 10)
     assert grid(space(k=(7, 9)), variant(quick, amp_convention="paper")) == (3, 10)
-    assert grid(space(n=(4,), k=(1,))) == (4, 6)
-    assert grid(space(n=(4, 11))) == (17, 6)  # the smallest that holds the frames of both
-    assert grid(space(n=(4, 11, 20))) == (20, 6)
+    assert grid(space(n=(4,), k=(1,))) == (4, 9)
+    assert grid(space(n=(4, 11))) == (17, 9)  # the smallest that holds the frames of both
+    assert grid(space(n=(4, 11, 20))) == (20, 9)
     assert grid(space(n=(4, 11)), Settings()) == (20, 11)
 
 
