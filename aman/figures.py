@@ -131,3 +131,36 @@ def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], f
     columns = min(2 * len(curves), len(handles))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize="small")
     _save(figure, file)
+
+
+def ranks_figure(
+    ranks: Mapping[str, float], apart: float, alike: Sequence[Sequence[str]], databases: int, file: IO[bytes]
+) -> None:
+    """Critical-difference diagram (Demšar, 2006): methods at their mean ranks, the best one left; a bar joins methods
+    of which none differs from another by the critical difference `apart`, which is drawn above the scale."""
+    names, most = list(ranks), max(2, len(ranks))
+    half = (len(names) + 1) // 2
+    lines = max(half, len(names) - half)
+    figure = Figure(figsize=(8, 1.5 + 0.14 * len(alike) + 0.28 * lines), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(1 - 0.45 * (most - 1), most + 0.45 * (most - 1)), ylim=(-1 - 0.5 * len(alike) - lines, 2.4))
+    axes.set_axis_off()
+    axes.plot([1, most], [0, 0], color="black", linewidth=1)
+    for tick in range(1, most + 1):
+        axes.plot([tick, tick], [0, 0.25], color="black", linewidth=1)
+        axes.text(tick, 0.35, str(tick), ha="center", va="bottom", fontsize="small")
+    shown_apart = min(apart, most - 1)
+    axes.plot([1, 1 + shown_apart], [1.5, 1.5], color="tab:red", linewidth=2)
+    more = "" if apart <= most - 1 else ", longer than the scale"
+    axes.text(1, 1.65, f"critical difference {apart:.2f}{more}; {databases} databases", fontsize="small", va="bottom")
+    for row, group in enumerate(alike):
+        ends = [ranks[group[0]] - 0.03, ranks[group[-1]] + 0.03]
+        axes.plot(ends, [-0.4 - 0.5 * row] * 2, color="tab:blue", linewidth=4, solid_capstyle="round")
+    below = -0.8 - 0.5 * len(alike)
+    for place, (name, label) in enumerate(zip(names, drawable(names), strict=True)):
+        left = place < half
+        y = below - (place if left else len(names) - 1 - place)
+        x = 1 - 0.06 * (most - 1) if left else most + 0.06 * (most - 1)
+        axes.plot([ranks[name], ranks[name], x], [0, y, y], color="grey", linewidth=0.8)
+        axes.text(x, y, f" {label} ({ranks[name]:.2f}) ", ha="right" if left else "left", va="center", fontsize="small")
+    _save(figure, file)

@@ -58,6 +58,11 @@ class Run:
         return str(self.values["name"])
 
     @property
+    def method(self) -> str:
+        """Name of the method. Runs of the first releases have none: there was one method."""
+        return str(self.values.get("method", "aman"))
+
+    @property
     def protocol(self) -> str:
         """Name of the protocol."""
         return str(self.values["protocol"])

@@ -27,11 +27,11 @@ from aman.methods.aman import METHOD
 from aman.models.settings import Settings
 from aman.report.columns import LEVEL_CHOSEN
 from aman.scoring import compare
-from cluster.experiment.grid import plan_tables
 from cluster.experiment.plan import Plan, Request
 from cluster.experiment.run import run
 from cluster.experiment.score import pool
-from cluster.experiment.write import table_runs
+from cluster.experiment.table_runs import table_runs
+from cluster.experiment.tables import plan_tables
 from cluster.features.loaded import Loaded, supplies_of
 from jobs.command_line import DONE, RecipeOptions, root_of, run_job, say
 from tune_spaces import Configuration
@@ -108,7 +108,7 @@ def planned(
     tables, experiment = plan_tables([request], points, choices, seeds)
     done = run(experiment, lambda line: None)
     if inner:
-        runs = table_runs(tables, done, Path(), job="bench", recipe="quick")
+        runs = table_runs(tables, done, Path(), job="bench", recipes={usual.method.name: "quick"})
         return {LEVEL_CHOSEN: [one.plan for one in runs if one.about.name.startswith(LEVEL_CHOSEN)]}
     return {name: [each.grid.plans[name] for each in tables] for name in rows}
 

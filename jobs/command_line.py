@@ -5,10 +5,10 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 import tyro
 
@@ -34,8 +34,8 @@ ROOT_HELP = "Folder of the release, or s3://bucket/folder. " + " ".join(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeOptions:
-    """Options of every job that prepares or trains with a recipe."""
+class MethodOptions:
+    """Options of every job that works with one method."""
 
     method: str = methods.USUAL
     """aman, or another method of aman/methods/ by its name, or a .py file of your own. The settings below are those of
@@ -45,6 +45,12 @@ class RecipeOptions:
     `default`, but for the synthetic database `quick` (`small` where the paper's tables are wanted), if there is one."""
     settings: tyro.conf.Suppress[Any] = None
     """Every setting of the method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Options of every job that prepares or trains."""
+
     seed: int = 0
     """Seed of the training; preparation has none."""
     store: str = ""
@@ -67,14 +73,14 @@ class RecipeOptions:
     synthetic_recipe: ClassVar[str] = "quick"
     """Name of the recipe for the synthetic database where none is asked for."""
 
-    def request_for(self, database: str, root: str, protocol: str, **more: Any) -> "Request":
-        """The request that these options make of a database."""
+    def request_of(self, database: str, root: str, protocol: str, recipe: methods.Recipe, **more: Any) -> "Request":
+        """The request that these options make of a database and the settings of a method."""
         from cluster.experiment.plan import Request
 
         return Request(
             database=database,
             root=root_of(database, root),
-            recipe=self.settings,
+            recipe=recipe,
             store=self.store,
             protocol=protocol,
             workers=self.workers,
@@ -86,7 +92,16 @@ class RecipeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackedOptions(RecipeOptions):
+class RecipeOptions(EngineOptions, MethodOptions):
+    """Options of every job that prepares or trains with one recipe."""
+
+    def request_for(self, database: str, root: str, protocol: str, **more: Any) -> "Request":
+        """The request that these options make of a database."""
+        return self.request_of(database, root, protocol, self.settings, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedOptions:
     """Options of every job that leaves runs behind."""
 
     tracking_uri: str = ""
@@ -107,6 +122,19 @@ class BenchmarkOptions(RecipeOptions):
     def request(self, **more: Any) -> "Request":
         """The request that these options make."""
         return self.request_for(self.database, self.root, self.protocol, **more)
+
+
+class SplitOptions:
+    """Options of a job of which some arguments are read by others than the job itself."""
+
+    @classmethod
+    def split(cls, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """The job's own arguments, and those of the others by the name of each."""
+        return list(arguments), {}
+
+    def complete(self, own: Mapping[str, Sequence[str]]) -> Self:
+        """These options with what the arguments of the others say. `UsageError` where they are wrong."""
+        return self
 
 
 def root_of(database: str, root: str) -> str:
@@ -134,9 +162,15 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     default: Any = kind()
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
-    options = tyro.cli(kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,))
-    if isinstance(options, RecipeOptions):
+    given, own = default.split(given) if isinstance(default, SplitOptions) else (given, {})
+    options: Any = tyro.cli(
+        kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,)
+    )
+    if isinstance(options, SplitOptions):
+        options = options.complete(own)
+    if isinstance(options, MethodOptions):
         options.settings.method.check(options.settings)
+    if isinstance(options, EngineOptions):
         if options.measure and not options.plan:
             raise UsageError(got="--measure without --plan", expected="both", fix="add --plan, which starts nothing")
         share = options.gpus_per_worker
@@ -154,15 +188,24 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
     early.add_argument("--database", nargs="*", default=[])
     known, _ = early.parse_known_args(given)
     method = methods.find(known.method)
-    recipes = {"default": method.Settings(), **method.recipes}
-    made_by_code = all(find(name).default_root for name in known.database)  # the default of every job is made so
-    usual = kind.synthetic_recipe if made_by_code and kind.synthetic_recipe in recipes else "default"
-    name = known.recipe or usual
-    if name not in recipes:
-        raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(recipes)}", fix="choose one of these")
+    name, recipe = start_of(method, known.recipe or usual_recipe(method, kind.synthetic_recipe, known.database))
     made = make_dataclass(kind.__name__, [("settings", method.Settings)], bases=(kind,), frozen=True, kw_only=True)
     values = {one.name: getattr(default, one.name) for one in fields(default)}
-    return made, made(**{**values, "method": known.method, "recipe_name": name, "settings": recipes[name]})
+    return made, made(**{**values, "method": known.method, "recipe_name": name, "settings": recipe})
+
+
+def start_of(method: methods.Method, name: str) -> tuple[str, methods.Recipe]:
+    """The recipe of this name. `UsageError` where the method has none of it."""
+    recipes = {"default": method.Settings(), **method.recipes}
+    if name not in recipes:
+        raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(recipes)}", fix="choose one of these")
+    return name, recipes[name]
+
+
+def usual_recipe(method: methods.Method, synthetic: str, given: Sequence[str]) -> str:
+    """The recipe where none is asked for: `synthetic`, if the method has it, on databases that are made by code."""
+    made_by_code = all(find(name).default_root for name in given)  # the default of every job is made so
+    return synthetic if made_by_code and synthetic in method.recipes else "default"
 
 
 def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from jobs.command_line import run_job
 from jobs.paper_tables import TablesOptions, fill
+from jobs.several import find_methods
 
 Part = Literal["table1", "table2", "table3", "figure3", "inner", "fixed"]
 
@@ -27,11 +28,16 @@ class Options(TablesOptions):
     only: tuple[Part, ...] = ()
     """Parts of the paper; `inner` and `fixed` are the rows of Table 2 whose k, or whose one fixed level, inner folds
     choose. Empty: all."""
+    methods: tuple[str, ...] = ()
+    """Other methods to train too, with their own settings, for a row of ours under each printed one of Table 2: names
+    of methods, .py files, or `all`. Empty: none, for the page of jobs/report.py has every method that was run."""
 
 
 def main(options: Options) -> int:
     """All parts, or some."""
-    return fill(options, "paper", options.only or get_args(Part))
+    others = find_methods(options.methods, "--methods") if options.methods else []
+    others = [one for one in others if one.name != options.settings.method.name]
+    return fill(options, "paper", options.only or get_args(Part), others)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import tyro
-
-from aman.errors import UsageError
-from jobs.command_line import DATABASE_HELP, DONE, SOME_FOLDS_FAILED, TrackedOptions, say
+from jobs.command_line import DONE, SOME_FOLDS_FAILED, EngineOptions, RecipeOptions, say, usual_recipe
+from jobs.several import ALIGNMENT, DatabasesOptions, wanted_of
 
 if TYPE_CHECKING:
+    from aman.methods import Method
     from aman.report.details import Compared
     from aman.runs import Run
 
@@ -25,40 +24,28 @@ SPACES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TablesOptions(TrackedOptions):
+class TablesOptions(DatabasesOptions, RecipeOptions):
     """Options of the jobs that fill tables of the paper."""
-
-    database: Annotated[tuple[str, ...], tyro.conf.arg(help=f"One or more: {DATABASE_HELP}")] = ("synthetic",)
-    root: tuple[str, ...] = ()
-    """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none."""
-    protocol: tuple[str, ...] = ()
-    """Their protocols, in the same order (jobs/protocols.py lists them). Empty: each database's own."""
-    seeds: int = 1
-    """Seeds from --seed on; the report shows their mean and spread."""
-    usd_per_gpu_hour: float = 0
-    """Price of a GPU-hour, for what --plan says of cost."""
 
     synthetic_recipe: ClassVar[str] = "small"
 
 
-def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
-    """Plan, run, write, log, report."""
+def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequence[Method]" = ()) -> int:
+    """Plan, run, write, log, report; with one configuration of each of the other methods, too."""
     begun = perf_counter()
-    _refuse(options)
+    options.check()
     import tune_spaces
     from aman.databases import find
-    from aman.making import ensure_database
     from aman.methods import settings_of, variant
     from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
     from cluster.experiment.estimate import estimate_text, measure
-    from cluster.experiment.grid import plan_tables
+    from cluster.experiment.plan import Single
+    from cluster.experiment.tables import plan_tables
     from cluster.experiment.texts import plan_text
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
-    roots, protocols = (given or ("",) * len(options.database) for given in (options.root, options.protocol))
-    found = [ensure_database(*pair, options.plan, say) for pair in zip(options.database, roots, strict=True)]
-    if not all(found):
+    if not options.ensure():
         return DONE
     spaces = {part: tune_spaces.find(SPACES[part]) for part in parts if part in SPACES}
     configurations = tune_spaces.together(spaces.values(), options.settings)
@@ -69,9 +56,13 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
         points = [variant(base, **{setting: value}) for value in values]
         name = CEILING_CHOSEN if part == "inner" else LEVEL_CHOSEN
         choices[name] = [one.name for one in configurations if one.recipe in points]
-    requests = [options.request_for(*names) for names in zip(options.database, roots, protocols, strict=True)]
-    seeds = range(options.seed, options.seed + options.seeds)
-    tables, experiment = plan_tables(requests, configurations, choices, seeds)
+    requests = [options.request_for(*place) for place in options.places]
+    shared = {name: value for name, value in settings_of(base).items() if name in ALIGNMENT}
+    beside = [
+        wanted_of(one, usual_recipe(one, EngineOptions.synthetic_recipe, options.database), shared) for one in others
+    ]
+    singles = [Single(name=one.method.name, recipe=one.settings) for one in beside]
+    tables, experiment = plan_tables(requests, [*configurations, *singles], choices, options.seed_range)
     say(plan_text(experiment))
     if options.plan:
         if options.measure:
@@ -80,16 +71,17 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
         return DONE
 
     from aman.runs import read_run
-    from cluster.experiment.records import track_tables
     from cluster.experiment.run import run
-    from cluster.experiment.write import make_folder, table_runs
+    from cluster.experiment.table_runs import table_runs, track_tables
+    from cluster.experiment.write import make_folder
     from cluster.tracking.log import next_command
 
     names = [find(one).name for one in options.database]  # an option may be the path of a file
     out = options.out or Path("runs") / job / "-".join([*names, options.recipe_name, f"s{options.seed}"])
     make_folder(out)
     done = run(experiment, say)
-    runs = table_runs(tables, done, out, job=job, recipe=options.recipe_name)
+    recipes = {base.method.name: options.recipe_name, **{one.method.name: one.recipe_name for one in beside}}
+    runs = table_runs(tables, done, out, job=job, recipes=recipes)
     drawn = set[str]()
     for one in runs:  # figures are drawn of a database's base configuration with the first seed
         protocol, is_base = one.plan.selection.protocol.name, any(one.plan is each.plan for each in tables)
@@ -101,31 +93,6 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...]) -> int:
     say(f"done in {perf_counter() - begun:.0f} s: {done.folds} folds trained")
     say(f"Next: open {report[0]}; {next_command(options.tracking_uri)}")
     return SOME_FOLDS_FAILED if done.failed else DONE
-
-
-def _refuse(options: TablesOptions) -> None:
-    """Wrong options, before anything is read."""
-    for name in ("root", "protocol"):
-        given = getattr(options, name)
-        if given and len(given) != len(options.database):
-            raise UsageError(
-                got=f"--{name} {' '.join(given)} for --database {' '.join(options.database)}",
-                expected=f"one --{name} for each database, in the same order",
-                fix="leave it out, or give as many",
-            )
-    pairs = list(zip(options.database, options.protocol or options.database, strict=True))
-    if len(set(pairs)) < len(pairs) or not pairs:
-        raise UsageError(
-            got=f"--database {' '.join(options.database)}",
-            expected="one or more, each once (or each time under another --protocol)",
-            fix="name each once",
-        )
-    if options.seeds < 1:
-        raise UsageError(got=f"--seeds {options.seeds}", expected="1 or more", fix="1 is the default")
-    if options.usd_per_gpu_hour < 0:
-        raise UsageError(
-            got=f"--usd-per-gpu-hour {options.usd_per_gpu_hour}", expected="a price", fix="0 leaves it out"
-        )
 
 
 def paper_report(

@@ -82,8 +82,8 @@ def main(options: Options) -> int:
 
     from aman.tables import write_json
     from cluster.experiment import write
-    from cluster.experiment.choose import run_search, search_tables
     from cluster.experiment.records import track_search
+    from cluster.experiment.search.choose import run_search, search_tables
     from cluster.tracking.log import next_command
 
     name = f"{grid.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"

@@ -292,7 +292,7 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
 def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
     ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
 ) -> None:
-    from cluster.experiment.tune import replay
+    from cluster.experiment.search.tune import replay
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]

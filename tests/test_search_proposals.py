@@ -19,14 +19,14 @@ from aman.errors import UsageError
 from aman.methods import variant
 from aman.models.settings import Settings
 from aman.racing import Standing
-from cluster.experiment.choose import SearchOutcome, configurations_table, queue_at_the_end
 from cluster.experiment.grid import Experiment, Grid, plan_experiment
 from cluster.experiment.plan import Request, Study
 from cluster.experiment.records import LOGGED
 from cluster.experiment.run import Progress
 from cluster.experiment.score import mean_losses
+from cluster.experiment.search.choose import SearchOutcome, configurations_table, queue_at_the_end
+from cluster.experiment.search.tune import ROUND, Lanes, Proposals, at_once, replay
 from cluster.experiment.texts import best_of, plan_text
-from cluster.experiment.tune import ROUND, Lanes, Proposals, at_once, replay
 from cluster.experiment.write import make_folder
 from cluster.folds.keys import fold_key
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue

@@ -1,22 +1,19 @@
 """One page about any set of finished runs, which needs no network, with each of its tables as CSV and LaTeX."""
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from aman.errors import DataError, UsageError
-from aman.files import write_whole
+from aman.errors import DataError
 from aman.protocols import published
 from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep, columns_of
 from aman.report.details import Compared, against_fixed_level, chosen, comparison_details, hours, provenance, scored
 from aman.report.heat import attention, attention_summary, confusion
-from aman.report.page import Figure, Section, latex, page
+from aman.report.page import Figure, Section, named, page, write_page
 from aman.report.tables import Table, sweep_table, table_2
 from aman.runs import STRIPS, Run
-from aman.sheets.own import write_csv
 
 PAGE = "report.html"
 
@@ -35,24 +32,11 @@ def write_report(
     """
     columns = columns_of(runs, published()["AMAN"], base)
     sections = _sections(columns, sweeps, compared)
-    tables = _named([table for section in sections for table in section.tables])
+    tables = named(sections)
     databases = ", ".join(dict.fromkeys(run.protocol for run in runs))
     seeds = len({run.seed for run in runs})
     lead = f"{len(runs)} run{'s' * (len(runs) != 1)} under {databases}; {seeds} seed{'s' * (seeds != 1)}."
-    files = {PAGE: page(lead, sections, tables)} | {f"{name}.tex": latex(one) for name, one in tables.items()}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_whole(out / name, text)
-        for name, table in tables.items():
-            write_csv(out / f"{name}.csv", table.data)
-    except OSError as error:
-        raise UsageError(
-            got=f"{out}, which cannot be written ({error.strerror})",
-            expected="a folder with room that can be written",
-            fix="name another --out",
-        ) from None
-    return [out / name for name in (*files, *(f"{name}.csv" for name in tables))]
+    return write_page(out, PAGE, page(lead, sections, tables), tables)
 
 
 def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequence[Compared]) -> list[Section]:
@@ -107,21 +91,22 @@ def _sweep(sweep: Sweep, columns: Sequence[Column]) -> Section:
     file, values = BytesIO(), sorted({value for one in curves for value in (*one.points, *one.printed)})
     curves_figure(curves, sweep.setting, values, file)
     caption = f"{sweep.title}: accuracy in % with its 95 % interval over subjects, all else equal."
-    return Section(title=sweep.title, tables=[table], figures=[_figure(caption, file.getvalue())])
+    return Section(title=sweep.title, tables=[table], figures=[Figure.of(caption, file.getvalue())])
 
 
 def _by_base(
     title: str, columns: Sequence[Column], make: Callable[[Column, Configuration], Iterable[Table]]
 ) -> Section:
-    """Tables of each column's fixed configuration."""
+    """Tables of each column's fixed configuration, or of another method where AMAN was not run."""
     tables: list[Table] = []
     texts = []
     for column in columns:
-        if column.base is None:
+        base = column.base or next(iter(column.others), None)
+        if base is None:
             texts.append(f"{column.title}: no run of a fixed configuration.")
             continue
         try:
-            tables += make(column, column.base)
+            tables += make(column, base)
         except DataError as error:
             texts.append(f"{column.title}: {error.got}.")
     return Section(title=title, tables=tables, texts=texts)
@@ -143,7 +128,7 @@ def _magnification(columns: Sequence[Column]) -> Section:
                 continue
             magnifier = Path(str(run.settings.get("magnifier", ""))).stem
             caption = f"{column.title}: a clip of each class near its apex, magnified ({magnifier}). {run.name}"
-            figures.append(_figure(caption, content))
+            figures.append(Figure.of(caption, content))
             why = ""
         texts += [why] if why else []
     return Section(title="Magnification", figures=figures, texts=texts)
@@ -154,18 +139,3 @@ def _check_png(content: bytes) -> None:
     from matplotlib.image import imread
 
     imread(BytesIO(content), format="png")
-
-
-def _figure(caption: str, content: bytes) -> Figure:
-    return Figure(caption=caption, data=base64.b64encode(content).decode())
-
-
-def _named(tables: Sequence[Table]) -> dict[str, Table]:
-    """Tables by the stem of their files, each its own."""
-    found: dict[str, Table] = {}
-    for table in tables:
-        name, number = table.name, 2
-        while name in found:
-            name, number = f"{table.name}-{number}", number + 1
-        found[name] = table
-    return found

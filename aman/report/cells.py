@@ -57,9 +57,14 @@ def configuration_cell(configuration: Configuration | None) -> Cell:
 
 def best_epoch(column: Column) -> Cell:
     """The fixed configuration where every fold shows its best epoch on the test clips."""
-    base = column.base
-    if base is None:
+    return best_epoch_of(column.base)
+
+
+def best_epoch_of(configuration: Configuration | None) -> Cell:
+    """A configuration where every fold shows its best epoch on the test clips."""
+    if configuration is None:
         return Cell(remark=NOT_RUN)
+    base = configuration
 
     def cell() -> Cell:
         tables = [best_test_epoch(run.table(EPOCHS)) for run in base.runs]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aman.methods import USUAL
 from aman.runs import Run
 
 WITHOUT_EFFECT = ("frames_seen", "grid_frames", "grid_factors")
@@ -37,12 +38,26 @@ class Configuration:
         return unseeded(self.runs[0].name)
 
     @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.runs[0].method
+
+    @property
+    def title(self) -> str:
+        """How papers and tables name the method: `LBP-TOP + SVM`."""
+        return str(self.runs[0].values.get("title", self.method))
+
+    @property
     def incomplete(self) -> str:
         """Why it is no score of the whole protocol, or empty text."""
         lacking = [(run.seed, run.incomplete) for run in self.runs if run.incomplete]
         if len(self.runs) == 1:
             return "".join(why for _, why in lacking)
         return "; ".join(f"seed {seed}: {why}" for seed, why in lacking)
+
+    def mean(self, score: str) -> float:
+        """Mean over the seeds of a score by its name in scores.json."""
+        return sum(float(run.values[score]) for run in self.runs) / len(self.runs)
 
     @property
     def state(self) -> str:
@@ -88,9 +103,11 @@ class Column:
     protocol: str
     runs: tuple[Run, ...] = ()
     configurations: tuple[Configuration, ...] = ()
-    """Those that the user fixed."""
+    """AMAN's that the user fixed."""
     searches: tuple[Configuration, ...] = ()
-    """The same for runs whose configuration a search chose: those of one selection and name."""
+    """AMAN's runs whose configuration a search chose: those of one selection and name."""
+    others: tuple[Configuration, ...] = ()
+    """Both of other methods."""
     base: Configuration | None = None
     """The one that Table 2 calls the fixed configuration."""
 
@@ -101,7 +118,14 @@ class Column:
     @property
     def used(self) -> set[Run]:
         """The runs that enter the tables."""
-        return {run for one in (*self.configurations, *self.searches) for run in one.runs}
+        return {run for one in (*self.configurations, *self.searches, *self.others) for run in one.runs}
+
+    @property
+    def honest(self) -> list[Configuration]:
+        """What all methods have here, the highest accuracy first; runs that chose by the left-out clips are none."""
+        every = (*self.configurations, *self.searches, *self.others)
+        honest = [one for one in every if not one.runs[0].values["stamp"]]
+        return sorted(honest, key=lambda one: -one.mean("accuracy"))
 
     def along(self, setting: str) -> tuple[dict[Any, Configuration], bool]:
         """Configurations by their value of a setting that differ in nothing else: those around the base where there
@@ -152,14 +176,16 @@ def _column(title: str, protocol: str, runs: list[Run], wanted: Mapping[str, Any
         if run.values["selection"] == "fixed" and not run.values["stamp"]:
             fixed[_key(_settings(run))].append(run)
         else:
-            searched[_key([run.values["selection"], run.values["stamp"], unseeded(run.name)])].append(run)
-    configurations = tuple(_configuration(same) for same in fixed.values())
+            searched[_key([run.values["selection"], run.values["stamp"], run.method, unseeded(run.name)])].append(run)
+    of_all, chosen = ([_configuration(same) for same in some.values()] for some in (fixed, searched))
+    configurations = tuple(one for one in of_all if one.method == USUAL)
     return Column(
         title=title,
         protocol=protocol,
         runs=tuple(runs),
         configurations=configurations,
-        searches=tuple(_configuration(same) for same in searched.values()),
+        searches=tuple(one for one in chosen if one.method == USUAL),
+        others=tuple(one for one in (*of_all, *chosen) if one.method != USUAL),
         base=_base(configurations, wanted),
     )
 
@@ -187,8 +213,7 @@ def _base(configurations: Sequence[Configuration], wanted: Mapping[str, Any] | N
 
 def _settings(run: Run) -> dict[str, Any]:
     settings = {name: value for name, value in run.settings.items() if name not in WITHOUT_EFFECT}
-    method = run.values.get("method", "aman")  # runs of the first releases have no other
-    settings |= {"method": method} if method != "aman" else {}
+    settings |= {"method": run.method} if run.method != USUAL else {}
     return settings | {f"digest of {name}": digest for name, digest in run.values["digests"].items()}
 
 

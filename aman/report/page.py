@@ -1,7 +1,8 @@
 """The report as HTML and its tables as LaTeX. Whatever stands in a table is text of the runs and escaped as such."""
 
+import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from aman.errors import UsageError
+from aman.files import write_whole
 from aman.report.tables import ACCURACY, INTERVAL, SEEDS, STATUS, TUNED, Table
+from aman.sheets.own import write_csv
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -18,6 +22,8 @@ TITLE = "AMAN on micro-expression databases"
 
 CODE = ("command", "fingerprint", "commit")
 """Columns that are set as code."""
+NUMBER = re.compile(r"|-|[-+]?\d[\d.,e-]*( [\[(].*)?|\[[-+\d., ]+\]")
+"""A cell of numbers, with its interval or what is to be known beside it; or a cell that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,11 @@ class Figure:
     caption: str
     data: str
     """PNG as base64."""
+
+    @classmethod
+    def of(cls, caption: str, content: bytes) -> "Figure":
+        """The picture of these bytes of a PNG."""
+        return cls(caption=caption, data=base64.b64encode(content).decode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +51,45 @@ class Section:
     """What there is to say, above all why something is not here."""
 
 
-def page(lead: str, sections: Sequence[Section], tables: Mapping[str, Table]) -> str:
-    """The page as text; `tables` are those of the sections by the stem of their files."""
+def named(sections: Iterable[Section]) -> dict[str, Table]:
+    """The tables of the sections by the stem of their files, each its own."""
+    found: dict[str, Table] = {}
+    for table in (table for section in sections for table in section.tables):
+        name, number = table.name, 2
+        while name in found:
+            name, number = f"{table.name}-{number}", number + 1
+        found[name] = table
+    return found
+
+
+def page(
+    lead: str, sections: Sequence[Section], tables: Mapping[str, Table], title: str = TITLE, *, sorting: bool = False
+) -> str:
+    """The page as text; `tables` are those of the sections by the stem of their files. With `sorting`, a click on the
+    head of a column sorts the rows of its table, by a script that the page holds."""
     names = {table: name for name, table in tables.items()}
     views = {table: _view(table) for table in names}
-    return _template().render(title=TITLE, lead=lead, tuned=TUNED, sections=sections, names=names, views=views)
+    given = {"title": title, "lead": lead, "tuned": TUNED, "sections": sections, "names": names, "views": views}
+    return _template().render(**given, sorting=sorting)
+
+
+def write_page(out: Path, name: str, text: str, tables: Mapping[str, Table]) -> list[Path]:
+    """The page and its tables as .csv and .tex in `out`; their paths, the page first. Raises `UsageError` where nothing
+    can be written."""
+    files = {name: text} | {f"{stem}.tex": latex(one) for stem, one in tables.items()}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            write_whole(out / file, content)
+        for stem, table in tables.items():
+            write_csv(out / f"{stem}.csv", table.data)
+    except OSError as error:
+        raise UsageError(
+            got=f"{out}, which cannot be written ({error.strerror})",
+            expected="a folder with room that can be written",
+            fix="name another --out",
+        ) from None
+    return [out / file for file in (*files, *(f"{stem}.csv" for stem in tables))]
 
 
 def latex(table: Table) -> str:
@@ -80,13 +125,19 @@ def _plain_cells(table: Table) -> tuple[list[list[dict[str, Any]]], list[list[di
     frame = table.shown
     kinds = []
     for name, column in frame.items():
-        numeric = all(re.match(r"[-+]?\d[\d.e-]*$|$", text) for text in column) and name not in CODE
+        numeric = all(NUMBER.fullmatch(text.partition("\n")[0]) for text in column) and name not in CODE
         kinds.append("number" if numeric else "code" if name in CODE else "")
     heads = [[_cell(str(name), kind) for name, kind in zip(frame.columns, kinds, strict=True)]]
     body = []
     for row, texts in enumerate(frame.itertuples(index=False, name=None)):
         shades = [None] * len(kinds) if table.shades is None else [None, *map(float, table.shades[row])]
-        body.append([_cell(text, kind, shade=shade) for text, kind, shade in zip(texts, kinds, shades, strict=True)])
+        cells = [text.split("\n") for text in texts]
+        body.append(
+            [
+                _cell(first, kind, shade=shade, beneath=rest)
+                for (first, *rest), kind, shade in zip(cells, kinds, shades, strict=True)
+            ]
+        )
     return heads, body
 
 

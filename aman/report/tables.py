@@ -3,7 +3,6 @@ the paper's, each as text for people and as rows of data."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from string import ascii_lowercase
 from typing import Any
 
@@ -63,9 +62,14 @@ class Row:
 
 
 def table_2(columns: Sequence[Column]) -> Table:
-    """The paper's methods, ours by how the configuration was found, and what chance gets."""
+    """The paper's methods, each with our runs of it beneath it, AMAN by how the configuration was found, and what
+    chance gets."""
     there = {column.protocol for column in columns}
-    rows = [_paper_row(name, printed, columns) for name, printed in published().items() if there & printed.keys()]
+    rows, others = [], _others(columns)
+    for name, printed in published().items():
+        if there & printed.keys():
+            rows += [_paper_row(name, printed, columns), *others.pop(name, [])]
+    rows += [row for some in others.values() for row in some]
     rows.append(_row("AMAN, fixed configuration, last epoch", HONEST, columns, fixed))
     rows += _searches(columns)
     rows.append(_row("AMAN, fixed configuration, best test epoch", TUNED, columns, best_epoch))
@@ -120,9 +124,29 @@ def sweep_table(sweep: Sweep, columns: Sequence[Column]) -> Table:
     return _table(sweep.name, sweep.title, caption, sweep.setting, rows, columns, notes)
 
 
+CHOSEN = {"inner": "configuration chosen by inner folds", "literature": "configuration chosen by the left-out clips"}
+"""How a search found what it shows."""
+
+
+def _others(columns: Sequence[Column]) -> dict[str, list[Row]]:
+    """A row for each configuration of another method than AMAN, by the method's title: ours, to stand under what papers
+    print of that method."""
+    found: dict[tuple[str, str, str], dict[str, Cell]] = {}
+    for column in columns:
+        for one in column.others:
+            values = one.runs[0].values
+            how = CHOSEN.get(values["selection"], "")
+            label = f"{one.title}, ours{f', {how}' if how else ''} ({one.name})"
+            found.setdefault((one.title, label, values["stamp"] or HONEST), {})[column.title] = configuration_cell(one)
+    rows: dict[str, list[Row]] = {}
+    for (title, label, status), cells in sorted(found.items()):
+        ours = {one.title: cells.get(one.title, Cell(remark=NOT_RUN)) for one in columns}
+        rows.setdefault(title, []).append(Row(label=label, status=status, ours=ours, paper={}))
+    return rows
+
+
 def _searches(columns: Sequence[Column]) -> Iterator[Row]:
     """A row for each search, or one that says that there was none."""
-    said = {"inner": "configuration chosen by inner folds", "literature": "configuration chosen by the left-out clips"}
     found: dict[tuple[str, str, str], dict[str, Cell]] = {}
     for column in columns:
         for one in column.searches:
@@ -130,9 +154,9 @@ def _searches(columns: Sequence[Column]) -> Iterator[Row]:
             key = (values["selection"], values["stamp"] or HONEST, one.name)
             found.setdefault(key, {})[column.title] = configuration_cell(one)
     if not any(selection == "inner" for selection, _, _ in found):
-        yield _row(f"AMAN, {said['inner']}", HONEST, columns, lambda _: Cell(remark=NOT_RUN))
+        yield _row(f"AMAN, {CHOSEN['inner']}", HONEST, columns, lambda _: Cell(remark=NOT_RUN))
     for (selection, status, name), cells in sorted(found.items()):
-        label = f"AMAN, {said.get(selection, selection)} ({name})"
+        label = f"AMAN, {CHOSEN.get(selection, selection)} ({name})"
         ours = {one.title: cells.get(one.title, Cell(remark=NOT_RUN)) for one in columns}
         yield Row(label=label, status=status, ours=ours, paper={})
 
@@ -176,8 +200,7 @@ def _table(
     notes: Sequence[str],
 ) -> Table:
     """Rows as text and as data. Remarks become letters behind the number, explained beneath the table."""
-    letters: dict[str, str] = {}
-    labels = (first + last for first, last in product(["", *ascii_lowercase], ascii_lowercase))
+    marked: dict[str, str] = {}
     seeds = any(len(cell.by_seed) > 1 for row in rows for cell in row.ours.values())
     stamped = any(row.status for row in rows)
     beside = {column.title for row in rows for column in columns if column.title in row.paper}
@@ -190,7 +213,7 @@ def _table(
             cell, group = row.ours[column.title], column.title
             mark = ""
             if cell.remark and cell.accuracy is not None:
-                mark = f" ({letters.get(cell.remark) or letters.setdefault(cell.remark, next(labels))})"
+                mark = f" ({marked.setdefault(cell.remark, letters(len(marked)))})"
             if group in beside:
                 line[group, PAPER] = f"{100 * row.paper[group]:.2f}" if group in row.paper else "none"
             line[group, ACCURACY] = cell.remark if cell.accuracy is None else _text(cell.accuracy, decimals) + mark
@@ -211,8 +234,14 @@ def _table(
     frame = pd.DataFrame(shown, columns=pd.MultiIndex.from_tuples(shown[0])) if shown else pd.DataFrame()
     if any("none" in line.values() for line in shown):
         notes = ["none: the paper prints no number there", *notes]
-    marks = [f"({letter}) {remark}" for remark, letter in letters.items()]
+    marks = [f"({letter}) {remark}" for remark, letter in marked.items()]
     return Table(name=name, title=title, caption=caption, shown=frame, data=pd.DataFrame(data), notes=(*marks, *notes))
+
+
+def letters(number: int) -> str:
+    """The mark of a remark by its number from 0: `a` to `z`, then `aa`."""
+    first, last = divmod(number, len(ascii_lowercase))
+    return (ascii_lowercase[first - 1] if first else "") + ascii_lowercase[last]
 
 
 def _data(head: str, row: Row, column: Column, cell: Cell) -> dict[str, Any]:

@@ -6,6 +6,7 @@ where there is neither. So a plan imports no torch, whatever is planned.
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -18,6 +19,8 @@ from cluster.folds.keys import FoldSpec
 from cluster.folds.timing import clip_timing, machine, measure_clip, measure_training, recorded, training_timing
 from cluster.store.base import Store
 
+UNKNOWN_PACE = 1e-9
+"""Seconds of a unit of cost of a method that cannot be timed."""
 SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
 NOT_TIMED = "not timed on this machine yet"
@@ -170,6 +173,27 @@ def _by_method(todo: Sequence[FoldSpec]) -> dict[str, list[FoldSpec]]:
     found: dict[str, list[FoldSpec]] = {}
     for spec in todo:
         found.setdefault(spec.recipe.method.name, []).append(spec)
+    return found
+
+
+def paces(experiment: Experiment) -> dict[str, float]:
+    """Seconds that a unit of each method's cost takes, to order the folds of several methods; empty for one method,
+    whose costs say enough. Measured and kept where neither a finished fold nor a timing is known, which takes a few
+    training steps. A method that fails there comes last: its folds will say why."""
+    if len({plan.request.recipe.method for grid in experiment.grids for plan in grid.plans.values()}) < 2:
+        return {}  # before the folds are listed, of which a search has many
+    methods = _by_method(experiment.todo())
+    if len(methods) < 2:
+        return {}
+    store, finished, found = experiment.first.store, _finished(experiment), dict[str, float]()
+    for name, specs in methods.items():
+        found[name] = UNKNOWN_PACE
+        with suppress(Exception):
+            if speed_of(specs, finished, store) is None:
+                longest = _longest(specs)
+                measure_training(store, longest.recipe, longest.fold.classes)
+            if (speed := speed_of(specs, finished, store)) is not None:
+                found[name] = (speed.low * speed.high) ** 0.5
     return found
 
 

@@ -5,8 +5,9 @@ that the same command goes on where it stopped, and experiments that overlap tra
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from aman.errors import UsageError
 from aman.selection import inner_tasks
@@ -21,6 +22,7 @@ from cluster.experiment.plan import (
     drop,
     each_result,
     make_plan,
+    reading,
 )
 from cluster.experiment.score import Known
 from cluster.features.keys import FEW, ClipPlan, Prepared
@@ -115,15 +117,37 @@ class Experiment:
         """Any of the plans, for what they have in common: store, workers, whether Ray is used."""
         return self.grids[0].first
 
+    paces: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that a unit of a method's cost takes, by the method's name; costs of one method need none."""
+
+    def seconds(self, spec: FoldSpec) -> float:
+        """How long a fold takes, to compare it with all others of the experiment."""
+        return spec.cost * self.paces.get(spec.recipe.method.name, 1.0)
+
     def todo(self) -> list[FoldSpec]:
-        """Folds without a result: a database at a time, the one with most work first, and in it the longest first, so
-        that a worker holds the arrays of one."""
-        by_database: dict[str, dict[str, FoldSpec]] = {}
+        """Folds without a result, longest first, but all that are trained on one database's arrays for one set of
+        inputs together, so that a worker holds these alone: the arrays with the longest fold first, and of equal ones
+        those with most work."""
+        groups: dict[tuple[str, int], dict[str, FoldSpec]] = {}
+        numbers: dict[Inputs, int] = {}
         for grid in self.grids:
-            missing = {key: spec for key, spec in grid.specs().items() if key not in grid.results}
-            by_database.setdefault(grid.first.selection.protocol.name, {}).update(missing)
-        ordered = sorted(by_database.values(), key=lambda specs: -sum(spec.cost for spec in specs.values()))
-        return [spec for specs in ordered for spec in sorted(specs.values(), key=lambda one: (-one.cost, one.subject))]
+            recipes = [(plan.request.recipe, plan.inputs) for plan in grid.plans.values()]
+            of = {id(recipe): numbers.setdefault(inputs, len(numbers)) for recipe, inputs in recipes}
+            for key, spec in grid.specs().items():
+                if key not in grid.results:
+                    group = grid.first.selection.protocol.name, of[id(spec.recipe)]
+                    groups.setdefault(group, {})[key] = spec
+
+        def rank(specs: Mapping[str, FoldSpec]) -> tuple[float, float]:
+            seconds = [self.seconds(spec) for spec in specs.values()]
+            return -max(seconds), -sum(seconds)
+
+        ordered = sorted(groups.values(), key=rank)
+        return [
+            spec
+            for specs in ordered
+            for spec in sorted(specs.values(), key=lambda one: (-self.seconds(one), one.subject))
+        ]
 
     def preparations(self) -> list[Plan]:
         """A plan for each database and set of inputs: their clips are prepared once."""
@@ -161,26 +185,36 @@ def plan_grid(
     at_most: int = 0,
     study: Study | None = None,
 ) -> Grid:
-    """Plan every configuration that can be run, or the first so many of them; the release is read once for each set of
-    inputs. Raises what `make_plan` raises, and `UsageError` where none can be run. The folds are named by `look_up`."""
+    """Plan every configuration that can be run, or the first so many of them; the release is opened once, and read once
+    for each set of inputs. Raises what `make_plan` raises, and `UsageError` where none can be run. Of several methods
+    those that the database has no input for are left out. The folds are named by `look_up`."""
     first: dict[tuple[Inputs, str, tuple[str, ...]], Plan] = {}
     grid = Grid(request=request, configurations=(), left_out={}, plans={}, choice=choice, study=study)
     taken: list[Configuration] = []
     refused: UsageError | None = None
-    for one in configurations:
-        if at_most and len(grid.plans) == at_most:
-            break
-        taken.append(one)
-        method = one.recipe.method
-        if why := method.refusal(one.recipe):
-            grid.left_out[one.name], refused = why.got, refused or why
-            continue
-        recipe = method.absolute(one.recipe)
-        group = method.inputs(recipe), method.name, method.starts_from(recipe)
-        if group not in first:
-            first[group] = make_plan(replace(request, recipe=one.recipe))
-        base = first[group]
-        grid.plans[one.name] = replace(base, request=replace(base.request, recipe=recipe), folds=[], known=frozenset())
+    several = len({one.recipe.method for one in configurations}) > 1
+    with ExitStack() as opened:
+        release = cache(lambda: opened.enter_context(reading(request)))
+        for one in configurations:
+            if at_most and len(grid.plans) == at_most:
+                break
+            taken.append(one)
+            method = one.recipe.method
+            if (why := method.refusal(one.recipe)) is None:
+                recipe = method.absolute(one.recipe)
+                group = method.inputs(recipe), method.name, method.starts_from(recipe)
+                try:
+                    base = first.get(group) or make_plan(replace(request, recipe=one.recipe), release)
+                except UsageError as error:
+                    if not several:
+                        raise
+                    why = error
+            if why is not None:
+                grid.left_out[one.name], refused = why.got, why
+                continue
+            first[group] = base
+            own = replace(base.request, recipe=recipe)
+            grid.plans[one.name] = replace(base, request=own, folds=[], known=frozenset())
     if not grid.plans:
         raise refused or UsageError(got="no configuration", expected="one or more", fix="name a space with points")
     grid.configurations = tuple(taken)
@@ -253,46 +287,3 @@ def note_finished(grid: Grid) -> None:
     """Tell each plan which of its folds are finished."""
     for one in grid.plans.values():
         one.note(spec.key for spec in one.folds if spec.key in grid.results)
-
-
-@dataclass(kw_only=True)
-class Tables:
-    """A database and a seed of the paper: two grids of which every fold is wanted."""
-
-    base: str
-    """The configuration of Table 2 by its name."""
-    grid: Grid
-    """Every configuration of the wanted tables, each over all left-out subjects."""
-    inner: dict[str, Grid]
-    """Configurations again, over inner folds, by the choice's name; their other folds are those of `grid`."""
-
-    @property
-    def plan(self) -> Plan:
-        """The benchmark of the base configuration."""
-        return self.grid.plans[self.base]
-
-
-def plan_tables(
-    requests: Sequence[Request],
-    configurations: Sequence[Configuration],
-    choices: Mapping[str, Sequence[str]],
-    seeds: Sequence[int],
-) -> tuple[list[Tables], Experiment]:
-    """Plan the configurations, the first of which is the base, on every database and with every seed. `choices` names,
-    for each choice, the configurations among which inner folds choose. Raises what `make_plan` raises."""
-    tables = []
-    for request in requests:
-        read = plan_grid(replace(request, seed=seeds[0]), configurations, "literature")
-        for seed in seeds:
-            grid = read if seed == seeds[0] else with_seed(read, seed)
-            inner = {}
-            for choice, among in choices.items():
-                points = tuple(one for one in configurations if one.name in among)
-                plans = {name: replace(grid.plans[name]) for name in among}
-                inner[choice] = Grid(
-                    request=grid.request, configurations=points, left_out={}, plans=plans, choice="inner"
-                )
-            tables.append(Tables(base=configurations[0].name, grid=grid, inner=inner))
-    experiment = Experiment(grids=[one for each in tables for one in (each.grid, *each.inner.values())])
-    look_up(experiment.grids)
-    return tables, experiment

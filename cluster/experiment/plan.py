@@ -1,14 +1,16 @@
 """What a benchmark consists of: a database, a protocol, one recipe and one seed; its clips and folds, and their names.
 Starts nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from aman import protocols
 from aman.databases import reader_for
+from aman.databases.index import Index
 from aman.errors import DataError
 from aman.inputs.base import weights_of
 from aman.protocols import Selection, protocol_for, restrict, select
@@ -21,7 +23,7 @@ from cluster.folds.keys import FoldSpec
 from cluster.folds.results import read_result
 from cluster.store.base import Store
 from cluster.store.open import open_store
-from cluster.store.releases import open_release
+from cluster.store.releases import BucketRelease, FolderRelease, open_release
 from cluster.store.results import Cache
 
 Choice = Literal["none", "inner", "literature"]
@@ -152,9 +154,31 @@ class Plan:
         return "; ".join(reasons)
 
 
-def make_plan(request: Request) -> Plan:
+class Reading:
+    """A release that is opened once for several plans: its index, and the digests of its files as they are wanted."""
+
+    def __init__(self, release: FolderRelease | BucketRelease, index: Index) -> None:
+        self.release, self.index, self.known = release, index, dict[tuple[Path, ...], tuple[str, ...]]()
+
+    def digests(self, paths: Sequence[Path]) -> Sequence[str]:
+        """sha256 of each file of a clip, read once however many methods are planned."""
+        if (clip := tuple(paths)) not in self.known:
+            self.known[clip] = tuple(self.release.digests(paths))
+        return self.known[clip]
+
+
+@contextmanager
+def reading(request: Request) -> Iterator[Reading]:
+    """The release of the request while plans are made of it."""
+    read = reader_for(request.database)
+    with open_release(request.root, open_store(request.store)) as release:
+        yield Reading(release, release.index(read))
+
+
+def make_plan(request: Request, release: Callable[[], Reading] | None = None) -> Plan:
     """Read the index, compute the content keys of all clips. Starts nothing, and stores nothing but digests of objects
-    where the release is in a bucket. The folds are named by `cluster.experiment.grid`.
+    where the release is in a bucket. The folds are named by `cluster.experiment.grid`. `release` gives the release
+    where several plans are made of one.
 
     Raises `UsageError` for settings that cannot be run and `DataError` for data that cannot.
     """
@@ -163,12 +187,10 @@ def make_plan(request: Request) -> Plan:
     method.view(request.recipe)
     if refused := method.refusal(request.recipe):
         raise refused
-    read = reader_for(request.database)
-    store = open_store(request.store)
     protocol = protocol_for(request.database, request.protocol)
-    with open_release(request.root, store) as release:
-        index = release.index(read)
-        selection = select(index, protocol)
+    with ExitStack() as opened:
+        known = release() if release else opened.enter_context(reading(request))
+        selection = select(known.index, protocol)
         problems = [str(problem) for problem in selection.unusable]
         if problems and not request.allow_incomplete:
             raise unusable(problems, selection.expected_clips)
@@ -176,19 +198,20 @@ def make_plan(request: Request) -> Plan:
         inputs = method.inputs(request.recipe)
         weights = {**weights_of(inputs), **method.weights(request.recipe)}
         with_frames = [clip for clip in selection.clips if clip.arrays is None]
-        plans, failed = plan_clips(with_frames, inputs, weights, release.digests)
-        plans += [plan_given(clip, inputs, release.read) for clip in selection.clips if clip.arrays is not None]
+        plans, failed = plan_clips(with_frames, inputs, weights, known.digests)
+        given = [clip for clip in selection.clips if clip.arrays is not None]
+        plans += [plan_given(clip, inputs, known.release.read) for clip in given]
     plan = Plan(
         request=request,
         selection=selection,
         subjects=restrict(selection, request.subjects),
         weights=weights,
         clips={plan.clip.clip_id: plan for plan in plans},
-        store=store,
+        store=open_store(request.store),
         problems=problems,
         remarks=[
-            *(str(problem) for problem in index.problems if problem not in selection.unusable),
-            *index.remarks,
+            *(str(problem) for problem in known.index.problems if problem not in selection.unusable),
+            *known.index.remarks,
         ],
     )
     if failed:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aman.content import content_key
 from aman.runs import FOLDS
-from cluster.experiment.choose import SearchOutcome
 from cluster.experiment.grid import Grid
 from cluster.experiment.plan import TUNED, Plan
 from cluster.experiment.score import mean_losses, outcome_of
+from cluster.experiment.search.choose import SearchOutcome
 from cluster.experiment.texts import best_of, title
 from cluster.experiment.write import CHECKPOINT_RULE, About, Run
 from cluster.tracking.pending import log_or_keep
@@ -150,17 +150,3 @@ def _child(grid: Grid, found: SearchOutcome, name: str, parent: RunRecord, recip
         artifacts=[],
         tables=[],
     )
-
-
-def track_tables(runs: Sequence[Run], uri: str, out: Path, say: Say) -> None:
-    """In the experiment of every database a parent run, and under it one for each configuration and seed; what the
-    server does not take is written to the database's folder in `out`."""
-    by_protocol: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        files = sorted(path for path in run.folder.iterdir() if path.is_file())
-        by_protocol.setdefault(run.plan.selection.protocol.name, []).append(record_of(run, files, stamp=HONEST))
-    about = runs[0].about
-    for protocol, children in by_protocol.items():
-        key = content_key({about.job: sorted(child.key for child in children)})
-        parent = replace(children[0], name=f"{about.job} {protocol} {about.recipe}", key=key)
-        log_or_keep(uri, parent, children, out / protocol, say)

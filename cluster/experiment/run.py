@@ -10,6 +10,7 @@ from typing import Protocol
 from aman.errors import DataError
 from aman.methods import OWN_MODULE
 from aman.training.fold import FoldResult
+from cluster.experiment.estimate import paces
 from cluster.experiment.grid import Experiment, Grid, note_finished
 from cluster.experiment.plan import Plan
 from cluster.experiment.score import Known
@@ -133,6 +134,7 @@ def run(
     experiment.first.store.check_writable()
     done = Done()
     if not (settled() if settled else not experiment.todo()):
+        experiment.paces = paces(experiment)
         with executor(experiment) as where:
             for _ in range(REPAIRS):
                 _prepare(experiment, where, done, say)
@@ -226,7 +228,7 @@ class Progress:
         self.experiment, self.say, self.begun = experiment, say, time.monotonic()
         self.trained, self.cost = 0, 0.0
         self.todo = experiment.todo()
-        self.whole = sum(spec.cost for spec in self.todo)
+        self.whole = sum(map(experiment.seconds, self.todo))
         self.count, self.bound = len(self.todo), experiment.partial
         self.owners: dict[str, list[Grid]] = {}
         self.names: dict[str, str] = {}
@@ -247,7 +249,7 @@ class Progress:
 
     def on_finish(self, spec: FoldSpec, result: FoldResult) -> int:
         """A fold is there: say so, and how many of its clips are right."""
-        self.trained, self.cost = self.trained + 1, self.cost + spec.cost
+        self.trained, self.cost = self.trained + 1, self.cost + self.experiment.seconds(spec)
         owners = self.owners[spec.key]
         for grid in owners:
             grid.results[spec.key] = Known.of(result, self.truths[id(grid)])

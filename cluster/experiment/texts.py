@@ -8,10 +8,10 @@ from aman.inputs.base import stages
 from aman.racing import Standing
 from aman.tables import score_table
 from aman.versions import edited
-from cluster.experiment.choose import SearchOutcome
 from cluster.experiment.grid import Experiment, Grid
 from cluster.experiment.plan import TUNED, Plan, Request
 from cluster.experiment.score import Outcome
+from cluster.experiment.search.choose import SearchOutcome
 from cluster.folds.race_queue import NOBODY
 
 SHOWN = 30
@@ -58,7 +58,8 @@ def plan_text(experiment: Experiment, *, train: bool = True) -> str:
     clips = sum(len(plan.clips) for plan in plans)
     lacking = sum(len(some) for _, some in experiment.lacking) if needed else 0
     inputs = ", ".join(dict.fromkeys(one.name for plan in plans for one in plan.inputs))
-    lines.append(f"clips: {clips - lacking} need no preparation, {lacking} to prepare ({inputs})")
+    each = "clips" if len({plan.inputs for plan in plans}) == 1 else "clips, once for each input"
+    lines.append(f"{each}: {clips - lacking} need no preparation, {lacking} to prepare ({inputs})")
     if len(experiment.grids) > 1:
         finished = len(specs & done)
         lines.append(f"in all: {len(specs)} trainings, {finished} done ({_share(finished, len(specs))})")
@@ -84,6 +85,10 @@ def _database_lines(grid: Grid) -> list[str]:
 def _folds_lines(grid: Grid) -> list[str]:
     keys = {spec.key for _, _, spec in grid.choosing()}
     done = len(keys & grid.results.keys())
+    if grid.choice == "none" and len(grid.plans) + len(grid.left_out) > 1:
+        names = ", ".join(grid.plans)
+        lines = [f"seed {grid.request.seed}: {len(grid.plans)} methods ({names}), {len(keys)} folds, {done} done"]
+        return [*lines, *(f"cannot run here: {name}: {why}" for name, why in grid.left_out.items())]
     if grid.choice == "none":
         return [f"folds: {done} done, {len(keys) - done} to train"]
     count = f"{len(keys)} folds"

@@ -3,8 +3,8 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,10 @@ from aman.sheets.own import write_csv
 from aman.sheets.text import printable
 from aman.tables import score_values, write_json
 from aman.tim import INTERPOLATED_FRAMES
-from cluster.experiment.choose import SearchOutcome, chosen_plan
-from cluster.experiment.grid import Grid, Tables
+from cluster.experiment.grid import Grid
 from cluster.experiment.plan import TUNED, Plan
-from cluster.experiment.run import Done, failures_of
 from cluster.experiment.score import Outcome, fold_table, outcome_of, pool_epochs
-from cluster.experiment.texts import run_name, title
+from cluster.experiment.search.choose import SearchOutcome, chosen_plan
 from cluster.tracking.provenance import command_line, git_commit, ray_job
 
 CHECKPOINT_RULE = "last epoch"
@@ -52,6 +50,8 @@ class About:
     """What has to be said wherever the numbers are shown: `tuned on test`, or nothing."""
     chosen: Mapping[str, str] = field(default_factory=dict)
     """Configuration by left-out subject, where inner folds chose."""
+    parameters: int | None = None
+    """Numbers that training fits, where somebody counted them: methods that train no network have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,7 @@ class Run:
         result = {
             **asdict(self.about),
             "method": recipe.method.name,
+            "title": recipe.method.title or recipe.method.name,
             "database": protocol.database,
             "protocol": protocol.name,
             "fingerprint": plan.selection.fingerprint,
@@ -205,32 +206,6 @@ def chosen_run(grid: Grid, found: SearchOutcome, folder: Path, *, job: str, name
         chosen={lane: one for lane, one in found.chosen.items() if lane},
     )
     return Run(plan=plan, outcome=outcome_of(plan, found.clips, found.trained, {}), folder=folder, about=about)
-
-
-def table_runs(tables: Sequence[Tables], done: Done, out: Path, *, job: str, recipe: str) -> list[Run]:
-    """Every run of the paper that has a finished fold: a configuration with a seed, or what inner folds chose. Raises
-    `FoldsFailedError` where there is none."""
-    runs = [run for each in tables for run in _runs_of(each, done, out, job, recipe)]
-    if not runs:
-        outcome_of(tables[0].plan, done.clips, done.folds, failures_of(tables[0].plan, done))
-    return runs
-
-
-def _runs_of(tables: Tables, done: Done, out: Path, job: str, recipe: str) -> Iterator[Run]:
-    where = out / tables.plan.selection.protocol.name
-    for plan in tables.grid.plans.values():
-        if plan.finished:
-            about = About(job=job, name=title(plan.request, recipe), recipe=recipe)
-            outcome = outcome_of(plan, 0, 0, failures_of(plan, done))
-            yield Run(plan=plan, outcome=outcome, folder=where / run_name(plan, recipe), about=about)
-    seed = tables.grid.request.seed
-    for choice, grid in tables.inner.items():
-        chosen = grid.queue(racing=False).chosen()
-        found = SearchOutcome(standings={}, chosen=chosen, clips=0, trained=0, failed={})
-        folder = where / f"{choice.replace(' ', '-')}-{recipe}-s{seed}"
-        run = chosen_run(grid, found, folder, job=job, name=f"{choice} {recipe} s{seed}", recipe=recipe)
-        if run is not None:
-            yield replace(run, plan=replace(run.plan, request=tables.plan.request))
 
 
 def search_values(grid: Grid, found: SearchOutcome, run: Run | None, seconds: float) -> dict[str, Any]:

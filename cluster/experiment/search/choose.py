@@ -1,7 +1,7 @@
 """A search: which configurations are trained, when one is stopped, and which is chosen.
 
 A Ray Tune trial is a configuration. It holds no GPU and trains nothing: it has its folds put into the queue from which
-all workers lease, and reports as they finish (`cluster.experiment.tune`).
+all workers lease, and reports as they finish (`cluster.experiment.search.tune`).
 """
 
 from collections.abc import Callable, Mapping
@@ -76,7 +76,7 @@ def settled(grid: Grid, stopping: Stopping) -> bool:
     queue = grid.queue(stopping == "race")
     if grid.study is not None:
         set_environment()  # Ray reads its environment when it is imported
-        from cluster.experiment.tune import replay
+        from cluster.experiment.search.tune import replay
 
         if (proposed := replay(grid, queue)) is None:
             return False
@@ -104,7 +104,7 @@ def _enter_all(grid: Grid, queue: SearchQueue) -> None:
 
 def _trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:
     """Ray Tune over the configurations; imported here, for Ray reads its environment when it is."""
-    from cluster.experiment.tune import run_trials
+    from cluster.experiment.search.tune import run_trials
 
     run_trials(grid, stopping, workers, scratch, queue)
 

@@ -1,0 +1,1 @@
+"""A search over configurations: which are trained, which is chosen, and the trials of Ray Tune."""
