@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from aman.content import digest_of
-from aman.plain_weights import MAGNIFIER, RANDOM_TRUNK_SEED, TRUNK, plain_magnifier, plain_trunk
+from aman.plain_weights import RANDOM_TRUNK_SEED, TRUNK, magnifier_file, plain_magnifier, plain_trunk
 
 RANDOM = f"seed {RANDOM_TRUNK_SEED}, version 1"
 """Which network is meant where weights are drawn."""
@@ -41,7 +41,7 @@ def has_layer4(weights: str) -> bool:
 def magnifier_digest(weights: str) -> str:
     """Identity of the learned magnifier's weights: the digest of its tensors, and its padding. `UsageError` for weights
     that are none."""
-    plain = plain_magnifier(MAGNIFIER if weights == "learned" else Path(weights))
+    plain = plain_magnifier(magnifier_file(weights))
     if plain is not None:
         return f"{digest_of(plain[0])}-{plain[1]}"
     from aman.backbone import digest

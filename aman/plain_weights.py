@@ -19,6 +19,8 @@ Padding = Literal["reflect", "tensorflow"]
 WEIGHTS = Path(__file__).parent / "weights"
 TRUNK, MAGNIFIER = WEIGHTS / "trunk.safetensors", WEIGHTS / "magnifier.safetensors"
 """The project's own weights: what `--trunk fer2013` and `--magnifier learned` mean."""
+EARLIER = {"learned-1": WEIGHTS / "magnifier-1.safetensors"}
+"""What `learned` meant before, under a name that keeps its meaning: results of those weights stay results."""
 RANDOM_TRUNK_SEED = 0
 """The `random` trunk is one fixed network, whatever the seed of the run: its features can be cached."""
 METADATA = "magnifier"
@@ -28,6 +30,11 @@ COUNTS = "num_batches_tracked"
 
 Arrays = dict[str, npt.NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
+
+
+def magnifier_file(weights: str) -> Path:
+    """The file that `--magnifier` means: `learned`, a name in `EARLIER`, or a path."""
+    return MAGNIFIER if weights == "learned" else EARLIER.get(weights, Path(weights))
 
 
 def plain_trunk(path: Path) -> tuple[Arrays, bool] | None:

@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from aman.errors import UsageError
+from aman.magnify.training.camera import exposures, jpeg, smoothed
+from aman.magnify.training.dice import Dice
 from aman.magnify.training.loop import Pair, held_out, loss_of, sheet, start, train
-from aman.magnify.training.scenes import Dice, canvases, displacements, generator_for, look, scenes
+from aman.magnify.training.scenes import canvases, displacements, generator_for, look, scenes
 from aman.magnify.training.settings import MagnifierTraining, SceneRanges, check_training
-from aman.magnify.weights import load_magnifier
+from aman.magnify.weights import load_magnifier, save_magnifier
 from cluster.training.checkpoint import read_progress
 from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint
 from jobs.command_line import parse
@@ -24,7 +27,10 @@ from jobs.train_magnifier import Options, finish, main, track
 SMALL = MagnifierTraining(
     steps=8, batch=2, crop=20, small_crop=16, small_steps=5, warmup=2, report_every=2, save_every=4
 )
-CLEAN = SceneRanges(noise=0.0)
+CLEAN = SceneRanges(noise=0.0, coded=0.0, flicker=0.0, still=0.0)
+
+
+OF_CAMERAS = ("--quality 0", "--quality 98", "--coded 2", "--still -1", "--smooth 0.4", "--uneven 0.9", "--latents -1")
 
 
 class KilledError(Exception):
@@ -123,12 +129,109 @@ def test_images_are_of_8_bits_in_range_and_only_the_given_ones_are_noisy() -> No
     assert canvas.std() > 0.2
 
 
+def test_smoothed_noise_keeps_its_deviation_and_neighbours_become_alike() -> None:
+    noise = Dice(generator_for(0, 0)).normal(200, 1, 32, 32)
+    for over, wanted in ((0.0, 0.0), (0.5, 0.37), (1.5, 0.895)):  # exp(-1 / (4 s^2)), the smoothing's own
+        made = smoothed(noise, torch.full((200,), over))
+        assert made.std() == pytest.approx(1, abs=0.02)
+        alike = float((made[..., 1:] * made[..., :-1]).mean() / made.square().mean())
+        assert alike == pytest.approx(wanted, abs=0.03)
+
+
+@pytest.mark.parametrize("halved", [False, True])
+@pytest.mark.parametrize("quality", [60, 75, 90, 97])
+def test_jpeg_is_that_of_opencv(quality: int, halved: bool) -> None:
+    from skimage.data import chelsea
+
+    image = np.ascontiguousarray(chelsea()[:192, :192])
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    how = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    content = cv2.imencode(".jpg", image[..., ::-1], how)[1]
+    theirs = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), float)[..., ::-1]
+    level = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    ours = jpeg(level, torch.tensor([float(quality)]), torch.tensor([halved]))[0].permute(1, 2, 0).numpy()
+    apart, ours_lost, theirs_lost = (
+        float(np.sqrt(np.mean((one - other) ** 2))) for one, other in ((ours, theirs), (ours, image), (theirs, image))
+    )
+    assert apart < max(0.5 * theirs_lost, 1.2)  # theirs rounds brightness and colours before the cosines, too
+    assert ours_lost == pytest.approx(theirs_lost, rel=0.1)
+
+
+def test_the_corner_of_a_picture_may_be_anywhere_in_a_block() -> None:
+    level = scenes(2, 32, generator_for(0, 0)).a_BCHW * 127.5 + 127.5
+    quality, halved = torch.tensor([70.0, 90.0]), torch.tensor([True, False])
+    first, second = (jpeg(level, quality, halved, corner) for corner in ([0, 0], [5, 11]))
+    assert first.shape == second.shape == level.shape
+    assert not torch.equal(first, second)
+    assert ((first - level).abs().mean() - (second - level).abs().mean()).abs() < 0.5
+
+
+def test_two_exposures_have_one_camera_and_their_own_noise() -> None:
+    picture = torch.full((256, 3, 16, 16), 0.1)
+    ranges = SceneRanges(coded=0.0, noise=4.0)
+    a, b = (image * 127.5 for image in exposures([picture, picture], ranges, Dice(generator_for(0, 0))))
+    spread = [(image - picture * 127.5).flatten(1).std(1) for image in (a, b)]
+    assert torch.corrcoef(torch.stack(spread))[0, 1] > 0.9
+    assert 0.2 < (spread[0] < 0.1).float().mean() < 0.5  # a third without noise
+    assert not torch.equal(a, b)
+
+
+def test_light_changes_from_the_onset_to_the_frame_and_the_truth_has_the_frames_light() -> None:
+    made = scenes(64, 16, generator_for(0, 0), replace(CLEAN, flicker=0.1, still=1.0))
+    a, b, truth = (image.mean((1, 2, 3)) for image in (made.a_BCHW, made.b_BCHW, made.truth_BCHW))
+    assert (a - b).abs().max() > 0.02
+    assert (b - truth).abs().max() < 0.5 / 127.5
+
+
+def test_a_share_of_the_scenes_is_still() -> None:
+    for share, low, high in ((1.0, 1.0, 1.0), (0.3, 0.15, 0.5)):
+        made = scenes(96, 16, generator_for(0, 1), replace(CLEAN, still=share, front=0.0))
+        assert low <= (made.shift_B2HW.abs().amax((1, 2, 3)) == 0).float().mean() <= high
+
+
 def test_the_fast_way_of_training_is_the_network() -> None:
     network, made = start(0), scenes(2, 16, generator_for(0, 0))
-    ways = (network, Pair(network, half_decoder=False), Pair(network, half_decoder=True))
-    images = [way(made.a_BCHW, made.b_BCHW, made.factor_B) for way in ways]
-    torch.testing.assert_close(images[1], images[0], atol=1e-5, rtol=1e-4)
-    assert (images[2] - images[0]).abs().max() < 0.03 * images[0].abs().max()
+    whole = network(made.a_BCHW, made.b_BCHW, made.factor_B)
+    for copies in (False, True):
+        exact, half = (Pair(network, half_decoder=half)(made, copies=copies)[0] for half in (False, True))
+        torch.testing.assert_close(exact, whole, atol=1e-5, rtol=1e-4)
+        assert (half - whole).abs().max() < 0.03 * whole.abs().max()
+
+
+def test_latents_that_should_be_equal_are_compared_and_no_others() -> None:
+    network, made = start(0), scenes(2, 16, generator_for(0, 0))
+    pair = Pair(network, half_decoder=False)
+    assert pair(made)[1] == 0
+    still = replace(made, b_BCHW=made.a_BCHW, tinted_b_BCHW=made.a_BCHW, tinted_truth_BCHW=made.a_BCHW)
+    assert pair(still, copies=True)[1] == 0
+    for name in ("b_BCHW", "tinted_b_BCHW", "tinted_truth_BCHW"):
+        assert pair(replace(still, **{name: -made.a_BCHW}), copies=True)[1] > 0, name
+    shape_a = network.encode(made.a_BCHW)[1]
+    assert not torch.equal(shape_a, network.encode(made.truth_BCHW)[1])  # a moved picture may have another shape
+    assert pair(replace(still, truth_BCHW=made.truth_BCHW), copies=True)[1] == 0
+
+
+def test_the_weight_of_the_latents_enters_the_training_and_the_curve_shows_the_picture_alone(tmp_path: Path) -> None:
+    curves = {}
+    for weight in (0.0, 0.1):
+        settings = replace(SMALL, steps=2, report_every=1, latents=weight)
+        curves[weight] = [line.metrics["train/loss"] for line in run(tmp_path / str(weight), settings)]
+    assert curves[0.0][0] == curves[0.1][0]
+    assert curves[0.0][1] != curves[0.1][1]
+    first, second = (network_of(tmp_path / str(weight)) for weight in (0.0, 0.1))
+    assert not torch.equal(first["texture.0.conv.weight"], second["texture.0.conv.weight"])
+
+
+def test_a_training_starts_from_the_weights_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "first.safetensors"
+    save_magnifier(start(3), file)
+    settings = replace(SMALL, start=str(file), steps=1, rate=1e-9)
+    run(tmp_path / "run", settings)
+    torch.testing.assert_close(
+        network_of(tmp_path / "run"), load_magnifier(str(file)).state_dict(), atol=1e-6, rtol=1e-6
+    )
+    with pytest.raises(UsageError, match="no file"):
+        run(tmp_path / "other", replace(settings, start=str(tmp_path / "absent")))
 
 
 def test_the_shape_begins_with_the_whole_picture_in_it() -> None:
@@ -207,7 +310,8 @@ def test_the_sheet_shows_onset_frame_result_and_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--steps 0", "--crop 50", "--rate 0", "--unseen 2", "--save-every 75", "--factor 1", "--blur 0.1"]
+    "arguments",
+    ["--steps 0", "--crop 50", "--rate 0", "--unseen 2", "--save-every 75", "--factor 1", "--blur 0.1", *OF_CAMERAS],
 )
 def test_settings_that_no_training_can_have_are_refused(arguments: str) -> None:
     with pytest.raises(UsageError):

@@ -20,6 +20,8 @@ Float = npt.NDArray[np.float32]
 SIZE = 224
 PICTURES = ("camera", "chelsea")
 """Of scikit-image, both in its wheel and both CC0: a man with a camera (grey) and a cat."""
+FACE = (slice(62, 174), slice(176, 288))
+"""Rows and columns of the face in scikit-image's `astronaut`, a public-domain portrait of Eileen Collins."""
 BLUR = 0.38
 """Deviation of the blur in pixels. With it a copy of the frame, the linear and the phase magnifier and published
 weights score, on average, as they did on the scenes of an earlier measurement of this kind."""
@@ -66,18 +68,18 @@ CASES = (
 
 
 class Scene:
-    """One picture, anywhere between its pixels."""
+    """One picture (its middle square, in grey or in colours), anywhere between its pixels."""
 
-    def __init__(self, picture: str, size: int = SIZE) -> None:
+    def __init__(self, photograph: npt.NDArray[np.uint8], size: int = SIZE) -> None:
         from scipy import ndimage
-        from skimage import data, transform
+        from skimage import transform
 
-        photograph = np.asarray(getattr(data, picture)(), np.float64)
-        if photograph.ndim == 2:
-            photograph = np.repeat(photograph[..., None], 3, axis=2)
-        side = min(photograph.shape[:2])
-        top, left = ((whole - side) // 2 for whole in photograph.shape[:2])
-        square = photograph[top : top + side, left : left + side]
+        whole = np.asarray(photograph, np.float64)
+        if whole.ndim == 2:
+            whole = np.repeat(whole[..., None], 3, axis=2)
+        side = min(whole.shape[:2])
+        top, left = ((length - side) // 2 for length in whole.shape[:2])
+        square = whole[top : top + side, left : left + side]
         scaled = transform.resize(square, (size, size), anti_aliasing=True, preserve_range=True)
         blurred = ndimage.gaussian_filter(scaled, (BLUR, BLUR, 0))
         self.splines = [ndimage.spline_filter(blurred[..., channel], order=3, mode="mirror") for channel in range(3)]
@@ -115,7 +117,17 @@ class Scene:
 @functools.lru_cache(maxsize=4)
 def scenes(size: int = SIZE) -> tuple[Scene, ...]:
     """The scenes of the measure; made once a process."""
-    return tuple(Scene(picture, size) for picture in PICTURES)
+    from skimage import data
+
+    return tuple(Scene(getattr(data, picture)(), size) for picture in PICTURES)
+
+
+@functools.lru_cache(maxsize=4)
+def face(size: int = SIZE) -> Scene:
+    """A face that fills the picture, for `aman.magnify.exposures`; made once a process."""
+    from skimage import data
+
+    return Scene(data.astronaut()[FACE], size)
 
 
 def acceptance(magnifier: Magnify, cases: Sequence[Case] = CASES, size: int = SIZE) -> dict[Case, Score]:

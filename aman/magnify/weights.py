@@ -14,7 +14,7 @@ from typing import get_args
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.magnify.network import Magnifier
-from aman.plain_weights import MAGNIFIER, METADATA, Padding, stated_padding
+from aman.plain_weights import EARLIER, METADATA, Padding, magnifier_file, stated_padding
 from aman.tensors import as_weights, read_tensors
 
 PUBLISHED = {
@@ -37,11 +37,12 @@ PUBLISHED = {
 
 
 def load_magnifier(weights: str) -> Magnifier:
-    """The network with the weights that `weights` names: `learned` (ours) or a file; fp32, on the CPU, in eval mode.
+    """The network with the weights that `weights` names; fp32, on the CPU, in eval mode.
 
-    Raises `UsageError` where there is no such file, or it holds something else.
+    `weights` is `learned` (ours), a name in `EARLIER`, or a file. Raises `UsageError` where there is no such file, or
+    it holds something else.
     """
-    path = MAGNIFIER if weights == "learned" else Path(weights)
+    path = magnifier_file(weights)
     if not path.is_file():
         raise _no_file(weights)
     found, metadata = read_tensors(path, "--magnifier")
@@ -92,6 +93,6 @@ def _no_file(weights: str) -> UsageError:
         )
     return UsageError(
         got=f"--magnifier {weights}, which is no file",
-        expected="none, linear, phase, learned, or a file of magnifier weights",
+        expected=f"none, linear, phase, learned, {', '.join(EARLIER)}, or a file of magnifier weights",
         fix="check the path of --magnifier FILE",
     )

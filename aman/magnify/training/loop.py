@@ -9,11 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from aman.magnify.exposures import FACTORS, moving, still
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import acceptance, identity
 from aman.magnify.network import Magnifier
 from aman.magnify.training.scenes import Scenes, generator_for, scenes
 from aman.magnify.training.settings import MagnifierTraining
+from aman.magnify.weights import load_magnifier
 from aman.schedules import resume_schedule, warm_up_then_cosine
 from aman.worker import Worker
 
@@ -56,21 +58,31 @@ def start(seed: int) -> Magnifier:
 
 
 class Pair(nn.Module):
-    """The network as it is trained: both images in one batch, no texture of the onset, the decoder in bfloat16."""
+    """The network as it is trained: all images in one batch, the decoder in bfloat16.
+
+    With copies in other colours it is trained as in the paper (section 3.3): onset and frame have one texture, the
+    tinted frame and the tinted truth have one texture, and the frame and its tinted copy have one shape.
+    """
 
     def __init__(self, network: Magnifier, *, half_decoder: bool) -> None:
         super().__init__()
         self.network, self.half_decoder = network, half_decoder
 
-    def forward(self, a_BCHW: torch.Tensor, b_BCHW: torch.Tensor, factor_B: torch.Tensor) -> torch.Tensor:
-        network = self.network
-        x = network.encoder(torch.cat([a_BCHW, b_BCHW]).contiguous(memory_format=torch.channels_last))
-        shape_a, shape_b = network.shape(x).chunk(2)
-        texture_b = network.texture(x.chunk(2)[1])
-        gain = (factor_B - 1).view(-1, 1, 1, 1)
-        magnified = shape_b + gain * network.motion(shape_a, shape_b)
-        with torch.autocast(a_BCHW.device.type, dtype=torch.bfloat16, enabled=self.half_decoder):
-            return network.decode(texture_b, magnified).float()
+    def forward(self, made: Scenes, *, copies: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """The magnified images, and the sum of the three differences between latents (0 without `copies`)."""
+        network, count = self.network, len(made.a_BCHW)
+        images = [made.a_BCHW, made.b_BCHW, *([made.tinted_b_BCHW, made.tinted_truth_BCHW] if copies else [])]
+        x = network.encoder(torch.cat(images).contiguous(memory_format=torch.channels_last))
+        shapes = network.shape(x[: 3 * count]).split(count)
+        textures = network.texture(x if copies else x[count:]).split(count)
+        gain = (made.factor_B - 1).view(-1, 1, 1, 1)
+        magnified = shapes[1] + gain * network.motion(shapes[0], shapes[1])
+        apart = torch.zeros((), device=x.device)
+        if copies:
+            pairs = ((textures[0], textures[1]), (textures[2], textures[3]), (shapes[1], shapes[2]))
+            apart = torch.stack([(one - other).abs().mean() for one, other in pairs]).sum()
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.half_decoder):
+            return network.decode(textures[1 if copies else 0], magnified).float(), apart
 
 
 def loss_of(image_BCHW: torch.Tensor, made: Scenes, unseen: float) -> torch.Tensor:
@@ -86,7 +98,8 @@ def train(worker: Worker, settings: MagnifierTraining) -> None:
     if begun == settings.steps:
         return
     torch.set_num_threads(1)  # the sums of several threads differ in their last bits
-    network = start(settings.seed).to(memory_format=torch.channels_last).to(worker.device)
+    first = load_magnifier(settings.start).requires_grad_(True) if settings.start else start(settings.seed)
+    network = first.to(memory_format=torch.channels_last).to(worker.device)
     model = worker.wrap(Pair(network, half_decoder=settings.half_decoder))
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
     schedule = warm_up_then_cosine(optimiser, warm_up=settings.warmup, steps=settings.steps)
@@ -103,8 +116,9 @@ def train(worker: Worker, settings: MagnifierTraining) -> None:
             settings.scenes,
         )
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(model(made.a_BCHW, made.b_BCHW, made.factor_B), made, settings.unseen)
-        loss.backward()
+        image, apart = model(made, copies=settings.latents > 0)
+        loss = loss_of(image, made, settings.unseen)
+        (loss + settings.latents * apart).backward()
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimiser.step()
         rate = float(schedule.get_last_lr()[0])
@@ -154,13 +168,17 @@ def validate(network: Magnifier, settings: MagnifierTraining) -> dict[str, float
 
 
 def judge(network: Magnifier) -> dict[str, float]:
-    """Peak signal-to-noise ratio, similarity and effective gain in every case of `aman.magnify.measure`."""
+    """Every score of `aman.magnify.measure` and of `aman.magnify.exposures`."""
     magnifier = partial(magnify_with, network)
     scores = {"factor 1/psnr": identity(magnifier)}
     for case, score in acceptance(magnifier).items():
         name = str(case).replace("=", " ")
         scores |= {f"{name}/psnr": score.psnr, f"{name}/ssim": score.ssim, f"{name}/gain": score.gain}
-    return scores
+    for exposure, face in still(magnifier).items():
+        name = f"still {exposure}".replace(",", "")
+        scores |= {f"{name}/psnr k {factor}": psnr for factor, psnr in zip(FACTORS, face.psnr, strict=True)}
+    moved = moving(magnifier).items()
+    return scores | {f"moving {exposure}/psnr".replace(",", ""): psnr for exposure, psnr in moved}
 
 
 @torch.no_grad()

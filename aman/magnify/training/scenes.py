@@ -3,18 +3,21 @@
 A scene is two painted layers, each with its own smooth field of displacements; a soft mask lets one hide the other.
 The fields are evaluated at the pixels that look (backwards): `a` is the scene at rest, `b` one displacement on, the
 truth `factor` displacements on. All three are read from the same spline of twice the resolution, so a hundredth of a
-pixel is as exact as ten. Only `a` and `b` carry noise and are rounded to 8 bits, as a camera's are.
+pixel is as exact as ten. Only `a` and `b` go through a camera and its file.
 
 No picture of anything or anybody is used. The same generator state gives the same scenes on the same kind of device.
 """
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
+from aman.magnify.training.camera import exposures
+from aman.magnify.training.dice import Dice
 from aman.magnify.training.settings import SceneRanges
 
 FINE = 2
@@ -34,6 +37,10 @@ class Scenes:
     a_BCHW: torch.Tensor
     b_BCHW: torch.Tensor
     truth_BCHW: torch.Tensor
+    tinted_b_BCHW: torch.Tensor
+    """`b` in other colours: another texture and an equal shape."""
+    tinted_truth_BCHW: torch.Tensor
+    """The truth in the colours of `tinted_b_BCHW`."""
     factor_B: torch.Tensor
     shift_B2HW: torch.Tensor
     """Displacement (x, y) from `a` to `b` of what is seen in the truth, in pixels, backwards."""
@@ -59,7 +66,8 @@ def scenes(batch: int, size: int, generator: torch.Generator, ranges: SceneRange
     mask = masks(batch, wide, ranges.front, dice)
     factor = 1 + (ranges.factor - 1) * dice.uniform(batch)
     factor = torch.where(dice.chance(batch, 1 / 12), torch.ones_like(factor), factor)
-    back, front = displacements(batch, size, factor, ranges, dice), displacements(batch, size, factor, ranges, dice)
+    moves = ~dice.chance(batch, ranges.still).view(-1, 1, 1, 1)
+    back, front = (moves * displacements(batch, size, factor, ranges, dice) for _ in range(2))
     layers = ((behind, back), (torch.cat([before, mask], dim=1), front))
 
     def picture(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,41 +76,27 @@ def scenes(batch: int, size: int, generator: torch.Generator, ranges: SceneRange
         return (under + visible * (over[:, :3] - under)).clamp(-1, 1), visible
 
     (a, _), (b, _), (truth, visible) = (picture(times) for times in (0 * factor, 0 * factor + 1, factor))
-    sigma = (ranges.noise * dice.uniform(batch) * ~dice.chance(batch, 1 / 3)).view(-1, 1, 1, 1)
+    b, truth = lit((b, truth), ranges.flicker * dice.normal(batch, 1, 1, 1))
+    a, b = exposures((a, b), ranges, dice)
+    gain, more = 1 + 0.2 * dice.normal(batch, 3, 1, 1), 0.2 * dice.normal(batch, 3, 1, 1)
     shift = back + visible * (front - back)
     source = pixels(size, factor.device) + (factor - 1).view(-1, 1, 1, 1) * shift
     seen = ((source >= 0) & (source <= size - 1)).all(1, keepdim=True).float()
     return Scenes(
-        a_BCHW=camera(a, sigma, dice),
-        b_BCHW=camera(b, sigma, dice),
+        a_BCHW=a,
+        b_BCHW=b,
         truth_BCHW=truth,
+        tinted_b_BCHW=(gain * b + more).clamp(-1, 1),
+        tinted_truth_BCHW=(gain * truth + more).clamp(-1, 1),
         factor_B=factor,
         shift_B2HW=shift,
         seen_B1HW=seen,
     )
 
 
-class Dice:
-    """Random numbers of one generator, on its device."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator, self.device = generator, generator.device
-
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-        """Evenly from `low` to `high`."""
-        return low + (high - low) * torch.rand(shape, generator=self.generator, device=self.device)
-
-    def normal(self, *shape: int) -> torch.Tensor:
-        """Mean 0, deviation 1."""
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-    def chance(self, count: int, probability: float) -> torch.Tensor:
-        """True with that probability, `count` times."""
-        return self.uniform(count) < probability
-
-    def scale(self, count: int, low: float, high: float) -> torch.Tensor:
-        """Evenly in the logarithm from `low` to `high`."""
-        return torch.exp(self.uniform(count, low=math.log(low), high=math.log(high)))
+def lit(images: Sequence[torch.Tensor], more_B111: torch.Tensor) -> list[torch.Tensor]:
+    """The images in light that is `1 + more` times as strong."""
+    return [((image + 1) * (1 + more_B111) - 1).clamp(-1, 1) for image in images]
 
 
 def canvases(batch: int, wide: int, blur: float, dice: Dice) -> torch.Tensor:
@@ -125,7 +119,7 @@ def canvases(batch: int, wide: int, blur: float, dice: Dice) -> torch.Tensor:
     frequency = squared_frequency(wide, dice.device)
     passed = torch.exp(-2 * math.pi**2 * deviation.view(-1, 1, 1, 1) ** 2 * frequency)
     smooth = torch.fft.irfft2(torch.fft.rfft2(sharp) * passed, s=(wide, wide))
-    contrast, offset = dice.uniform(batch, low=0.25, high=0.75), 0.2 * dice.normal(batch)
+    contrast, offset = dice.uniform(batch, low=0.15, high=0.75), 0.2 * dice.normal(batch)
     return smooth * contrast.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)
 
 
@@ -241,9 +235,3 @@ def look(canvas_BCWW: torch.Tensor, shift_B2HW: torch.Tensor) -> torch.Tensor:
             read = F.grid_sample(canvas_BCWW, grid, mode="bilinear", align_corners=False)
             total = total + read * (weight[x][:, 0] * weight[y][:, 1])[:, None]
     return total
-
-
-def camera(image_BCHW: torch.Tensor, sigma: torch.Tensor, dice: Dice) -> torch.Tensor:
-    """The image with the sensor's noise (grey levels), rounded to 8 bits."""
-    grey = (image_BCHW + 1) * 127.5 + sigma * dice.normal(*image_BCHW.shape)
-    return grey.round_().clamp_(0, 255) / 127.5 - 1

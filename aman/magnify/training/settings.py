@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from aman.errors import UsageError
 
+BEST_QUALITY = 97.0
+"""Of the JPEG files that scenes go through."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRanges:
@@ -19,7 +22,21 @@ class SceneRanges:
     motion: float = 3.0
     """Largest displacement from the onset to the frame, pixels."""
     noise: float = 4.0
-    """Largest deviation of the sensor's noise, grey levels of 255; a third of the scenes has none."""
+    """Largest deviation of the noise, grey levels of 255; a third of the scenes has none."""
+    smooth: float = 2.0
+    """The noise of a scene is smooth over 0.5 pixels up to this (deviation of a Gaussian), or white."""
+    smooth_share: float = 0.6
+    """Share of the scenes with smooth noise."""
+    uneven: float = 1.6
+    """A colour has up to this times the noise of the mean, or as much less."""
+    coded: float = 0.5
+    """Share of the scenes that have been through a JPEG file, most of them with colours at half the resolution."""
+    quality: float = 60.0
+    """Lowest quality of these files; the highest is 97."""
+    flicker: float = 0.01
+    """Deviation of the relative change of light from the onset to the frame."""
+    still: float = 0.05
+    """Share of scenes in which nothing moves, beside those whose layers happen to stand still."""
     blur: float = 3.0
     """Largest deviation of the blur, pixels; the sharpest scenes have 0.3."""
     front: float = 0.6
@@ -30,6 +47,8 @@ class SceneRanges:
 class MagnifierTraining:
     """All that decides what the network becomes."""
 
+    start: str = ""
+    """Weights to start from: `learned` (ours) or a file. Empty: those that suit a network that has learned nothing."""
     steps: int = 7_000
     """Steps of the optimiser; the rate falls to nothing over them."""
     batch: int = 4
@@ -50,6 +69,8 @@ class MagnifierTraining:
     """Largest norm of the gradient."""
     unseen: float = 0.1
     """Weight of pixels whose truth lies outside the frame, where the network can only guess."""
+    latents: float = 0.1
+    """Weight of the difference between textures, and between shapes, that should be equal (the paper's lambda)."""
     half_decoder: bool = True
     """Run the decoder, three quarters of the work, in bfloat16. Never the rest: motion is a small difference."""
     seed: int = 0
@@ -74,7 +95,12 @@ def check_training(settings: MagnifierTraining) -> None:
         ),
         "--small-steps of 0 or more": one.small_steps >= 0,
         "--rate and --clip above 0": min(one.rate, one.clip) > 0,
-        "--unseen and --front from 0 to 1": 0 <= one.unseen <= 1 and 0 <= ranges.front <= 1,
+        "--unseen, --front, --coded, --still and --smooth-share from 0 to 1": all(
+            0 <= share <= 1 for share in (one.unseen, ranges.front, ranges.coded, ranges.still, ranges.smooth_share)
+        ),
+        "--latents and --flicker from 0 up": min(one.latents, ranges.flicker) >= 0,
+        "--smooth from 0.5 up and --uneven from 1 up": ranges.smooth >= 0.5 and ranges.uneven >= 1,
+        "--quality from 1 to 97": 1 <= ranges.quality <= BEST_QUALITY,
         "--save-every a multiple of --report-every": one.save_every > 0 and one.save_every % one.report_every == 0,
         "--factor above 1 and --magnified above 0": ranges.factor > 1 and ranges.magnified > 0,
         "--motion above 0.03, --blur above 0.3, --noise from 0 up": (
