@@ -9,15 +9,16 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from aman import digests
+from aman import plain_weights
 from aman.databases.index import Clip
 from aman.errors import UsageError
+from aman.faces import FACE_SIZE, fit
 from aman.inputs.aligned import Aligned
 from aman.inputs.base import weights_of
 from aman.inputs.features import Features
 from aman.inputs.images import Images
 from aman.inputs.interpolated import Interpolated
-from aman.magnify import MAGNIFIERS, learned, magnifier_for, magnify, weights
+from aman.magnify import MAGNIFIERS, learned, magnifier_for, magnify, magnify_none
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import Case, Score, acceptance, identity, scenes
 from aman.magnify.network import Halve, Magnifier
@@ -26,6 +27,7 @@ from aman.methods import variant
 from aman.methods.aman import METHOD
 from aman.models.settings import MAGNIFIER_NAMES, Settings, check
 from aman.plain_weights import Padding
+from aman.tim import interpolate
 from cluster.features.keys import plan_clip
 
 Float = npt.NDArray[np.float32]
@@ -327,11 +329,18 @@ def test_a_file_that_is_no_magnifier_is_refused_by_name(kind: str, words: str, t
 
 
 def test_without_our_weights_learned_says_how_to_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "MAGNIFIER", tmp_path / "magnifier.safetensors")
+    monkeypatch.setattr(plain_weights, "MAGNIFIER", tmp_path / "magnifier.safetensors")
     with pytest.raises(UsageError, match=r"jobs/train_magnifier\.py.*--magnifier FILE"):
         load_magnifier("learned")
     save_magnifier(seeded(5), tmp_path / "magnifier.safetensors")
     assert load_magnifier("learned").shape_conv
+
+
+def test_weights_of_an_earlier_time_have_a_name_that_is_no_file() -> None:
+    assert images_of("learned-1").kind == "learned"
+    onset, frame = pictures(2)
+    again = magnify_with(load_magnifier("learned-1"), onset, frame[None], (3,))
+    np.testing.assert_array_equal(magnifier_for("learned-1")(onset, frame[None], (3,)), again)
 
 
 def test_a_file_of_weights_is_a_magnifier_by_its_path(tmp_path: Path) -> None:
@@ -347,14 +356,14 @@ def test_a_file_of_weights_is_a_magnifier_by_its_path(tmp_path: Path) -> None:
 
 
 def test_the_recipe_knows_every_magnifier_and_refuses_a_name_that_is_no_file(tmp_path: Path) -> None:
-    assert set(MAGNIFIER_NAMES) == set(MAGNIFIERS)
+    assert set(MAGNIFIER_NAMES) == {*MAGNIFIERS, *plain_weights.EARLIER}
     for name in MAGNIFIER_NAMES:
         check(variant(Settings(), magnifier=name))
     file = tmp_path / "weights.pth"
     file.write_text("any")
     check(variant(Settings(), magnifier=str(file)))
     for wrong in ("phaze", "", str(tmp_path)):
-        with pytest.raises(UsageError, match=r"--magnifier .*none, linear, phase, learned, or a file"):
+        with pytest.raises(UsageError, match=r"--magnifier .*none, linear, phase, learned, learned-1, or a file"):
             check(variant(Settings(), magnifier=wrong))
 
 
@@ -384,6 +393,42 @@ def test_keys_of_magnifiers_without_weights_are_what_they_were(tmp_path: Path) -
     assert features["phase"] == "dbac6a6fa2d6e65d622ced5d60976a04e1afa8fdd9eae8b10bffd9f15cc57979"
 
 
+def test_a_larger_face_is_another_key_and_the_usual_size_the_key_that_it_was(tmp_path: Path) -> None:
+    clip = clip_of(tmp_path)
+
+    def keys(size: int) -> list[str]:
+        last = METHOD.inputs(variant(Settings(), align="none", magnifier="phase", frozen="layer4", size=size))
+        given = {"landmark_model": "", "trunk": "t", "magnifier": ""}
+        return list(plan_clip(clip, last, given).keys.values())
+
+    usual = keys(Settings().preparation.size)
+    assert "9698850a29a4bf4d743918f1d0d2573aeee97613d41673c77f41d4d14bbbc72e" in usual
+    assert not set(usual) & set(keys(384))
+
+
+def test_a_face_of_384_pixels_is_magnified_as_it_is_and_then_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def watched(onset: Float, frames: Float, factors: tuple[int, ...]) -> Float:
+        seen.append(frames.shape)
+        return magnify_none(onset, frames, factors)
+
+    monkeypatch.setitem(MAGNIFIERS, "linear", watched)
+    frames = np.random.default_rng(0).integers(0, 256, (6, 400, 500, 3), dtype=np.uint8)
+    for size in (FACE_SIZE, 384):
+        aligned = Aligned(align="none", size=size)
+        stage = Images(source=Interpolated(source=aligned), magnifier="linear", grid_frames=2, grid_factors=3)
+        source = interpolate(fit(frames, size))
+        assert source.shape == stage.source.shape() == (20, size, size, 3)
+        made = stage.make(source)
+        assert made.shape == (2, 3, FACE_SIZE, FACE_SIZE, 3) and made.dtype == np.uint8
+        assert seen[-1] == (2, size, size, 3)
+        at = list(stage.grid.frames)
+        wanted = fit(np.clip(np.rint(source[at]), 0, 255).astype(np.uint8))
+        np.testing.assert_array_equal(made, np.repeat(wanted[:, None], 3, axis=1))
+    assert Settings().preparation.size == FACE_SIZE == Aligned().size
+
+
 def test_keys_of_the_learned_magnifier_hold_the_weights_and_not_their_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,7 +446,7 @@ def test_keys_of_the_learned_magnifier_hold_the_weights_and_not_their_path(
     keys = {name: key(str(file)) for name, file in files.items()}
     assert keys["a"] == keys["copy"]
     assert len({keys["a"], keys["other"], keys["padded"], key("phase")}) == 4
-    monkeypatch.setattr(digests, "MAGNIFIER", files["a"])
+    monkeypatch.setattr(plain_weights, "MAGNIFIER", files["a"])
     assert key("learned") == keys["a"]
 
 

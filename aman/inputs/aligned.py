@@ -29,7 +29,7 @@ class AlignedClip:
     """A clip under one transform."""
 
     face_THWC: npt.NDArray[np.uint8]
-    """RGB, 224x224, onset to offset."""
+    """RGB, 224x224 unless another size is asked for, onset to offset."""
     points_68: npt.NDArray[np.float64]
     """Landmarks of the onset frame (x, y) in pixels of the face; of shape (0, 2) where nothing was aligned."""
     onset: int
@@ -49,6 +49,8 @@ class Aligned(Input):
 
     align: Literal["landmarks", "none"] = "landmarks"
     landmark_model: str = ""
+    size: int = faces.FACE_SIZE
+    """Side of a face in pixels."""
 
     def code(self) -> tuple[str | type, ...]:
         return "decode", "align"
@@ -64,7 +66,7 @@ class Aligned(Input):
         return {
             "frames": facts.digests,
             "decode": version_of("decode"),
-            "align": [self.align, faces.FACE_SIZE, faces.FOREHEAD, model, version_of("align")],
+            "align": [self.align, self.size, faces.FOREHEAD, model, version_of("align")],
         }
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
@@ -78,10 +80,10 @@ class Aligned(Input):
         if self.align == "landmarks":
             model = faces.landmark_model_path(self.landmark_model)
             points = faces.landmarks(frames_THWC[0], model, what=str(clip.frames[0]), note=notes.append)
-            matrix = faces.similarity(points)
-            face_THWC = faces.align(frames_THWC, matrix)
+            matrix = faces.similarity(points, self.size)
+            face_THWC = faces.align(frames_THWC, matrix, self.size)
             points = points @ matrix[:, :2].T + matrix[:, 2]
         else:
-            face_THWC = faces.fit(frames_THWC)
+            face_THWC = faces.fit(frames_THWC, self.size)
         apex = None if clip.apex_position is None else clip.onset + clip.apex_position
         return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=apex, notes=tuple(notes))

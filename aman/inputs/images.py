@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from aman.content import content_key
 from aman.digests import magnifier_digest
+from aman.faces import FACE_SIZE, fit
 from aman.inputs.base import ClipFacts, Input, View, arrays_of
 from aman.inputs.interpolated import Interpolated
 from aman.magnify import is_learned, magnify
@@ -26,7 +27,11 @@ ZSTD_LEVEL = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Images(Input):
-    """`image_LKHWC` uint8: every prepared frame at factors 1 to `grid_factors`."""
+    """`image_LKHWC` uint8, 224x224: every prepared frame at factors 1 to `grid_factors`.
+
+    A larger source is magnified at its own size and then reduced, as the authors of AMAN do from 384 pixels: motion
+    of half a pixel is then 0.86 pixels where it is magnified. The size of the source is in the key.
+    """
 
     name: ClassVar[str] = "images"
     gpu: ClassVar[bool] = True
@@ -66,10 +71,11 @@ class Images(Input):
         return content_key(made_of)
 
     def make(self, source: Any) -> npt.NDArray[np.uint8]:
-        return magnify(self.magnifier, source[0], source[list(self.grid.frames)], self.grid.factors)
+        image_LKHWC = magnify(self.magnifier, source[0], source[list(self.grid.frames)], self.grid.factors)
+        return image_LKHWC if image_LKHWC.shape[2:4] == (FACE_SIZE, FACE_SIZE) else reduced(image_LKHWC)
 
     def shape(self) -> tuple[int, ...]:
-        return 3, 224, 224
+        return 3, FACE_SIZE, FACE_SIZE
 
     def pack(self, value: Any) -> bytes:
         return pack_images(value)
@@ -93,6 +99,12 @@ class Images(Input):
     def sample(self) -> "tuple[Images, float]":
         small = replace(self, grid_frames=1, grid_factors=min(3, self.grid_factors))
         return small, self.grid_frames * self.grid_factors / small.grid_factors
+
+
+def reduced(image_LKHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The images at 224x224."""
+    frames, factors = image_LKHWC.shape[:2]
+    return np.stack([fit(image_LKHWC[j]) for j in range(frames)]).reshape(frames, factors, FACE_SIZE, FACE_SIZE, 3)
 
 
 def pack_images(image_LKHWC: npt.NDArray[np.uint8]) -> bytes:

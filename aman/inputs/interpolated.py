@@ -12,7 +12,8 @@ from aman.versions import version_of
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolated(Input):
-    """`face_LHWC`, float32 in [0, 255], 20 frames of 224x224 (`aman.tim`). Not cached: it is large and quickly made."""
+    """`face_LHWC`, float32 in [0, 255], 20 frames as large as the aligned clip's (`aman.tim`). Not cached: it is
+    large and quickly made."""
 
     name: ClassVar[str] = "interpolated"
     kept: ClassVar[bool] = False
@@ -33,4 +34,4 @@ class Interpolated(Input):
         return interpolate(source.face_THWC)
 
     def shape(self) -> tuple[int, ...]:
-        return INTERPOLATED_FRAMES, 224, 224, 3
+        return INTERPOLATED_FRAMES, self.source.size, self.source.size, 3

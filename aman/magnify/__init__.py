@@ -3,7 +3,7 @@
 A factor is the total gain: 1 leaves the frame as it is, 5 shows five times the displacement from the onset. A
 magnifier is a function `(onset_HWC, frames_LHWC, factors) -> image_LKHWC` in float; a new one is a module and a row
 of `MAGNIFIERS`. Entry (frame j, factor i) depends on neither the other frames nor the other factors. What is no name in
-`MAGNIFIERS` is a file of weights for the learned one.
+`MAGNIFIERS` names weights of the learned one: ours of an earlier time, or a file.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def is_learned(name: str) -> bool:
 
 
 def magnifier_for(name: str) -> Magnify:
-    """The magnifier that a name or a file of weights means."""
+    """The magnifier that a name, or weights of the learned one, mean."""
     return MAGNIFIERS[name] if name in MAGNIFIERS else partial(magnify_learned, weights=name)
 
 

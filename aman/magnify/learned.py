@@ -25,7 +25,7 @@ CPU_BATCH, GPU_BATCH = 1, 20
 
 
 def magnify_learned(onset_HWC: Float, frames_LHWC: Float, factors: Sequence[int], weights: str = "learned") -> Float:
-    """`magnify_with` the network that `weights` names (`learned` or a file), kept in memory, on a GPU where one is."""
+    """`magnify_with` the network that `weights` names, kept in memory, on a GPU where there is one."""
     return magnify_with(_network(weights), onset_HWC, frames_LHWC, factors)
 
 

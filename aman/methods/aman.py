@@ -41,7 +41,7 @@ class Aman(Neural, settings=Settings):
         from aman.inputs.interpolated import Interpolated
 
         of = settings.preparation
-        aligned = Aligned(align=of.align, landmark_model=of.landmark_model)
+        aligned = Aligned(align=of.align, landmark_model=of.landmark_model, size=of.size)
         images = Images(
             source=Interpolated(source=aligned),
             magnifier=of.magnifier,

