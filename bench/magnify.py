@@ -36,7 +36,7 @@ import tyro
 
 from aman.errors import UsageError
 from aman.magnify import MAGNIFIERS, Magnify, is_learned
-from aman.magnify.exposures import FACTORS, MOTION, moving, still
+from aman.magnify.exposures import FACTORS, MOTION, MOVING, STILL, moving, still
 from aman.magnify.learned import magnify_with
 from aman.magnify.measure import CASES, SIZE, acceptance, identity, scenes
 from aman.magnify.network import Magnifier
@@ -104,19 +104,20 @@ def compare_quality(options: Options) -> dict[str, Any]:
 
 
 def compare_exposures(options: Options) -> dict[str, Any]:
-    """The two tables of exposures; a line for each magnifier and exposure."""
+    """The two tables of exposures; a line as soon as a magnifier is done."""
     rows: dict[str, Any] = {}
     say(f"\nStill face: PSNR in dB at factors {' / '.join(map(str, FACTORS))} (error of colours, grey values)")
+    say("  ".join([f"{'':24}", *(f"{exposure!s:>27}" for exposure in STILL)]))
     for name, magnifier in magnifiers(options).items():
         found = still(magnifier, size=options.size)
-        say(f"{Path(name).name[:24]:24}  {'  '.join(f'{exposure!s:>26}' for exposure in found)}")
         cells = [f"{' / '.join(f'{one:.1f}' for one in row.psnr)} ({row.colour[-1]:.1f})" for row in found.values()]
-        say(f"{'':24}  {'  '.join(f'{cell:>26}' for cell in cells)}")
+        say("  ".join([f"{Path(name).name[:24]:24}", *(f"{cell:>27}" for cell in cells)]))
         rows[name] = {"still": {str(exposure): asdict(row) for exposure, row in found.items()}}
     say(f"\nFace moved by {MOTION:g} pixels: PSNR in dB to the truth at factor {FACTORS[-1]}")
+    say("  ".join([f"{'':24}", *(f"{exposure!s:>27}" for exposure in MOVING)]))
     for name, magnifier in magnifiers(options).items():
         moved = moving(magnifier, size=options.size)
-        say(f"{Path(name).name[:24]:24}  {', '.join(f'{exposure}: {psnr:.1f}' for exposure, psnr in moved.items())}")
+        say("  ".join([f"{Path(name).name[:24]:24}", *(f"{psnr:27.1f}" for psnr in moved.values())]))
         rows[name]["moving"] = {str(exposure): psnr for exposure, psnr in moved.items()}
     return rows
 
