@@ -11,7 +11,7 @@ see less than a pixel of total motion or so badly: look for no gain there.
 
 Second and third table: `aman.magnify.exposures`, one face as cameras and JPEG files give it. Two exposures of the still
 face, PSNR to the face at the factors 5 and 11 and the error of the colours at 11; then the face moved by half a pixel,
-PSNR to the truth at 11. A magnifier that multiplies noise is worse here than `none`.
+PSNR to the truth and effective gain at 11. A magnifier that multiplies noise is worse here than `none`.
 
 Then one frame at nine factors through the learned magnifier in two ways that take turns: naive (the whole network
 for every factor) and shared (`magnify_with`: encoders and motion once, the decoder for every factor).
@@ -113,12 +113,13 @@ def compare_exposures(options: Options) -> dict[str, Any]:
         cells = [f"{' / '.join(f'{one:.1f}' for one in row.psnr)} ({row.colour[-1]:.1f})" for row in found.values()]
         say("  ".join([f"{Path(name).name[:24]:24}", *(f"{cell:>27}" for cell in cells)]))
         rows[name] = {"still": {str(exposure): asdict(row) for exposure, row in found.items()}}
-    say(f"\nFace moved by {MOTION:g} pixels: PSNR in dB to the truth at factor {FACTORS[-1]}")
+    say(f"\nFace moved by {MOTION:g} pixels: PSNR in dB to the truth / effective gain, at factor {FACTORS[-1]}")
     say("  ".join([f"{'':24}", *(f"{exposure!s:>27}" for exposure in MOVING)]))
     for name, magnifier in magnifiers(options).items():
         moved = moving(magnifier, size=options.size)
-        say("  ".join([f"{Path(name).name[:24]:24}", *(f"{psnr:27.1f}" for psnr in moved.values())]))
-        rows[name]["moving"] = {str(exposure): psnr for exposure, psnr in moved.items()}
+        cells = [f"{row.psnr:.1f}/{row.gain:.1f}" for row in moved.values()]
+        say("  ".join([f"{Path(name).name[:24]:24}", *(f"{cell:>27}" for cell in cells)]))
+        rows[name]["moving"] = {str(exposure): asdict(row) for exposure, row in moved.items()}
     return rows
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aman.magnify import Magnify
-from aman.magnify.measure import SIZE, face, psnr
+from aman.magnify.measure import SIZE, Case, face, psnr
 
 Float = npt.NDArray[np.float32]
 
@@ -84,6 +84,16 @@ class Still:
     """Mean absolute error of the colours alone (each pixel less the mean of its red, green and blue), grey values."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A moving face after magnification, mean over the seeds."""
+
+    psnr: float
+    """Decibels against the truth. A magnifier that shows less motion where there is noise may gain decibels by it."""
+    gain: float
+    """The factor that is seen (`aman.magnify.measure`)."""
+
+
 def still(magnifier: Magnify, exposures: Sequence[Exposure] = STILL, size: int = SIZE) -> dict[Exposure, Still]:
     """Two exposures of the face, the second magnified against the first."""
     truth = face(size).moved(0)
@@ -98,16 +108,17 @@ def still(magnifier: Magnify, exposures: Sequence[Exposure] = STILL, size: int =
     return found
 
 
-def moving(magnifier: Magnify, exposures: Sequence[Exposure] = MOVING, size: int = SIZE) -> dict[Exposure, float]:
-    """Decibels against the truth of the face that moves by `MOTION` pixels, at the last of `FACTORS`."""
-    scene, factor = face(size), FACTORS[-1]
-    pair, truth = (scene.moved(0), scene.moved(MOTION)), scene.moved(factor * MOTION)
-    return {
-        exposure: float(
-            np.mean([psnr(truth, _magnified(magnifier, exposure, pair, (factor,), seed)[0]) for seed in SEEDS])
-        )
-        for exposure in exposures
-    }
+def moving(magnifier: Magnify, exposures: Sequence[Exposure] = MOVING, size: int = SIZE) -> dict[Exposure, Moved]:
+    """The face that moves by `MOTION` pixels, at the last of `FACTORS`."""
+    scene, case = face(size), Case(displacement=MOTION, factor=FACTORS[-1])
+    pair, truth = (scene.moved(0), scene.moved(MOTION)), scene.moved(case.factor * MOTION)
+    found = {}
+    for exposure in exposures:
+        images = [_magnified(magnifier, exposure, pair, (case.factor,), seed)[0] for seed in SEEDS]
+        rows = [(psnr(truth, image), scene.gain(image, case)) for image in images]
+        decibels, gain = np.mean(rows, axis=0).tolist()
+        found[exposure] = Moved(psnr=decibels, gain=gain)
+    return found
 
 
 def colour_error(truth_HWC: Float, image_HWC: Float) -> float:

@@ -177,8 +177,10 @@ def judge(network: Magnifier) -> dict[str, float]:
     for exposure, face in still(magnifier).items():
         name = f"still {exposure}".replace(",", "")
         scores |= {f"{name}/psnr k {factor}": psnr for factor, psnr in zip(FACTORS, face.psnr, strict=True)}
-    moved = moving(magnifier).items()
-    return scores | {f"moving {exposure}/psnr".replace(",", ""): psnr for exposure, psnr in moved}
+    for exposure, moved in moving(magnifier).items():
+        name = f"moving {exposure}".replace(",", "")
+        scores |= {f"{name}/psnr": moved.psnr, f"{name}/gain": moved.gain}
+    return scores
 
 
 @torch.no_grad()
