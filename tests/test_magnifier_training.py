@@ -22,7 +22,7 @@ from aman.magnify.weights import load_magnifier, save_magnifier
 from cluster.training.checkpoint import read_progress
 from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint
 from jobs.command_line import parse
-from jobs.train_magnifier import Options, finish, main, track
+from jobs.train_magnifier import Options, finish, main, track, with_path
 
 SMALL = MagnifierTraining(
     steps=8, batch=2, crop=20, small_crop=16, small_steps=5, warmup=2, report_every=2, save_every=4
@@ -316,6 +316,19 @@ def test_the_sheet_shows_onset_frame_result_and_truth(tmp_path: Path) -> None:
 def test_settings_that_no_training_can_have_are_refused(arguments: str) -> None:
     with pytest.raises(UsageError):
         check_training(parse(Options, None, arguments.split()).settings)
+
+
+def test_weights_to_start_from_are_a_name_or_a_file_and_workers_get_the_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("", "learned", "learned-1"):
+        assert with_path(replace(SMALL, start=name)).start == name
+    with pytest.raises(UsageError, match=r"--start mine\.safetensors, which is no file"):
+        main(parse(Options, None, ["--plan", "--start", "mine.safetensors"]))
+    save_magnifier(start(3), tmp_path / "mine.safetensors")
+    assert with_path(replace(SMALL, start="mine.safetensors")).start == str(tmp_path / "mine.safetensors")
+    assert main(parse(Options, None, ["--plan", "--start", "mine.safetensors"])) == 0
 
 
 def test_the_plan_starts_nothing(
