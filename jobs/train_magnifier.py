@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from aman.errors import UsageError
 from aman.magnify.training.settings import MagnifierTraining, check_training
-from aman.methods.aman import MAGNIFIER_NAMES
+from aman.models.settings import MAGNIFIER_NAMES
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
