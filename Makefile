@@ -20,7 +20,7 @@ env: .venv/ready  ## Build the environment in .venv (one to three minutes, sever
 	@touch $@
 
 demo: env  ## Run the main job on the synthetic database: about three minutes on two cores, a rerun 20 seconds
-	@echo "demo: synthesizes 80 clips, prepares them, trains 8 folds; about three minutes on two cores"
+	@echo "demo: synthesizes 120 clips, prepares them, trains 12 folds; about three minutes on two cores"
 	$(BIN)/python jobs/loso.py
 
 test: env  ## Lint, type check and run all tests: about eleven minutes on two cores

@@ -60,6 +60,8 @@ class Options:
     """What of AMAN is compared: levels, or trunks and magnifiers. Another method has one row."""
     seeds: int = 5
     """Seeds of the training, from 0."""
+    inner: bool = True
+    """Whether inner folds choose a level, too: as many folds as four seeds of all rows together."""
     root: str = ""
     """Folder of a synthetic database. Empty: that of the jobs, which is made where it is missing."""
     store: str = ""
@@ -84,7 +86,8 @@ def main(options: Options) -> int:
     plans = planned(usual, rows, options, range(options.seeds))
     found = {name: [pool(plan) for plan in some] for name, some in plans.items()}
     if levels:
-        found |= {f"level by inner folds, {len(some)} seeds": some for some in [chosen(usual, rows, options)]}
+        if options.inner:
+            found["level by inner folds, seed 0"] = chosen(usual, rows, options)
         found[f"oracle: nearest to {ORACLE_PIXELS} px"] = [oracle(plan) for plan in plans["AMAN"]]
     base = next(iter(found))
     classes = next(iter(plans.values()))[0].selection.protocol.classes
@@ -114,8 +117,7 @@ def planned(
 
 
 def chosen(usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options) -> list[pd.DataFrame]:
-    """Predictions of the level that inner folds choose for each left-out subject, with the first seed: five times as
-    many folds are trained for it as for all rows together."""
+    """Predictions of the level that inner folds choose for each left-out subject, with the first seed alone."""
     return [pool(plan) for plan in planned(usual, rows, options, [0], inner=True)[LEVEL_CHOSEN]]
 
 

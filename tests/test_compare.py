@@ -58,6 +58,17 @@ METHOD = Fails()
 '''
 
 
+@pytest.fixture
+def call_job(call_job: Call, here: Path) -> Call:
+    """Run a job that logs to a file of its own: MLflow takes files of one relative name for one in a process."""
+
+    def run(job: object, *arguments: object) -> tuple[int, str]:
+        own = [] if "--tracking-uri" in arguments else ["--tracking-uri", f"sqlite:///{here}/mine.db"]
+        return call_job(job, *arguments, *own)
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_database(tmp_path_factory.mktemp("tiny"), subjects=3, clips_per_subject=3)

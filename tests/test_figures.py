@@ -35,7 +35,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_result(
     def broken(*_: object) -> None:
         raise ValueError("no font\x1b[2J")
 
-    monkeypatch.setattr("cluster.experiment.write.confusion_figure", broken)
+    monkeypatch.setattr("aman.figures.confusion_figure", broken)
     root = small_database(here / "release", subjects=2, clips_per_subject=2)
     tracker = (
         "--tracking-uri",

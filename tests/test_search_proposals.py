@@ -286,7 +286,9 @@ def test_the_key_of_a_fold_is_the_digest_of_all_that_makes_it(root: Path, tmp_pa
     for clips in ("train_clips", "test_clips"):
         made_of[clips] = [(clip, plan.clips[clip].keys[plan.inputs[0]]) for clip in getattr(spec.task, clips)]
     assert isinstance(recipe, Settings)
-    parts = {"task": made_of, "model": asdict(recipe.model), "training": asdict(recipe.training)}
+    model = asdict(recipe.model)
+    assert model.pop("levels") == "all"  # enters a key where it names one level only
+    parts = {"task": made_of, "model": model, "training": asdict(recipe.training)}
     whole = content_key({**parts, "frozen": "layer4", "trunk": plan.weights["trunk"], "version": 1})
     assert recipe.preparation.frozen == "layer4"
     assert spec.key == whole == fold_key(spec.task, plan.clips, recipe, plan.weights)
