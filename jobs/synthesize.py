@@ -4,9 +4,9 @@ Laptop: `python jobs/synthesize.py --out runs/synthetic`. Time: about half a sec
 Full size: `python jobs/synthesize.py --layout casme2 --full-size --out runs/casme2`. Time: five seconds.
 
 Faces are warps of one public-domain portrait; every expression class is a smooth displacement field. In the layout
-`synthetic` half of the clips are weak and half are strong, and `truth/` has every frame's displacement (`--version 1` is the
-database of the first releases, with one strength for each subject). The others have the folders, sheets and quirks of their
-release, and at full size its counts, in images of 16x12 pixels.
+`synthetic` half of the clips are weak and half are strong, and `truth/` has every frame's displacement; `--version 1`
+is the database of the first releases, with one strength for each subject. The others have the folders, sheets and
+quirks of their release, and at full size its counts, in images of 16x12 pixels.
 """
 
 from dataclasses import dataclass
