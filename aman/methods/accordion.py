@@ -13,7 +13,7 @@ features of more than the mean importance are kept, which each fold finds from i
 decides.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -45,9 +45,6 @@ class AccordionForest(Classical, settings=AccordionSettings):
     def check(self, settings: AccordionSettings) -> None:
         within("--levels", settings.levels, 1, 6)
         within("--trees", settings.trees, 1, 100_000)
-
-    def absolute(self, settings: AccordionSettings) -> AccordionSettings:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def cost(self, settings: AccordionSettings, clips: int) -> float:
         return float(settings.trees * clips)

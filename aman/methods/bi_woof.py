@@ -10,7 +10,7 @@ is that of a face of 224x224, where the authors' is 170x140.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aman.inputs.base import Input
@@ -53,9 +53,6 @@ class BiWoofSvm(Classical, settings=BiWoofSettings):
         within("--blocks", settings.blocks, 1, 32)
         within("--bins", settings.bins, 1, 360)
         check_costs(settings.costs)
-
-    def absolute(self, settings: BiWoofSettings) -> BiWoofSettings:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def estimator(self, settings: BiWoofSettings, seed: int) -> Any:
         del seed  # a support vector machine draws nothing

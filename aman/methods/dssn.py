@@ -80,7 +80,7 @@ class Dssn(Neural, settings=Settings):
 
     def absolute(self, settings: Settings) -> Any:
         weights = settings.weights if settings.weights == RANDOM else str(Path(settings.weights).absolute())
-        return replace(settings, alignment=settings.alignment.absolute(), weights=weights)
+        return replace(super().absolute(settings), weights=weights)
 
     def starts_from(self, settings: Settings) -> tuple[str, ...]:
         return () if settings.weights == RANDOM else (settings.weights,)

@@ -12,7 +12,7 @@ numbers: a result near these is no fault.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -62,9 +62,6 @@ class LbpSipSvm(Classical, settings=LbpSipSettings):
         within("--time-radius", settings.time_radius, 1, LONGEST)
         within("--levels", settings.levels, 1, most_levels(settings.blocks, settings.radius))
         check_costs(settings.costs)
-
-    def absolute(self, settings: LbpSipSettings) -> LbpSipSettings:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def estimator(self, settings: LbpSipSettings, seed: int) -> Any:
         del settings, seed  # a linear SVM draws nothing

@@ -11,7 +11,7 @@ a result near these is no fault.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -62,9 +62,6 @@ class LbpTopSvm(Classical, settings=LbpTopSettings):
         within("--time-radius", settings.time_radius, 1, INTERPOLATED_FRAMES // 2 - 1)
         within("--periods", settings.periods, 1, INTERPOLATED_FRAMES - 2 * settings.time_radius)
         check_costs(settings.costs)
-
-    def absolute(self, settings: LbpTopSettings) -> LbpTopSettings:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def cost(self, settings: LbpTopSettings, clips: int) -> float:
         """More than in proportion to the clips: four times as many took 9 times as long (measured, 60 and 240)."""

@@ -11,7 +11,7 @@ clips, 3,000 epochs), and how the flow is scaled. Our reading: each component is
 of 442 clips takes hours with 3,000 epochs; the recipe `short` has 300.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -64,9 +64,6 @@ class OffApexNet(Neural, settings=Settings):
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)
-
-    def absolute(self, settings: Settings) -> Any:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         return network(classes, RANGE if settings.picture.scale == "minmax" else 1.0)

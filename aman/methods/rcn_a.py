@@ -11,7 +11,7 @@ of its author makes 60x60 of TV-L1), and the size of the network: the script's o
 epochs) are the default here, and the command that its README shows (32 filters, 5x5, 20 epochs) is the recipe `readme`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -73,9 +73,6 @@ class RcnA(Neural, settings=Settings):
         within("--size", settings.size, LEAST_SIZE, 224)
         within("--filters", settings.filters, 1, 1024)
         within("--pool", settings.pool, 1, 32)
-
-    def absolute(self, settings: Settings) -> Any:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.models.rcn import RCN

@@ -5,7 +5,7 @@ to 0..255 in its clip. The paper prints UF1 73.53 % and UAR 76.05 % on MEGC2019;
 takes about 45 minutes of one core. The released code counts the last epoch.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -52,9 +52,6 @@ class STSTNet(Neural, settings=Settings):
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)
-
-    def absolute(self, settings: Settings) -> Any:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         return network(classes)

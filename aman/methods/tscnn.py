@@ -12,7 +12,7 @@ annotated one, or the frame of the largest mean flow where a clip has none: the 
 built.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
@@ -70,9 +70,6 @@ class Tscnn(Neural, settings=Settings):
     def check(self, settings: Settings) -> None:
         check_training(settings.training)
         within("--parts", settings.parts, 1, MOST_PARTS)
-
-    def absolute(self, settings: Settings) -> Any:
-        return replace(settings, alignment=settings.alignment.absolute())
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.inputs.flow import RANGE

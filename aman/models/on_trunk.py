@@ -1,7 +1,6 @@
 """Methods that train the end of a ResNet-18 on one picture a clip, whose frozen part is computed before."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from aman.inputs.base import Input
@@ -23,9 +22,6 @@ class OnTrunk(Neural):
         check_training(settings.training)
         within("--weight-decay", settings.training.weight_decay, 0, 100)
         settings.trunk.check()
-
-    def absolute(self, settings: Any) -> Any:
-        return replace(settings, alignment=settings.alignment.absolute(), trunk=settings.trunk.absolute())
 
     def starts_from(self, settings: Any) -> tuple[str, ...]:
         return (settings.trunk.weights,)

@@ -1,7 +1,7 @@
 """What a method is: its settings, and what it trains on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from aman.errors import UsageError
@@ -87,8 +87,13 @@ class Method:
         return None
 
     def absolute(self, settings: Any) -> Any:
-        """The settings with their files as absolute paths, for workers that run in other folders."""
-        return settings
+        """The settings with their files as absolute paths, for workers that run in other folders: by default those of
+        the parts of the settings (`Alignment` and others) that have such a method themselves."""
+        parts = {one.name: getattr(settings, one.name) for one in fields(settings)}
+        found = {
+            name: part.absolute() for name, part in parts.items() if is_dataclass(part) and hasattr(part, "absolute")
+        }
+        return replace(settings, **found)
 
     def effective(self, settings: Any, base: Any) -> Any:
         """The settings with those that have no effect set as in `base`: equal ones are one point of a space."""
