@@ -74,6 +74,7 @@ def test_resnet18_is_torchvisions_bit_for_bit(classes: int) -> None:
 KINDS = {
     torch.optim.AdamW: {"lr": 0.1, "weight_decay": 0.01},
     torch.optim.Adam: {"lr": 0.1},
+    torch.optim.SGD: {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3},
     torch.optim.RMSprop: {"lr": 0.1, "eps": 1e-8, "weight_decay": 1e-4},
 }
 

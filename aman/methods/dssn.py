@@ -104,9 +104,9 @@ class Dssn(Neural, settings=Settings):
         return DSSN("" if settings.weights == RANDOM else settings.weights, classes)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
-        import torch
+        from aman.training.neural import adam
 
-        return torch.optim.Adam(model.parameters(), lr=settings.training.rate), None
+        return adam(model, settings.training.rate), None
 
 
 METHOD = Dssn()

@@ -113,12 +113,9 @@ class LgcconD(OnTrunk, settings=Settings):
         return loss(output, labels_B)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
-        import torch
+        from aman.training.neural import sgd
 
-        training = settings.training
-        return torch.optim.SGD(
-            model.parameters(), lr=training.rate, momentum=0.9, weight_decay=training.weight_decay
-        ), None
+        return sgd(model, settings.training.rate, settings.training.weight_decay), None
 
 
 METHOD = LgcconD()

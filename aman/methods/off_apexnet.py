@@ -66,12 +66,12 @@ class OffApexNet(Neural, settings=Settings):
         check_training(settings.training)
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        return network(classes, RANGE if settings.picture.scale == "minmax" else 1.0)
+        return network(classes, settings.picture.unit)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
-        import torch
+        from aman.training.neural import adam
 
-        return torch.optim.Adam(model.parameters(), lr=settings.training.rate), None
+        return adam(model, settings.training.rate), None
 
 
 METHOD = OffApexNet()

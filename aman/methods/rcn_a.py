@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
-from aman.inputs.flow import RANGE
 from aman.methods import Alignment, Neural, Recipe, within
 from aman.training.checks import check_training
 from aman.training.motion import Picture
@@ -77,16 +76,17 @@ class RcnA(Neural, settings=Settings):
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.models.rcn import RCN
 
-        unit = RANGE if settings.picture.scale == "minmax" else 1.0
-        return RCN(settings.filters, settings.pool, classes, unit)
+        return RCN(settings.filters, settings.pool, classes, settings.picture.unit)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
-        import torch
+        from torch.optim.lr_scheduler import StepLR
+
+        from aman.training.neural import sgd
 
         training = settings.training
-        optimiser = torch.optim.SGD(model.parameters(), lr=training.rate, momentum=0.9)
+        optimiser = sgd(model, training.rate)
         steps_an_epoch = max(1, steps // training.epochs)
-        return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, HALVED * steps_an_epoch, gamma=0.5)
+        return optimiser, StepLR(optimiser, HALVED * steps_an_epoch, gamma=0.5)
 
 
 METHOD = RcnA()

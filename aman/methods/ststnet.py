@@ -57,11 +57,9 @@ class STSTNet(Neural, settings=Settings):
         return network(classes)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
-        import torch
+        from aman.training.neural import adam
 
-        from aman.training.eager import eager
-
-        return eager(torch.optim.Adam)(model.parameters(), lr=settings.training.rate), None
+        return adam(model, settings.training.rate), None
 
 
 METHOD = STSTNet()

@@ -72,15 +72,14 @@ class Tscnn(Neural, settings=Settings):
         within("--parts", settings.parts, 1, MOST_PARTS)
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        from aman.inputs.flow import RANGE
         from aman.models.tscnn import TSCNN
 
-        return TSCNN(settings.parts, classes, RANGE if settings.picture.scale == "minmax" else 1.0)
+        return TSCNN(settings.parts, classes, settings.picture.unit)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
-        import torch
+        from aman.training.neural import adam
 
-        return torch.optim.Adam(model.parameters(), lr=settings.training.rate), None
+        return adam(model, settings.training.rate), None
 
 
 METHOD = Tscnn()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from aman.inputs.flow import Flow, SmallFlow
+from aman.inputs.flow import RANGE, Flow, SmallFlow
 from aman.inputs.keyframes import Keyframes
 from aman.training.settings import Alignment
 
@@ -31,6 +31,11 @@ class Picture(Motion):
     scale: Literal["minmax", "none"] = "minmax"
     """`minmax`: each channel of each clip is stretched to 0..255 (paper), so that only the form of the motion is left.
     `none`: pixels of displacement as they are, so that a strong motion differs from a weak one."""
+
+    @property
+    def unit(self) -> float:
+        """What a network divides the picture by: stretched channels then run from 0 to 1."""
+        return RANGE if self.scale == "minmax" else 1.0
 
     def small_flow(self, alignment: Alignment, size: int, pair: Pair = "onset-apex") -> SmallFlow:
         """The picture of the motion between two keyframes with `size` pixels a side: u, v and strain."""

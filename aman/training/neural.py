@@ -63,6 +63,16 @@ def rmsprop_steps(model: nn.Module, rate: float, weight_decay: float, steps_an_e
     return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, 30 * steps_an_epoch, gamma=0.2)
 
 
+def adam(model: nn.Module, rate: float) -> Any:
+    """Adam as torch has it, with nothing but a rate."""
+    return eager(torch.optim.Adam)(model.parameters(), lr=rate)
+
+
+def sgd(model: nn.Module, rate: float, weight_decay: float = 0) -> Any:
+    """SGD with a momentum of 0.9."""
+    return eager(torch.optim.SGD)(model.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay)
+
+
 def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
     """Positions of the training clips, batch by batch, in a new order every epoch."""
     order = torch.Generator().manual_seed(seed)
