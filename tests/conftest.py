@@ -79,7 +79,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to run where groups are ignored: each process would start a Ray session and servers of its own."""
     grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
-    if hasattr(session.config, "workerinput") and not all("@" in item.nodeid for item in grouped):
+    by_group = hasattr(session.config, "workerinput") and session.config.getvalue("loadgroup")
+    if by_group and not all("@" in item.nodeid for item in grouped):
         raise pytest.UsageError("pytest-xdist's groups have no effect with this version of pytest; see pyproject.toml")
 
 
