@@ -23,6 +23,15 @@ def values_of(predictions: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     return values.reshape(len(values), -1, values.shape[-1])
 
 
+def shares_of(predictions: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """`(B, X)`: for each clip the shares of the attention `name` along its last axis, which sum to 1, in the mean over
+    the places before it. Even ones where all of them are too small for a number."""
+    values_BPX = values_of(predictions, name)
+    total, even = values_BPX.sum(axis=-1, keepdims=True), np.full_like(values_BPX, 1 / values_BPX.shape[-1])
+    share_BX: npt.NDArray[np.float64] = np.divide(values_BPX, total, out=even, where=total > 0).mean(axis=1)
+    return share_BX
+
+
 def flat_folds(predictions: pd.DataFrame, name: str) -> list[str]:
     """Left-out subjects in whose clips the attention `name` is the same for all its places: the median over clips of
     the difference between greatest and least is under `SPREAD`."""
@@ -41,18 +50,16 @@ def against_truth(
     movement that the frame shows, within each clip, and the mean over the clips. None where nothing is known, or where
     all values are equal.
     """
-    from scipy.stats import spearmanr
-
     rows = [position for position, clip in enumerate(predictions["clip"]) if clip in truths]
     if len(rows) < 2 or axis.truth is None:
         return None
-    share_BX = _shares(values_of(predictions, name)[rows])
+    share_BX = shares_of(predictions.iloc[rows], name)
     known = [truths[clip] for clip in predictions["clip"].iloc[rows]]
     if axis.truth == "strength":
         pairs = [(share_BX @ np.array(axis.at, dtype=float), np.array([one.strength for one in known]))]
     else:
         pairs = [(share, shown(one, axis.at)) for share, one in zip(share_BX, known, strict=True)]
-    found = [spearmanr(*pair).statistic for pair in pairs if all(np.ptp(one) > 0 for one in pair)]
+    found = [_rank_correlation(*pair) for pair in pairs if all(np.ptp(one) > 0 for one in pair)]
     return (float(np.mean(found)), len(rows)) if found else None
 
 
@@ -93,7 +100,6 @@ def warnings(summary: Mapping[str, Mapping[str, object]], folds: int) -> list[st
     return lines
 
 
-def _shares(values_BPX: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """`(B, X)`: shares of the attention along the last axis, mean over the places before it."""
-    share: npt.NDArray[np.float64] = (values_BPX / values_BPX.sum(axis=-1, keepdims=True)).mean(axis=1)
-    return share
+def _rank_correlation(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    """Spearman's, by pandas: importing `scipy.stats` for it would take longer than a rerun of a finished benchmark."""
+    return float(pd.DataFrame({"first": first, "second": second}).corr(method="spearman").to_numpy()[0, 1])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aman.attention import against_truth, flat_folds, shown, summary, warnings
+from aman.attention import against_truth, flat_folds, shares_of, shown, summary, warnings
 from aman.databases import find
 from aman.databases.base import Truth
 from aman.training import Axis
@@ -40,6 +40,11 @@ def test_a_fold_is_flat_where_its_median_clip_is() -> None:
     assert flat_folds(table, "alpha") == ["a"]
     assert flat_folds(predictions("beta", [[0.5, 0.5], [0.1, 0.1009]]), "beta") == ["s"]
     assert flat_folds(predictions("beta", [[0.5, 0.5], [0.1, 0.9]]), "beta") == []
+
+
+def test_shares_sum_to_one_and_are_even_where_no_number_is_left_of_the_attention() -> None:
+    table = predictions("alpha", [[[0.1, 0.3], [0.0, 0.0]], [[1e-310, 3e-310], [1.0, 1.0]]])
+    np.testing.assert_allclose(shares_of(table, "alpha"), [[0.375, 0.625], [0.375, 0.625]])
 
 
 def test_a_flat_attention_is_said_with_its_folds_and_a_steep_one_is_not() -> None:

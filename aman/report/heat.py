@@ -1,6 +1,5 @@
 """The heat maps of a report, as tables that are shaded: confusion, and attention over levels and frames."""
 
-import json
 import re
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aman.attention import SPREAD
+from aman.attention import SPREAD, shares_of
 from aman.errors import DataError
 from aman.report.columns import Column, Configuration
 from aman.report.tables import Table
@@ -43,8 +42,7 @@ def attention(column: Column, base: Configuration) -> list[Table]:
     tables = []
     for name, axis in base.runs[0].axes.items():
         try:
-            weights = np.array([json.loads(text) for text in clips[name]], dtype=float)
-            share_CX = _shares(weights).reshape(len(weights), -1, weights.shape[-1]).mean(axis=1)
+            share_CX = shares_of(clips, name)
         except (KeyError, ValueError, TypeError, IndexError) as error:
             got = f"attention in {base.runs[0].folder} that cannot be read ({error})"
             raise DataError(got=got, expected=f"numbers for each {axis['label']}", fix="run the job again") from None
@@ -127,10 +125,3 @@ def _heat(
         data=shown,
         shades=np.hstack([np.zeros((len(rows), 1)), shades]),
     )
-
-
-def _shares(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Weights that sum to 1 along the last axis; even ones where all of them are too small for a number."""
-    total = weights.sum(axis=-1, keepdims=True)
-    even = np.full_like(weights, 1 / weights.shape[-1])
-    return np.divide(weights, total, out=even, where=total > 0)

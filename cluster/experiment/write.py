@@ -1,6 +1,5 @@
 """The folder of a run: predictions, folds, figures and scores.json. One writer for every job."""
 
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aman.attention import shares_of
 from aman.attention import summary as attention_summary
 from aman.databases import find
 from aman.drawn import drawn_once, figures_key
@@ -164,9 +164,7 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
         return files
     labels = list(outcome.predictions["label"])
     for name, axis in plan.request.recipe.method.axes(plan.request.recipe).items():
-        values = np.array([json.loads(text) for text in outcome.predictions[name]])
-        share = values / values.sum(axis=-1, keepdims=True)
-        share_CX = share.reshape(len(values), -1, share.shape[-1]).mean(axis=1)
+        share_CX = shares_of(outcome.predictions, name)
         add(f"attention_{axis.plural}.png", attention_figure, share_CX, labels, axis.at, axis.label)
     grids = [stage for stage in stages(plan.inputs) if isinstance(stage, Images)]
     strips = magnified_clips(plan, grids[0]) if grids else {}
