@@ -31,7 +31,7 @@ def main(options: Options) -> int:
     """Plan, run, write, report, log."""
     begun = perf_counter()
     options.check()
-    from cluster.experiment.estimate import estimate_text, measure
+    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.plan import Single
     from cluster.experiment.tables import plan_tables
     from cluster.experiment.texts import plan_text
@@ -46,9 +46,7 @@ def main(options: Options) -> int:
     tables, experiment = plan_tables(requests, methods, {}, options.seed_range, choice="none")
     say(plan_text(experiment))
     if options.plan:
-        if options.measure:
-            measure(experiment)
-        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour))
+        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour, measuring=options.measure))
         return DONE
 
     from aman.catalogue import parameters

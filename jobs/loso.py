@@ -32,7 +32,7 @@ def main(options: Options) -> int:
     from aman.attention import warnings
     from aman.making import ensure_database
     from cluster.experiment import texts
-    from cluster.experiment.estimate import estimate_text, measure
+    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.tracking.record import tracking_uri
 
@@ -42,9 +42,7 @@ def main(options: Options) -> int:
     experiment = plan_experiment(options.request(subjects=options.subjects))
     say(texts.plan_text(experiment))
     if options.plan:
-        if options.measure:
-            measure(experiment)
-        say(estimate_text(experiment))
+        say(estimate_text(experiment, measuring=options.measure))
         return DONE
 
     from cluster.experiment.records import track_run

@@ -38,7 +38,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     from aman.databases import find
     from aman.methods import settings_of, variant
     from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
-    from cluster.experiment.estimate import estimate_text, measure
+    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.plan import Single
     from cluster.experiment.tables import plan_tables
     from cluster.experiment.texts import plan_text
@@ -65,9 +65,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     tables, experiment = plan_tables(requests, [*configurations, *singles], choices, options.seed_range)
     say(plan_text(experiment))
     if options.plan:
-        if options.measure:
-            measure(experiment)
-        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour))
+        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour, measuring=options.measure))
         return DONE
 
     from aman.runs import read_run

@@ -29,7 +29,7 @@ def main(options: Options) -> int:
     begun = perf_counter()
     from aman.making import ensure_database
     from aman.tables import write_json
-    from cluster.experiment.estimate import estimate_text, measure
+    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.run import prepare_all
     from cluster.experiment.texts import plan_text
@@ -40,9 +40,7 @@ def main(options: Options) -> int:
     plan = experiment.first
     say(plan_text(experiment, train=False))
     if options.plan:
-        if options.measure:
-            measure(experiment, train=False)
-        say(estimate_text(experiment, train=False))
+        say(estimate_text(experiment, train=False, measuring=options.measure))
         return DONE
     report, clips = prepare_all(experiment, say)
     if options.json:

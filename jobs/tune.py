@@ -51,7 +51,7 @@ def main(options: Options) -> int:
     import tune_spaces
     from aman.making import ensure_database
     from cluster.experiment import texts
-    from cluster.experiment.estimate import estimate_text, measure
+    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.plan import Study
     from cluster.tracking.record import tracking_uri
@@ -75,9 +75,7 @@ def main(options: Options) -> int:
     (grid,) = experiment.grids
     say(texts.plan_text(experiment))
     if options.plan:
-        if options.measure:
-            measure(experiment)
-        say(estimate_text(experiment))
+        say(estimate_text(experiment, measuring=options.measure))
         return DONE
 
     from aman.tables import write_json

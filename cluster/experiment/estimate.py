@@ -52,8 +52,13 @@ class Total:
     """Whether a part has no estimate."""
 
 
-def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0) -> str:
-    """Time of what is left, as a range; nothing is started or stored. Without `train`, of the preparation alone."""
+def estimate_text(
+    experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0, measuring: bool = False
+) -> str:
+    """Time of what is left, as a range. Without `train`, of the preparation alone. Nothing is started, and nothing is
+    stored but the timings that `measuring` makes first."""
+    if measuring:
+        measure(experiment, train=train)
     todo, lacking = _left(experiment, train)
     if not todo and not lacking:
         return (
@@ -64,8 +69,10 @@ def estimate_text(experiment: Experiment, *, train: bool = True, usd_per_gpu_hou
     for plan, clips in lacking:
         named = f" of {plan.selection.protocol.name}" if len(lacking) > 1 else ""
         _add_preparation(total, plan, clips, named)
+    finished = _finished(experiment)
     for method, specs in _by_method(todo).items():
-        _add_training(total, method, specs, experiment, usd_per_gpu_hour)
+        speed = speed_of(specs, finished, experiment.first.store)
+        _add_training(total, method, specs, speed, experiment.partial, usd_per_gpu_hour)
     if usd_per_gpu_hour and todo and not total.on_gpu:
         total.lines.append(
             "no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours"
@@ -89,9 +96,16 @@ def measure(experiment: Experiment, *, train: bool = True) -> None:
             measure_clip(store, clip, plan.inputs)
     finished = _finished(experiment)
     for specs in _by_method(todo).values():
-        if speed_of(specs, finished, store) is None:
-            longest = _longest(specs)
-            measure_training(store, longest.recipe, longest.fold.classes)
+        _timed(specs, finished, store)
+
+
+def _timed(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known]], store: Store) -> Speed | None:
+    """`speed_of` these folds, measured and kept first where nothing is known."""
+    if (known := speed_of(specs, finished, store)) is not None:
+        return known
+    longest = _longest(specs)
+    measure_training(store, longest.recipe, longest.fold.classes)
+    return speed_of(specs, finished, store)
 
 
 def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known]], store: Store) -> Speed | None:
@@ -137,10 +151,9 @@ def _add_preparation(total: Total, plan: Plan, clips: Sequence[ClipPlan], named:
 
 
 def _add_training(
-    total: Total, method: str, specs: Sequence[FoldSpec], experiment: Experiment, usd_per_gpu_hour: float
+    total: Total, method: str, specs: Sequence[FoldSpec], speed: Speed | None, partial: bool, usd_per_gpu_hour: float
 ) -> None:
-    speed = speed_of(specs, _finished(experiment), experiment.first.store)
-    most = "at most " if experiment.partial else ""
+    most = "at most " if partial else ""
     if speed is None:
         total.untimed = True
         total.lines.append(f"training of {method}: {most}{len(specs)} folds, {NOT_TIMED}")
@@ -189,10 +202,7 @@ def paces(experiment: Experiment) -> dict[str, float]:
     for name, specs in methods.items():
         found[name] = UNKNOWN_PACE
         with suppress(Exception):
-            if speed_of(specs, finished, store) is None:
-                longest = _longest(specs)
-                measure_training(store, longest.recipe, longest.fold.classes)
-            if (speed := speed_of(specs, finished, store)) is not None:
+            if (speed := _timed(specs, finished, store)) is not None:
                 found[name] = (speed.low * speed.high) ** 0.5
     return found
 
