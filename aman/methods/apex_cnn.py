@@ -11,29 +11,12 @@ chosen by the test clips is not known.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from aman.inputs.base import Input
 from aman.methods import Alignment, Recipe, within
 from aman.models.on_trunk import OnTrunk
-from aman.training.trunk import Trunk
-
-DROPOUT = 0.5
-"""Share of the features that drop out before the classifier."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How one fold is trained: cross-entropy, and AdamW whose rate falls to 0 along a cosine."""
-
-    rate: float = 1e-3
-    """Learning rate at the start."""
-    weight_decay: float = 1e-2
-    """Weight decay."""
-    epochs: int = 20
-    """Passes over the fold's training clips. The last one predicts: no epoch is chosen."""
-    batch: int = 16
-    """Clips in a batch."""
+from aman.training.trunk import QUICK, Trunk, TrunkTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +29,11 @@ class Settings(Recipe):
     factor: int = 8
     """Total gain of the motion from onset to apex; 1 leaves the apex as it is."""
     trunk: Trunk = field(default_factory=Trunk)
-    training: Training = field(default_factory=Training)
+    training: TrunkTraining = field(default_factory=TrunkTraining)
 
 
 RECIPES = {
-    "quick": Settings(trunk=Trunk(frozen="layer4"), training=Training(rate=1e-2, epochs=120, batch=8)),
+    "quick": Settings(trunk=Trunk(frozen="layer4"), training=QUICK),
 }
 """`quick`: the whole network is frozen, and a fold trains the classifier alone in seconds."""
 
@@ -73,11 +56,6 @@ class ApexCnn(OnTrunk, settings=Settings):
     def check(self, settings: Settings) -> None:
         super().check(settings)
         within("--factor", settings.factor, 1, 100)
-
-    def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        from aman.models.head import TrunkClassifier
-
-        return TrunkClassifier(settings.trunk.name, settings.trunk.frozen, classes, DROPOUT)
 
 
 METHOD = ApexCnn()

@@ -17,27 +17,16 @@ from typing import Any, Literal
 from aman.inputs.base import Input
 from aman.methods import Alignment, Recipe
 from aman.models.on_trunk import OnTrunk
-from aman.training.trunk import Trunk
-
-DROPOUT = 0.5
-"""Share of the features that drop out before the classifier."""
+from aman.training.trunk import QUICK, Trunk, TrunkTraining
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(TrunkTraining):
     """How one fold is trained: AdamW whose rate falls to 0 along a cosine."""
 
     loss: Literal["focal", "cross-entropy"] = "focal"
     """`focal`: focal loss (gamma 2), each class weighted by the effective number of its training clips (beta 0.999).
     `cross-entropy`: each clip counts alike."""
-    rate: float = 1e-3
-    """Learning rate at the start."""
-    weight_decay: float = 1e-2
-    """Weight decay."""
-    epochs: int = 20
-    """Passes over the fold's training clips. The last one predicts: no epoch is chosen."""
-    batch: int = 16
-    """Clips in a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +39,7 @@ class Settings(Recipe):
 
 
 RECIPES = {
-    "quick": Settings(trunk=Trunk(frozen="layer4"), training=Training(rate=1e-2, epochs=120, batch=8)),
+    "quick": Settings(trunk=Trunk(frozen="layer4"), training=Training(**vars(QUICK))),
 }
 """`quick`: the whole network is frozen, and a fold trains the classifier alone in seconds."""
 
@@ -67,11 +56,6 @@ class Geme(OnTrunk, settings=Settings):
         from aman.inputs.pictures.dynamic import DynamicImage
 
         return DynamicImage(source=settings.alignment.aligned())
-
-    def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        from aman.models.head import TrunkClassifier
-
-        return TrunkClassifier(settings.trunk.name, settings.trunk.frozen, classes, DROPOUT)
 
     def loss(self, output: Any, labels_B: Any, settings: Settings, counts_Y: Any) -> Any:
         if settings.training.loss == "cross-entropy":

@@ -7,6 +7,9 @@ from aman.inputs.base import Input
 from aman.training import Neural, within
 from aman.training.checks import check_training
 
+DROPOUT = 0.5
+"""Share of the features that drop out before the classifier."""
+
 
 class OnTrunk(Neural):
     """What these methods share. Their settings have `alignment`, `trunk` and `training`, which has a `weight_decay`."""
@@ -35,6 +38,12 @@ class OnTrunk(Neural):
         own = parts["settings"]
         assert isinstance(own, dict)
         return {**parts, "settings": {name: value for name, value in own.items() if name != "weights"}}
+
+    def build(self, settings: Any, classes: int, seed: int) -> Any:
+        """One dense layer behind the trunk."""
+        from aman.models.head import TrunkClassifier
+
+        return TrunkClassifier(settings.trunk.name, settings.trunk.frozen, classes, DROPOUT)
 
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]:
         from aman.training.neural import adamw_cosine
