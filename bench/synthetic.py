@@ -26,7 +26,7 @@ from aman.methods import Recipe, variant
 from aman.methods.aman import METHOD
 from aman.models.settings import Settings
 from aman.report.columns import LEVEL_CHOSEN
-from aman.scoring import compare
+from aman.report.paired import together
 from cluster.experiment.plan import Plan, Request
 from cluster.experiment.run import run
 from cluster.experiment.score import pool
@@ -153,14 +153,9 @@ def text(name: str, tables: Sequence[pd.DataFrame], base: Sequence[pd.DataFrame]
     line = f"{name:<{WIDTH}}  {100 * np.mean(shares):4.1f}  {'  '.join(f'{100 * one:4.1f}' for one in shares)}"
     if not base:
         return line
-    found = compare(stacked(base), stacked(tables), tuple(classes))
+    found = together(dict(enumerate(zip(base, tables, strict=True))), classes)
     low, high = found.accuracy_interval
     return f"{line}   {100 * found.accuracy_difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-
-def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The predictions of several seeds as one table: a clip of another seed is another clip of the same subject."""
-    return pd.concat([one.assign(clip=one["clip"] + f"#{seed}") for seed, one in enumerate(tables)], ignore_index=True)
 
 
 def accuracy(table: pd.DataFrame) -> float:

@@ -167,6 +167,12 @@ def small_smic(root: Path, *clips: str, frames: Sequence[int] = range(990, 1010)
     return root
 
 
+def small_smic_of_three(root: Path) -> Path:
+    """SMIC with a negative and a positive clip of each of three subjects."""
+    kinds = [(subject, kind) for subject in (1, 2, 3) for kind in ("negative", "positive")]
+    return small_smic(root, *(f"s{subject}/micro/{kind}/s{subject}_{kind[:2]}_01" for subject, kind in kinds))
+
+
 TINY = variant(
     find("aman").recipes["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3
 )

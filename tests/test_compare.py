@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small import TINY, small_database, small_smic
+from small import TINY, small_database, small_smic_of_three
 from test_arrays import arrays_in
 
 from aman.errors import UsageError
@@ -76,9 +76,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def smic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    kinds = [(subject, kind) for subject in (1, 2, 3) for kind in ("negative", "positive")]
-    clips = [f"s{subject}/micro/{kind}/s{subject}_{kind[:2]}_01" for subject, kind in kinds]
-    return small_smic(tmp_path_factory.mktemp("smic"), *clips)
+    return small_smic_of_three(tmp_path_factory.mktemp("smic"))
 
 
 def test_methods_and_databases_are_one_queue_and_a_rerun_trains_nothing(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small import small_database, small_smic
+from small import small_database, small_smic_of_three
 from test_search import TINY
 
 import tune_spaces
@@ -36,9 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def smic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    kinds = [(subject, kind) for subject in (1, 2, 3) for kind in ("negative", "positive")]
-    clips = [f"s{subject}/micro/{kind}/s{subject}_{kind[:2]}_01" for subject, kind in kinds]
-    return small_smic(tmp_path_factory.mktemp("smic"), *clips)
+    return small_smic_of_three(tmp_path_factory.mktemp("smic"))
 
 
 def planned(root: Path, smic: Path, store: Path, seeds: tuple[int, ...] = (0, 1)) -> tuple[list[Tables], Experiment]:

@@ -50,7 +50,7 @@ def _against(one: Configuration, base: Configuration) -> dict[str, Any]:
     classes = base.runs[0].classes
     try:
         by_seed = [compare(mine, other, classes) for mine, other in pairs.values()]
-        whole = _together(pairs, classes)
+        whole = together(pairs, classes)
     except DataError as error:
         return {**empty, "seeds": len(pairs), "remark": error.got}
     return {
@@ -75,8 +75,9 @@ def _pairs(one: Configuration, base: Configuration) -> dict[int, tuple[pd.DataFr
     return {seed: (mine[seed].table(), other[seed].table()) for seed in mine if seed in other}
 
 
-def _together(pairs: dict[int, tuple[pd.DataFrame, pd.DataFrame]], classes: Sequence[str]) -> Comparison:
-    """All seeds in one comparison: a clip of another seed is another clip, and of the same subject."""
+def together(pairs: Mapping[int, tuple[pd.DataFrame, pd.DataFrame]], classes: Sequence[str]) -> Comparison:
+    """The comparison of two methods over all seeds at once, from the predictions of both by seed: a clip of another
+    seed is another clip, and of the same subject."""
 
     def joined(place: int) -> pd.DataFrame:
         return pd.concat(
