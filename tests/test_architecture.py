@@ -103,7 +103,7 @@ REST = "import cluster.experiment.write, jobs.loso, jobs.synthesize, ray"
 def test_the_method_pulls_in_no_cluster_tracker_or_network_and_importing_writes_and_starts_nothing(
     tmp_path: Path,
 ) -> None:
-    """Of all modules of `aman` the imports are told; after that the rest is imported as well, in an empty folder."""
+    """What `aman` imports is printed first. Then the other packages are imported too, in an empty folder."""
     code = f"{ALL_OF_AMAN}\n{PRINT_MODULES}\n{REST}\nassert not ray.is_initialized()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert not {"ray", "mlflow", "boto3"} & {name.split(".")[0] for name in done.stdout.split()}

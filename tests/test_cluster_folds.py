@@ -279,7 +279,7 @@ def test_two_workers_that_find_a_damaged_feature_and_of_which_one_is_killed_give
     ray_cluster: None, root: Path, tmp_path: Path
 ) -> None:
     """The workers that find the damage end; of those that train after the repair, one dies between two folds."""
-    recipe = variant(TINY, epochs=300)  # the other folds are under way when the first is told
+    recipe = variant(TINY, epochs=300)  # other folds still train when the first one is finished
     killed: list[int] = []
 
     def kill_one(line: str) -> None:

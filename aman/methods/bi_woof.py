@@ -32,7 +32,7 @@ class BiWoofSettings(Recipe):
     blocks: int = 5
     """Rows and columns of blocks that the face is cut into."""
     bins: int = 8
-    """Directions of the flow that are told apart."""
+    """Number of directions of the flow: each has a bin of the histogram."""
     kernel: Literal["linear", "poly"] = "linear"
     """Kernel of the support vector machine: linear, or a polynomial of degree 2."""
     costs: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)

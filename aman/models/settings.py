@@ -72,7 +72,6 @@ class Model:
     bn: Literal["position", "flat", "frozen"] = "position"
     """Batch norm of the trained stages: statistics of one (frame, factor) position at a time (the authors' code), of
     all positions of the batch at once, or the running statistics throughout."""
-
     standardise: bool = True
     """Whether each of the 512 features of an image gets mean 0 and deviation 1 before attention and classifier see it.
     Where the whole trunk is frozen, mean and deviation are those of the fold's training clips, computed once. Where
@@ -125,11 +124,11 @@ on two cores: few frames, and the whole trunk is frozen, so that a fold trains t
 seconds. `small` has the paper's k, n and grid at the least cost: `linear` needs no network, and the whole trunk is
 frozen.
 
-`official` differs from the authors' code in this: the last epoch predicts, not the best on the left-out subject; frames
-are magnified at 224 px, theirs at 384 px and then made smaller; the magnifier and the trunk have our weights unless
-files are named, theirs is of FER+; the batch norm of the frozen stages uses its running statistics, theirs the
-statistics of the k copies of a frame; the order of the clips follows a seed, theirs has none, and their default of four
-GPUs normalises one clip at a time."""
+`official` differs from the authors' code in this. The last epoch predicts, not the best on the left-out subject.
+Frames are magnified at 224 px, where theirs are magnified at 384 px and then made smaller (`--size 384` does so). The
+magnifier and the trunk have our weights unless files are named; the authors' trunk is trained on FER+. The batch norm
+of the frozen stages uses its running statistics, and theirs the statistics of the k copies of a frame. The order of
+the clips follows a seed, which theirs does not. Their default of four GPUs normalises one clip at a time."""
 
 
 def factors_seen(model: Model) -> list[int]:

@@ -33,7 +33,7 @@ class BiWoof(Input):
     blocks: int = 5
     """Rows and columns of blocks."""
     bins: int = 8
-    """Directions that are told apart."""
+    """Number of directions: each has a bin of the histogram."""
 
     def make(self, source: npt.NDArray[np.floating[Any]]) -> Float:
         return bi_woof(source, self.blocks, self.bins)
