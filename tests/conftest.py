@@ -15,7 +15,8 @@ from cluster.machines.session import lock
 if TYPE_CHECKING:
     from seaweed import Server
 
-for name in ("RAY_ADDRESS", "AMAN_STORE", "AMAN_GPUS", "MLFLOW_TRACKING_URI"):
+OF_A_USER = ("RAY_ADDRESS", "AMAN_STORE", "AMAN_GPUS", "AMAN_LOCAL_CACHE", "AMAN_LOCAL_CACHE_GB", "MLFLOW_TRACKING_URI")
+for name in OF_A_USER:
     os.environ.pop(name, None)
 os.environ.update(
     {

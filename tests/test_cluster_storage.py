@@ -288,42 +288,37 @@ def test_a_uri_that_is_none_is_refused_without_repeating_a_secret(uri: str, said
     assert "secret" not in str(caught.value)
 
 
-def test_wrong_credentials_a_missing_bucket_and_a_wrong_endpoint_are_one_sentence(
-    s3_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_credentials_a_missing_bucket_and_a_wrong_endpoint_are_one_sentence(s3_server: Server) -> None:
     with pytest.raises(UsageError, match="NoSuchBucket"):
         open_store("s3://nobody/x").check_writable()
     for name, value, said in (
         ("AWS_SECRET_ACCESS_KEY", "wrong", "SignatureDoesNotMatch"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "EndpointConnectionError"),
     ):
-        monkeypatch.setenv(name, value)
-        _client.cache_clear()
-        with pytest.raises(UsageError, match=said) as caught:
-            open_store("s3://aman/x").check_writable()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, value)
+            _client.cache_clear()
+            with pytest.raises(UsageError, match=said) as caught:
+                open_store("s3://aman/x").check_writable()
         assert s3_server.environment["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
-        monkeypatch.undo()
         _client.cache_clear()
 
 
 @contextmanager
-def through_a_faulty_proxy(
-    server: Server, monkeypatch: pytest.MonkeyPatch, fault: Callable[[bytes, bytes], bytes | None]
-) -> Iterator[FaultyProxy]:
+def through_a_faulty_proxy(server: Server, fault: Callable[[bytes, bytes], bytes | None]) -> Iterator[FaultyProxy]:
+    """Lead boto3 through a proxy, and back to the server; nothing else that a test or fixture patched is undone."""
     proxy = FaultyProxy(server.port, fault)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    _client.cache_clear()
-    try:
-        yield proxy
-    finally:
-        proxy.close()
-        monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", proxy.url)
         _client.cache_clear()
+        try:
+            yield proxy
+        finally:
+            proxy.close()
+    _client.cache_clear()
 
 
-def test_a_body_cut_off_or_flipped_on_its_way_is_asked_for_again(
-    s3_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_cut_off_or_flipped_on_its_way_is_asked_for_again(s3_server: Server) -> None:
     content = os.urandom(50_000)
     S3Store("s3://aman/wire").put("object", content)
     count = itertools.count()
@@ -333,18 +328,18 @@ def test_a_body_cut_off_or_flipped_on_its_way_is_asked_for_again(
             return None
         return reply[:-1000] if next(count) % 4 else reply[:-1] + bytes([reply[-1] ^ 1])
 
-    with through_a_faulty_proxy(s3_server, monkeypatch, fault) as proxy:
+    with through_a_faulty_proxy(s3_server, fault) as proxy:
         assert S3Store("s3://aman/wire").get("object") == content
         assert proxy.faults >= 2
 
 
-def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_put_whose_answer_is_lost_is_known_as_ones_own(s3_server: Server) -> None:
     lost = iter([True])
 
     def fault(request: bytes, reply: bytes) -> bytes | None:
         return b"" if request.startswith(b"PUT") and next(lost, False) else None
 
-    with through_a_faulty_proxy(s3_server, monkeypatch, fault) as proxy:
+    with through_a_faulty_proxy(s3_server, fault) as proxy:
         assert S3Store("s3://aman/lost").put("object", b"content")
         assert proxy.faults == 1
     assert not S3Store("s3://aman/lost").put("object", b"other")

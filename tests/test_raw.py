@@ -396,22 +396,19 @@ def test_a_body_that_was_damaged_on_its_way_is_asked_for_again(
     uri: str, folder: Path, tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Where its digest is not known yet, and where it is."""
-    with through_a_faulty_proxy(s3_server, monkeypatch, damage(how, 2)) as proxy:
-        monkeypatch.setenv("AMAN_LOCAL_CACHE", str(tmp_path / "near"))
+    with through_a_faulty_proxy(s3_server, damage(how, 2)) as proxy:
         plan = plan_of(uri, tmp_path / "store")
         assert proxy.faults == 2
     here = plan_of(folder, tmp_path / "other")
     assert [one.digests for one in plan.clips.values()] == [one.digests for one in here.clips.values()]
     clip = plan.clips["synthetic/sub01/EP01_01"]
-    with through_a_faulty_proxy(s3_server, monkeypatch, damage(how, 1)) as proxy:
-        monkeypatch.setenv("AMAN_LOCAL_CACHE_GB", "0")
+    monkeypatch.setenv("AMAN_LOCAL_CACHE", str(tmp_path / "empty"))
+    with through_a_faulty_proxy(s3_server, damage(how, 1)) as proxy:
         assert read_file(clip.clip.frames[1], clip.digests[1]) == (folder / IMAGE).read_bytes()
         assert proxy.faults == 1
 
 
-def test_an_object_whose_etag_is_no_md5_is_sound_when_two_answers_agree(
-    uri: str, s3_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_whose_etag_is_no_md5_is_sound_when_two_answers_agree(uri: str, s3_server: Server) -> None:
     client, where = _client(os.getpid()), place(uri, "img10.jpg")
     content = os.urandom(3000)
     upload_id = client.create_multipart_upload(**where)["UploadId"]
@@ -425,7 +422,7 @@ def test_an_object_whose_etag_is_no_md5_is_sound_when_two_answers_agree(
         asked.append(request)
         return flip(request, reply)
 
-    with through_a_faulty_proxy(s3_server, monkeypatch, fault) as proxy:
+    with through_a_faulty_proxy(s3_server, fault) as proxy:
         found, etag = fetch(path)
     assert found == content and etag.strip('"') != hashlib.md5(content).hexdigest()
     assert (proxy.faults, len(asked)) == (1, 3)
