@@ -17,9 +17,10 @@ from aman.backbone import digest, load_trunk
 from aman.digests import has_layer4
 from aman.errors import DataError, UsageError
 from aman.fer2013 import CLASSES, VOTES
+from aman.plain_weights import plain_trunk
 from aman.pretraining import training
 from aman.pretraining.augmentation import augment, generator_for
-from aman.pretraining.classifier import as_input, confusion, start_network, write_weights
+from aman.pretraining.classifier import as_input, confusion, forward, in_bf16, start_network, write_weights
 from aman.pretraining.faces import read_sets
 from aman.pretraining.settings import Pretraining, check, size_of
 from aman.pretraining.training import class_weights, pretrain
@@ -262,24 +263,34 @@ def test_without_changes_a_picture_is_enlarged_only_and_with_them_the_draw_decid
     assert moved.min() >= 0 and moved.max() <= 255
 
 
-def test_the_trunk_file_holds_conv1_to_layer3_and_the_benchmark_loads_it(tmp_path: Path, undisturbed: Path) -> None:
-    network, out, rest = (
-        result_in(undisturbed)["network"],
-        tmp_path / "trunk.safetensors",
-        tmp_path / "rest.safetensors",
-    )
+def test_the_trunk_file_holds_conv1_to_layer4_and_the_benchmark_loads_it(tmp_path: Path, undisturbed: Path) -> None:
+    network, out = result_in(undisturbed)["network"], tmp_path / "trunk.safetensors"
     (tmp_path / "plain").write_bytes(b"")
-    write_weights(network, out, rest, {"classes": ["happy"], "size": 96})
+    write_weights(network, out, {"classes": ["happy"], "size": 96})
     assert out.stat().st_mode & 0o777 == (tmp_path / "plain").stat().st_mode & 0o777
-    assert out.stat().st_size < 6e6 and not has_layer4(str(out)) and has_layer4(str(rest))
+    assert out.stat().st_size < 23e6 and has_layer4(str(out)) and plain_trunk(out) is not None
     loaded = load_trunk(str(out))
     assert digest(loaded) == digest(load_trunk(str(out)))
-    for name in ("conv1.weight", "bn1.running_var", "layer3.1.conv2.weight"):
+    for name in ("conv1.weight", "bn1.running_var", "layer3.1.conv2.weight", "layer4.1.bn2.bias"):
         assert torch.equal(loaded.state_dict()[name], network[name].half().float())
-    write_weights(network, tmp_path / "again.safetensors", None, {"classes": ["happy"], "size": 96})
+    write_weights(network, tmp_path / "again.safetensors", {"classes": ["happy"], "size": 96})
     assert (tmp_path / "again.safetensors").read_bytes() == out.read_bytes()
     with pytest.raises(FloatingPointError, match=r"conv1\.weight"):
-        write_weights({"conv1.weight": torch.tensor(1e6)}, out, None, {})
+        write_weights({"conv1.weight": torch.tensor(1e6)}, out, {})
+
+
+def test_bf16_is_near_fp32_and_auto_takes_it_where_the_processor_has_instructions() -> None:
+    network = start_network(SMALL, 7).eval()
+    x_BHW = torch.rand(4, 32, 32, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.no_grad():
+        exact, rounded = (forward(network, x_BHW, bf16) for bf16 in (False, True))
+    assert exact.dtype == rounded.dtype == torch.float32
+    difference = (exact - rounded).abs().max() / exact.abs().max()
+    assert 0 < difference < 0.03
+    cpu = torch.device("cpu")
+    assert in_bf16("bf16", cpu) and not in_bf16("fp32", cpu) and in_bf16("auto", torch.device("cuda"))
+    flags = Path("/proc/cpuinfo").read_text()
+    assert in_bf16("auto", cpu) == ("avx512_bf16" in flags or "amx_bf16" in flags)
 
 
 def test_a_published_checkpoint_is_a_start_and_its_classifier_is_not(tmp_path: Path) -> None:

@@ -12,13 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.backbone import load_trunk, normalise
+from aman.backbone import CLASSIFIERS, load_trunk, normalise
 from aman.files import write_whole
+from aman.plain_weights import COUNTS
 from aman.pretraining.settings import Pretraining
 from aman.resnet import ResNet18
-
-TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
-"""What a trunk file holds, by the beginnings of the names."""
 
 
 def start_network(settings: Pretraining, classes: int) -> nn.Module:
@@ -31,24 +29,36 @@ def start_network(settings: Pretraining, classes: int) -> nn.Module:
 
 
 def as_input(x_BHW: torch.Tensor) -> torch.Tensor:
-    """Grey in [0, 255] as the trunk sees a colour picture later, (B, 3, H, W)."""
-    return normalise(x_BHW[:, None].expand(-1, 3, -1, -1))
+    """Grey in [0, 255] as the trunk sees a colour picture later, (B, 3, H, W), channels last."""
+    return normalise(x_BHW[:, None].expand(-1, 3, -1, -1)).contiguous(memory_format=torch.channels_last)
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bf16 on a GPU; on a CPU it is no faster."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def in_bf16(precision: str, device: torch.device) -> bool:
+    """Whether the network computes in bf16 there: as told, or where `auto` finds instructions for it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cuda"
+
+
+def forward(network: nn.Module, x_BHW: torch.Tensor, bf16: bool) -> torch.Tensor:
+    """(B, E) logits in fp32 of grey pictures (B, H, W) in [0, 255]."""
+    with torch.autocast(x_BHW.device.type, torch.bfloat16, enabled=bf16):
+        logits_BE: torch.Tensor = network(as_input(x_BHW))
+    return logits_BE.float()
 
 
 @torch.no_grad()
-def confusion(network: nn.Module, image_MHW: Any, label_M: Any, size: int, device: torch.device) -> torch.Tensor:
+def confusion(
+    network: nn.Module, image_MHW: Any, label_M: Any, size: int, device: torch.device, bf16: bool = False
+) -> torch.Tensor:
     """(E, E) pictures by true class (rows) and predicted class (columns), at `size`, without a change."""
     network.eval()
     images, predicted = torch.from_numpy(image_MHW), list[torch.Tensor]()
     for part_BHW in images.split(128):
         x = F.interpolate(part_BHW[:, None].to(device).float(), (size, size), mode="bilinear", align_corners=False)
-        with autocast(device):
-            logits_BE = network(as_input(x[:, 0]))
+        logits_BE = forward(network, x[:, 0], bf16)
         predicted.append(logits_BE.argmax(1).cpu())
     classes = logits_BE.shape[1]
     pairs = torch.from_numpy(label_M) * classes + torch.cat(predicted)
@@ -71,20 +81,20 @@ def copy_of(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
-def write_weights(network: Mapping[str, torch.Tensor], out: Path, rest: Path | None, about: Mapping[str, Any]) -> None:
-    """Write conv1 to layer3 to `out`, and layer4 with the classifier to `rest`, as fp16; `about` goes along.
+def write_weights(network: Mapping[str, torch.Tensor], out: Path, about: Mapping[str, Any]) -> None:
+    """Write conv1 to layer4 as fp16, without the classifier; `about` goes along.
 
     Raises `FloatingPointError` for a weight beyond fp16's range.
     """
     from safetensors.torch import save
 
     metadata = {"about": json.dumps(about, sort_keys=True)}  # one entry: of several the order would be left to chance
-    for path, in_trunk in ((out, True), (rest, False)):
-        if path is None:
-            continue
-        kept = {name: tensor.half() for name, tensor in network.items() if name.startswith(TRUNK) == in_trunk}
-        kept = {name: tensor for name, tensor in kept.items() if not name.endswith("num_batches_tracked")}
-        if wrong := [name for name, tensor in kept.items() if not tensor.isfinite().all()]:
-            raise FloatingPointError(f"beyond the range of fp16: {', '.join(wrong)}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, save(kept, metadata))  # not `save_file`: that makes a file which no one else may read
+    kept = {
+        name: tensor.half().contiguous()
+        for name, tensor in network.items()
+        if not name.startswith(CLASSIFIERS) and not name.endswith(COUNTS)
+    }
+    if wrong := [name for name, tensor in kept.items() if not tensor.isfinite().all()]:
+        raise FloatingPointError(f"beyond the range of fp16: {', '.join(wrong)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, save(kept, metadata))  # not `save_file`: that makes a file which no one else may read

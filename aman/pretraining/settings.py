@@ -50,6 +50,9 @@ class Pretraining:
     """Change contrast by up to this factor, and brightness by up to this part of the range."""
     erasing: float = 0.25
     """Part of the training pictures in which a rectangle is made grey."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Numbers of the network's products. `auto`: bf16 on a GPU, and on a CPU with instructions for it (twice as fast);
+    weights, statistics of batch norms and the loss are fp32 always."""
     seed: int = 0
 
 

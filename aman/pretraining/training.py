@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from aman.errors import UsageError
 from aman.pretraining.augmentation import augment, generator_for
-from aman.pretraining.classifier import accuracy, as_input, autocast, confusion, copy_of, mean_recall, start_network
+from aman.pretraining.classifier import accuracy, confusion, copy_of, forward, in_bf16, mean_recall, start_network
 from aman.pretraining.faces import FaceSets, read_sets
 from aman.pretraining.settings import Pretraining, full_size_from, size_of
 from aman.schedules import resume_schedule, warm_up_then_cosine
@@ -46,6 +46,8 @@ def pretrain(worker: Worker, settings: Pretraining) -> None:
         )
     network = start_network(settings, len(sets.classes))
     network.load_state_dict(state.get("network", network.state_dict()))
+    network = network.to(memory_format=torch.channels_last)
+    bf16 = in_bf16(settings.precision, worker.device)
     model = worker.wrap(network)
     optimiser = torch.optim.SGD(
         model.parameters(), lr=settings.rate, momentum=MOMENTUM, nesterov=True, weight_decay=settings.weight_decay
@@ -67,10 +69,9 @@ def pretrain(worker: Worker, settings: Pretraining) -> None:
         mine = slice(worker.rank, None, worker.world_size)
         x_BHW = augment(images[chosen], size_of(epoch, settings), settings, generator_for(settings.seed, epoch, place))
         model.train()
-        with autocast(worker.device):
-            logits_BE = model(as_input(x_BHW[mine]))
+        logits_BE = forward(model, x_BHW[mine], bf16)
         soft_BE = labels[chosen][mine]
-        loss = F.cross_entropy(logits_BE.float(), soft_BE, weights, label_smoothing=settings.label_smoothing)
+        loss = F.cross_entropy(logits_BE, soft_BE, weights, label_smoothing=settings.label_smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -84,7 +85,7 @@ def pretrain(worker: Worker, settings: Pretraining) -> None:
             raise FloatingPointError(f"the loss is {metrics['loss']} at step {step}: the rate may be too high")
         if ends:
             size = size_of(epoch, settings)
-            public = accuracy(confusion(network, sets.public_MHW, sets.public_M, size, worker.device))
+            public = accuracy(confusion(network, sets.public_MHW, sets.public_M, size, worker.device, bf16))
             metrics |= {"public": public, "size": float(size)}
             if epoch >= full_size_from(settings) and public > best["public"]:
                 best = {"network": copy_of(network), "public": public, "epoch": epoch + 1}
