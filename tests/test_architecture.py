@@ -30,8 +30,8 @@ OPTIONS = {
     "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k landmark-model layer4-init levels magnifier measure method n
     optimiser plan protocol rate recipe root sampling seed size standardise store trunk weight-decay workers""",
-    "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing layer4-out light out
-    plan rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
+    "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing light out plan precision
+    rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
     "train_magnifier": """batch blur clip coded crop factor flicker folder front half-decoder latents magnified motion
     noise out plan quality rate report-every save-every seed small-crop small-steps smooth smooth-share start steps
     still tracking-uri uneven unseen warmup workers""",
