@@ -257,14 +257,23 @@ def normalise(image_BCHW: torch.Tensor) -> torch.Tensor:
     return (image_BCHW.float() / 255 - mean) / std
 
 
-def features(trunk: FrozenTrunk, image_LKHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+def computing_in(precision: str, device: torch.device) -> torch.autocast:
+    """Within it convolutions and products are `fp32` or `bf16` on this device; weights and batch norms stay fp32. On a
+    GPU the convolutions of `fp32` are TF32, torch's default, and its products are true fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def features(
+    trunk: FrozenTrunk, image_LKHWC: npt.NDArray[np.uint8], precision: str = "fp32"
+) -> npt.NDArray[np.float16]:
     """`feature_LKCHW` fp16, a frame's K factors at a time, on the trunk's device."""
     device = next(trunk.parameters()).device
     rows = []
     with torch.inference_mode():
         for image_KHWC in image_LKHWC:
             image = torch.from_numpy(image_KHWC).to(device).permute(0, 3, 1, 2)
-            rows.append(trunk(image).contiguous().to(torch.float16).cpu().numpy())
+            with computing_in(precision, device):
+                rows.append(trunk(image).contiguous().to(torch.float16).cpu().numpy())
     array = np.stack(rows)
     if not np.isfinite(array).all():
         raise FloatingPointError("features beyond the range of fp16: the trunk's weights are not usable")

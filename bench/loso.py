@@ -118,7 +118,7 @@ def compare_steps(options: Options) -> dict[str, Any]:
             whole, _, x = ways[name]
             whole.train().zero_grad(set_to_none=True)
             begun = time.perf_counter()
-            losses[name].append(train_step(METHOD, whole, optimisers[name], [x[chosen]], labels[chosen]))
+            losses[name].append(float(train_step(METHOD, whole, optimisers[name], [x[chosen]], labels[chosen])))
             seconds[name].append(time.perf_counter() - begun)
         begun = time.perf_counter()
         features(frozen_trunk, image_MNKHWC[step % clips])

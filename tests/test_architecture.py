@@ -21,17 +21,18 @@ PRINT_MODULES = "import sys; print('\\n'.join(sys.modules))"
 OPTIONS = {
     "loso": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k landmark-model layer4-init levels magnifier measure method n
-    optimiser out plan protocol rate recipe root sampling seed size standardise store subjects tracking-uri trunk
-    weight-decay workers""",
+    optimiser out plan precision protocol rate recipe root sampling seed size standardise store subjects tracking-uri
+    trunk weight-decay workers""",
     "synthesize": "clips-per-subject full-size landmark-model layout out seed subjects version",
     "check_database": "database images json protocol root",
     "score": "against database epochs fingerprint json printed protocol root",
     "protocols": "database json root",
     "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k landmark-model layer4-init levels magnifier measure method n
-    optimiser plan protocol rate recipe root sampling seed size standardise store trunk weight-decay workers""",
-    "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing light out plan precision
-    rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
+    optimiser plan precision protocol rate recipe root sampling seed size standardise store trunk weight-decay
+    workers""",
+    "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing light out plan
+    precision rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
     "train_magnifier": """batch blur clip coded crop factor flicker folder front half-decoder latents magnified motion
     noise out plan quality rate report-every save-every seed small-crop small-steps smooth smooth-share start steps
     still tracking-uri uneven unseen warmup workers""",
@@ -43,14 +44,13 @@ OPTIONS = {
     "report": "compare out",
     "paper": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k landmark-model layer4-init levels magnifier measure method methods n
-    only
-    optimiser out plan protocol rate recipe root sampling seed size standardise seeds store tracking-uri trunk
-    usd-per-gpu-hour weight-decay workers""",
+    only optimiser out plan precision protocol rate recipe root sampling seed size standardise seeds store tracking-uri
+    trunk usd-per-gpu-hour weight-decay workers""",
     "compare": """align allow-incomplete database gpus-per-worker here landmark-model measure method out plan protocol
     recipe root seed seeds store tracking-uri usd-per-gpu-hour workers""",
     "ablation": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k landmark-model layer4-init levels magnifier measure method n
-    optimiser out plan protocol rate recipe root sampling seed size standardise seeds store tracking-uri trunk
+    optimiser out plan precision protocol rate recipe root sampling seed size standardise seeds store tracking-uri trunk
     usd-per-gpu-hour weight-decay workers""",
 }
 

@@ -23,6 +23,8 @@ from aman.backbone import (
 )
 from aman.digests import has_layer4, trunk_digest
 from aman.errors import UsageError
+from aman.inputs.base import ClipFacts
+from aman.inputs.features import Features
 from aman.resnet import ResNet18
 
 DEPTHS = ("none", *STAGES)
@@ -107,6 +109,17 @@ def test_features_are_fp16_of_the_frozen_stage(
     cached = features(FrozenTrunk(copy.deepcopy(network), frozen), images)
     assert cached.dtype == np.float16
     assert cached.shape == (2, 3, *shape)
+
+
+def test_features_in_bf16_are_near_those_in_fp32_and_have_a_key_of_their_own(
+    network: nn.Module, images: npt.NDArray[np.uint8]
+) -> None:
+    trunk = FrozenTrunk(copy.deepcopy(network), "layer3")
+    exact, rounded = (features(trunk, images, precision).astype(np.float64) for precision in ("fp32", "bf16"))
+    difference = np.abs(exact - rounded).max() / np.abs(exact).max()
+    assert 0 < difference < 0.03
+    facts = ClipFacts(digests=(), onset=1, apex=None, offset=2, weights={"trunk": "t"})
+    assert Features(precision="bf16").key("images", facts) != Features(precision="fp32").key("images", facts)
 
 
 def test_features_of_an_image_depend_on_no_other_image(network: nn.Module, images: npt.NDArray[np.uint8]) -> None:

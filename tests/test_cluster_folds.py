@@ -194,7 +194,7 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     steps: list[int] = []
     per_epoch = ceil(len(spec.task.train_clips) / TINY.training.batch)
 
-    def counted(*given: Any) -> float:
+    def counted(*given: Any) -> Any:
         steps.append(1)
         if len(steps) == 2 * per_epoch + 1:  # the third epoch's first step
             raise KeyboardInterrupt

@@ -254,7 +254,7 @@ def test_an_estimate_times_steps_of_as_many_clips_as_a_fold_has_in_one(monkeypat
     seen = []
     step = neural.train_step
 
-    def counted(*given: Any) -> float:
+    def counted(*given: Any) -> Any:
         seen.append(len(given[3][0]))
         return step(*given)
 

@@ -16,7 +16,7 @@ from aman.methods.aman import METHOD
 from aman.models.aman import AMAN, Output
 from aman.models.settings import RECIPES, Model, Preparation, Settings, Training
 from aman.training import FoldResult, FoldTask, neural
-from aman.training.fold import fold_seed
+from aman.training.fold import Rows, fold_seed
 from aman.training.neural import batches, predict, train_step
 
 CLIPS, N, K, Y = 6, 2, 2, 3
@@ -62,6 +62,11 @@ def train_fold(x_train: torch.Tensor, x_test: torch.Tensor, task: FoldTask, reci
     return recipe.method.train([x_train], [x_test], task, recipe, None)
 
 
+def different_numbers(one: FoldResult, other: FoldResult) -> float:
+    """The largest difference of their probabilities."""
+    return float(np.abs(np.array(one.probabilities) - np.array(other.probabilities)).max())
+
+
 @pytest.fixture(scope="module")
 def honest() -> FoldResult:
     """A fold of `SMALL` on six clips and two of the left-out subject."""
@@ -74,6 +79,24 @@ def test_the_same_seed_gives_the_same_network_and_predictions(honest: FoldResult
     torch.rand(5)
     second = train_fold(cached(CLIPS, 1), cached(2, 2), task_of(), SMALL)
     assert replace(second, seconds=0) == replace(honest, seconds=0)
+
+
+@pytest.mark.parametrize("recipe", [SMALL, LIGHT], ids=["layer4 trained", "all frozen"])
+def test_arrays_that_stay_apart_train_the_same_network_as_one_array(recipe: Settings) -> None:
+    x_train, x_test = (cached(*of, recipe.preparation.frozen) for of in ((CLIPS, 1), (2, 2)))
+    apart = METHOD.train([Rows(list(x_train))], [Rows(list(x_test))], task_of(), recipe, None)
+    assert replace(apart, seconds=0) == replace(train_fold(x_train, x_test, task_of(), recipe), seconds=0)
+
+
+def test_bf16_trains_another_network_that_says_nearly_the_same(honest: FoldResult) -> None:
+    in_bf16 = train_fold(cached(CLIPS, 1), cached(2, 2), task_of(), variant(SMALL, precision="bf16"))
+    assert in_bf16.weights_sha256 != honest.weights_sha256
+    assert 0 < different_numbers(in_bf16, honest) < 0.1
+    fixed = [
+        train_fold(cached(CLIPS, 1, "layer4"), cached(2, 2, "layer4"), task_of(), one).weights_sha256
+        for one in (LIGHT, variant(LIGHT, precision="bf16"))
+    ]
+    assert fixed[0] == fixed[1]  # no stage is trained, and what follows is fp32
 
 
 def test_another_seed_gives_another_network() -> None:
@@ -158,10 +181,10 @@ def steps_of(model: nn.Module, x: torch.Tensor, labels: torch.Tensor, recipe: Se
     training = recipe.training
     per_epoch = -(-len(labels) // training.batch)
     optimiser, schedule = METHOD.optimiser(model, Settings(training=training), per_epoch * training.epochs)
-    losses = []
+    losses: list[float] = []
     for chosen in batches(len(labels), training.batch, training.epochs, seed):
         model.train()
-        losses.append(train_step(METHOD, model, optimiser, [x[chosen]], labels[chosen]))
+        losses.append(float(train_step(METHOD, model, optimiser, [x[chosen]], labels[chosen])))
         schedule.step()
     return losses
 
@@ -291,7 +314,7 @@ def test_the_loss_is_plain_cross_entropy_before_the_step() -> None:
     wanted = float(F.cross_entropy(model(x.float()).logits_BY, labels).detach())
     optimiser, _ = METHOD.optimiser(model, LIGHT, 1)
     before = digest(model)
-    assert train_step(METHOD, model, optimiser, [x], labels) == pytest.approx(wanted, rel=1e-6)
+    assert float(train_step(METHOD, model, optimiser, [x], labels)) == pytest.approx(wanted, rel=1e-6)
     assert digest(model) != before
     assert train_step(METHOD, model, optimiser, [x], labels) < wanted
 
@@ -337,7 +360,7 @@ def test_prediction_changes_nothing_and_goes_clip_by_clip() -> None:
 def test_every_step_of_every_epoch_is_made_in_training_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     modes = []
 
-    def watched(method: Any, model: nn.Module, *rest: Any) -> float:
+    def watched(method: Any, model: nn.Module, *rest: Any) -> torch.Tensor:
         modes.append(model.training)
         return train_step(method, model, *rest)
 

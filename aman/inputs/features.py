@@ -33,6 +33,7 @@ class Features(Input):
     source: Images = field(default_factory=Images)
     trunk: str = "fer2013"
     frozen: Literal["layer1", "layer2", "layer3", "layer4"] = "layer3"
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     def code(self) -> tuple[str | type, ...]:
         return ("features",)
@@ -48,12 +49,12 @@ class Features(Input):
             "dtype": FEATURE_DTYPE,
             "version": version_of("features"),
         }
-        return content_key(made_of)
+        return content_key(made_of if self.precision == "fp32" else {**made_of, "precision": self.precision})
 
     def make(self, source: Any) -> npt.NDArray[np.float16]:
         from aman.backbone import features
 
-        return features(_frozen_trunk(self.trunk, self.frozen), source)
+        return features(_frozen_trunk(self.trunk, self.frozen), source, self.precision)
 
     def shape(self) -> tuple[int, ...]:
         return SHAPES[self.frozen]

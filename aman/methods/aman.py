@@ -48,7 +48,9 @@ class Aman(Neural, settings=Settings):
             grid_frames=of.grid_frames,
             grid_factors=of.grid_factors,
         )
-        return (images,) if of.frozen == "none" else (Features(source=images, trunk=of.trunk, frozen=of.frozen),)
+        if of.frozen == "none":
+            return (images,)
+        return (Features(source=images, trunk=of.trunk, frozen=of.frozen, precision=settings.training.precision),)
 
     def view(self, settings: Settings) -> View:
         return sample(settings.preparation, settings.model)
@@ -88,16 +90,18 @@ class Aman(Neural, settings=Settings):
     def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
         """As the first releases had them, before there was another method. A setting that is younger enters where it
         is not what they did, and a fixed level has no ceiling."""
-        model = asdict(settings.model)
+        model, training = asdict(settings.model), asdict(settings.training)
         if model["levels"] == ALL_LEVELS:
             del model["levels"]
         else:
             del model["k"], model["amp_convention"]
         if not model["standardise"]:
             del model["standardise"]
+        if training["precision"] == "fp32":
+            del training["precision"]
         return {
             "model": model,
-            "training": asdict(settings.training),
+            "training": training,
             "frozen": settings.preparation.frozen,
             "trunk": weights["trunk"],
             "version": version_of(type(self)),
@@ -160,7 +164,8 @@ class Aman(Neural, settings=Settings):
         network = load_trunk(settings.preparation.trunk)
         if settings.model.layer4_init != "pretrained":
             fresh_layer4(network, as_authors=settings.model.layer4_init == "authors")
-        return AMAN(Head(network, settings.preparation.frozen), settings.model, classes)
+        head = Head(network, settings.preparation.frozen)
+        return AMAN(head, settings.model, classes, settings.training.precision)
 
     def begin(self, model: Any, settings: Settings, x_train: Sequence[Any]) -> None:
         model.begin(x_train[0])

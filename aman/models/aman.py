@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.backbone import FEATURE_CHANNELS, Head
+from aman.backbone import FEATURE_CHANNELS, Head, computing_in
+from aman.training.fold import Rows
 
 CLIPS_AT_ONCE = 16
 """Clips whose features are computed together before a fold's first step."""
@@ -44,11 +45,13 @@ class AMAN(nn.Module):
     `attention="ma"` replaces beta by the same weight for every frame (equation 10 becomes a mean over frames), and
     `"fa"` replaces alpha by the same weight for every level (equation 7 becomes a mean over levels): the definition
     of "MA only" and "FA only" here, as the paper gives none. The constant that is returned for a replaced one is 1.
+    With `precision="bf16"` the trained stages compute in bf16, and what follows them in fp32.
     """
 
-    def __init__(self, head: Head, options: Options, classes: int) -> None:
+    def __init__(self, head: Head, options: Options, classes: int, precision: str = "fp32") -> None:
         super().__init__()
         self.head = head
+        self.precision = precision
         self.attention = options.attention
         self.q0 = nn.Linear(FEATURE_CHANNELS, 1, bias=options.attention_bias)
         self.p0 = nn.Linear(FEATURE_CHANNELS, 1, bias=options.attention_bias)
@@ -58,7 +61,7 @@ class AMAN(nn.Module):
         self.standard = (Standard() if fixed else BatchStandard()) if options.standardise else nn.Identity()
 
     @torch.no_grad()
-    def begin(self, x_MNKCHW: torch.Tensor) -> None:
+    def begin(self, x_MNKCHW: torch.Tensor | Rows) -> None:
         """Take the statistics that `Standard` needs from the training clips of the fold, `x_MNKCHW`. Without a trained
         stage these features are what every step sees."""
         if isinstance(self.standard, Standard):
@@ -70,7 +73,9 @@ class AMAN(nn.Module):
         for norm in self.modules():
             if isinstance(norm, PositionNorm):
                 norm.positions = N * K
-        f_BNKD = self.standard(self.head(x_BNKCHW.flatten(0, 2))).view(B, N, K, -1)  # eq. 4
+        with computing_in(self.precision, x_BNKCHW.device):
+            f_XD = self.head(x_BNKCHW.flatten(0, 2)).to(x_BNKCHW.dtype)  # eq. 4
+        f_BNKD = self.standard(f_XD).view(B, N, K, -1)
         alpha_BNK, f_BND = attend(f_BNKD, None if self.attention == "fa" else self.q0)  # eq. 5-7
         beta_BN, v_BD = attend(f_BND, None if self.attention == "ma" else self.p0)  # eq. 8-10
         return Output(self.classifier(v_BD), alpha_BNK, beta_BN)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.backbone import CLASSIFIERS, load_trunk, normalise
+from aman.backbone import CLASSIFIERS, computing_in, load_trunk, normalise
 from aman.files import write_whole
 from aman.plain_weights import COUNTS
 from aman.pretraining.settings import Pretraining
@@ -44,7 +44,7 @@ def in_bf16(precision: str, device: torch.device) -> bool:
 
 def forward(network: nn.Module, x_BHW: torch.Tensor, bf16: bool) -> torch.Tensor:
     """(B, E) logits in fp32 of grey pictures (B, H, W) in [0, 255]."""
-    with torch.autocast(x_BHW.device.type, torch.bfloat16, enabled=bf16):
+    with computing_in("bf16" if bf16 else "fp32", x_BHW.device):
         logits_BE: torch.Tensor = network(as_input(x_BHW))
     return logits_BE.float()
 

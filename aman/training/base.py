@@ -61,6 +61,8 @@ class Method:
     """Named starting points of the settings beside `default`."""
     title: ClassVar[str] = ""
     """How papers and tables name it. What papers print of it is in the protocols' `published`, by this name."""
+    takes_rows: ClassVar[bool] = False
+    """Whether `train` takes `aman.training.fold.Rows` in place of an array that is large."""
 
     def __init_subclass__(cls, settings: type[Recipe] | None = None, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -181,6 +183,7 @@ class Neural(Method):
     The network takes the inputs' arrays as a batch, one argument each, and gives `logits_BY`, or what `read` reads.
     """
 
+    takes_rows: ClassVar[bool] = True
     timed_clips: ClassVar[int] = 2
     """Clips in a training step that is timed for an estimate. A small network needs more: a step takes a fixed time,
     too, which would be shared by few."""
@@ -191,7 +194,8 @@ class Neural(Method):
 
     def begin(self, model: Any, settings: Any, x_train: Sequence[Any]) -> None:
         """Give the network what it takes from the fold's training clips before its first step: statistics of the
-        arrays `x_train`, (M, ...) for each input. Nothing by default. Arrays of left-out clips never come here."""
+        arrays `x_train`, (M, ...) for each input: a tensor, or `Rows`, which have `split` as well. Nothing by default.
+        Arrays of left-out clips never come here."""
 
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         """`logits_BY` of what the network gives, and the extras (B, ...) by name."""

@@ -1,6 +1,7 @@
 """What a trainer of a fold is given, and what it gives back."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,6 +48,34 @@ class FoldResult:
     """What it ran on: `cpu`, or the name of the GPU. Empty where nobody wrote it down."""
     extras: dict[str, list] = field(default_factory=dict)
     """What else a method says of each clip, by name: rows in the order of `clips` (AMAN: `alpha` and `beta`)."""
+
+
+class Rows:
+    """An array (M, ...) of M clips that is put together a batch at a time. The array of each clip stays as it is, on
+    its device, so that a fold copies none: all of CASME II at n = 11 and k = 9 takes 2.5 GB."""
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __getitem__(self, places_B: Any) -> Any:
+        """The clips at these positions, a tensor (B, ...)."""
+        import torch
+
+        return torch.stack([self.arrays[place] for place in places_B.tolist()])
+
+    def split(self, size: int) -> Iterator[Any]:
+        """All clips in their order, `size` at a time and the rest at the end."""
+        import torch
+
+        return (torch.stack(list(self.arrays[at : at + size])) for at in range(0, len(self), size))
+
+    @property
+    def device(self) -> Any:
+        """Where the arrays are."""
+        return self.arrays[0].device
 
 
 class Keeper(Protocol):

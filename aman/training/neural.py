@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from aman.backbone import digest
 from aman.training.eager import eager
-from aman.training.fold import FoldResult, FoldTask, Keeper, fold_seed
+from aman.training.fold import FoldResult, FoldTask, Keeper, Rows, fold_seed
 
 KEEP_SECONDS = 60.0
 """A fold that trains longer is kept at the end of an epoch, this long after it was kept last."""
@@ -51,7 +51,8 @@ def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int)
     torch's `CosineAnnealingLR` computes each rate from the one before, which differs in its last bits, and would
     change the weights of every fold that was ever trained.
     """
-    optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=rate, weight_decay=weight_decay)
+    fused = next(model.parameters()).is_cuda or None
+    optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=rate, weight_decay=weight_decay, fused=fused)
     return optimiser, torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
     )
@@ -82,13 +83,14 @@ def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[torch.Ten
 
 def train_fold(
     method: Neural,
-    x_train: Sequence[torch.Tensor],
-    x_test: Sequence[torch.Tensor],
+    x_train: Sequence[torch.Tensor | Rows],
+    x_test: Sequence[torch.Tensor | Rows],
     task: FoldTask,
     settings: Any,
     keeper: Keeper | None = None,
 ) -> FoldResult:
-    """Train on `x_train` and predict `x_test`: for each input an array (M, ...) as it is cached, on its device.
+    """Train on `x_train` and predict `x_test`: for each input an array (M, ...) as it is cached, or its `Rows`, on its
+    device.
 
     With a keeper, a long fold goes on from the last epoch that was kept, and comes out the same.
     Raises `FloatingPointError` when the loss is no number.
@@ -105,7 +107,8 @@ def train_fold(
     optimiser, schedule = method.optimiser(model, settings, per_epoch * epochs)
     losses: list[float] = []
     epoch_classes: list[list[int]] = []
-    total, done, before = 0.0, 0, 0.0
+    done, before = 0, 0.0
+    total_loss = torch.zeros((), dtype=torch.float64, device=device)
     kept = keeper.load() if keeper else None
     if kept is not None:
         model.load_state_dict(kept["model"])
@@ -118,14 +121,14 @@ def train_fold(
     order = batches(len(labels), batch, epochs, seed)
     for step, chosen in enumerate(islice(order, done, None), start=done + 1):
         model.train()
-        at = chosen.to(device)
-        loss = train_step(method, model, optimiser, [x[at] for x in x_train], labels[at], settings, counts_Y)
+        x, labels_B = [one[chosen] for one in x_train], labels[chosen.to(device)]
+        loss = train_step(method, model, optimiser, x, labels_B, settings, counts_Y)
         if schedule is not None:
             schedule.step()
-        total += loss * len(chosen)
+        total_loss += loss.double() * len(chosen)
         if step % per_epoch == 0:
-            losses.append(total / len(labels))
-            total = 0.0
+            losses.append(float(total_loss) / len(labels))
+            total_loss.zero_()
             probabilities, extras = predict(method, model, x_test, batch)
             epoch_classes.append(probabilities.argmax(1).tolist())
             now = time.perf_counter()
@@ -177,18 +180,19 @@ def train_step(
     labels_B: torch.Tensor,
     settings: Any = None,
     counts_Y: torch.Tensor | None = None,
-) -> float:
-    """One step of the loss of the method in fp32; the loss before it. `counts_Y`: training clips of each class."""
+) -> torch.Tensor:
+    """One step of the method's loss; the loss before it, on its device: a GPU need not be waited for. `counts_Y`:
+    training clips of each class. Inputs and the loss are fp32; what is between is the network's business."""
     optimiser.zero_grad(set_to_none=True)
     loss = method.loss(model(*(one.float() for one in x)), labels_B, settings, counts_Y)
     loss.backward()
     optimiser.step()
-    return float(loss.detach())
+    return loss.detach()
 
 
 @torch.no_grad()
 def predict(
-    method: Neural, model: nn.Module, x: Sequence[torch.Tensor], batch: int
+    method: Neural, model: nn.Module, x: Sequence[torch.Tensor | Rows], batch: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Probabilities (M,Y), float64 of float32 logits, and the extras by name, on the running statistics."""
     model.eval()
@@ -228,4 +232,6 @@ def be_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
     torch.set_deterministic_debug_mode("error")
+    # New tensors would be filled first, to show kernels that read them: no result is another one without.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

@@ -9,8 +9,12 @@ import numpy as np
 
 from aman.inputs.base import Input, View
 from aman.training.base import Recipe
+from aman.training.fold import Rows
 from cluster.features.keys import ClipPlan
 from cluster.store.results import Cache
+
+COPIED_AT_MOST = 2**27
+"""Bytes of a fold's arrays that are put into one: batches of small arrays are sooner taken from one."""
 
 Inputs = tuple[Input, ...]
 """What a recipe trains on: recipes with equal inputs share every cached object."""
@@ -68,7 +72,7 @@ class Loaded:
 
     def arrays_of(self, recipe: Recipe, clips: Sequence[str]) -> list[Any]:
         """For each input of the recipe an array (M, ...) of these clips in their order, as the recipe sees it, on the
-        device. Raises `LostClipsError`."""
+        device. Large ones are `Rows` for a method that takes these. Raises `LostClipsError`."""
         import torch
 
         inputs = recipe.method.inputs(recipe)
@@ -78,8 +82,12 @@ class Loaded:
         def see(array: Any) -> Any:
             return array if view is None or loaded is None else view.of(array, loaded)
 
+        def joined(arrays: list[Any]) -> Any:
+            large = sum(one.numel() * one.element_size() for one in arrays) > COPIED_AT_MOST
+            return Rows(arrays) if large and recipe.method.takes_rows else torch.stack(arrays)
+
         seen = [[see(one) for one in self.arrays[clip]] for clip in clips]
-        return [torch.stack([clip[at] for clip in seen]) for at in range(len(inputs))]
+        return [joined([clip[at] for clip in seen]) for at in range(len(inputs))]
 
     def load(self, inputs: Inputs, clips: Sequence[str]) -> None:
         """Have these clips at hand. Raises `LostClipsError`."""
