@@ -4,13 +4,14 @@ Laptop: `.venv/bin/python bench/loso.py`, on the processor, one thread a process
 cores that do nothing else. Sides take turns in one run, so that a slow minute falls on all; ratios are of medians.
 Beside other work the folds on Ray look worse than they are: Ray runs its workers at the lowest priority but four.
 
-Steps: AMAN at the paper's frozen depth, one step of the same batch in three ways. All have the same images in memory,
+Steps: AMAN at the paper's frozen depth, one step of the same batch in four ways. All have the same images in memory,
 the same weights and the same optimiser, which steps layer4, the attentions and the classifier; what differs is:
 
 - naive: the whole ResNet-18 forward and backward from the images. Every parameter gets its gradient, as in a script
   that gives the optimiser a part of the parameters and leaves `requires_grad` as it was.
 - frozen trunk executed: the trunk forward without gradient in every step, then the trained end.
 - cached features: the trunk once a clip; a step begins at its fp16 features.
+- cached, bf16: likewise, with the trained stages in bf16 (`--precision bf16`).
 
 Folds: the recipe `quick` on random features, the same folds in (a) a plain loop over `Method.train` in this process and
 (b) a Ray session, a Train run of one worker and an MLflow run in a fresh SQLite file. Steady state compares the time
@@ -71,7 +72,7 @@ class Options:
     """Options of the benchmark."""
 
     rounds: int = 2
-    """Rounds: six steps in each of the three ways; the folds once in the loop and once on Ray."""
+    """Rounds: six steps in each of the four ways; the folds once in the loop and once on Ray."""
     frozen: Literal["layer1", "layer2", "layer3", "layer4"] = "layer3"
     """The last frozen stage in the training step."""
     epochs: int = 350
@@ -94,18 +95,22 @@ class FromImages(nn.Module):
 
 
 def compare_steps(options: Options) -> dict[str, Any]:
-    """Seconds of a training step in the three ways, their first losses, and what the cache costs once."""
+    """Seconds of a training step in the four ways, their first losses, and what the cache costs once."""
     recipe = variant(Settings(), frozen=options.frozen, grid_frames=N, grid_factors=K, n=N, k=K, batch=BATCH)
     clips, trunk_name = 2 * BATCH, recipe.preparation.trunk
     image_MNKHWC = np.random.default_rng(0).integers(0, 256, (clips, N, K, FACE_SIZE, FACE_SIZE, 3), dtype=np.uint8)
     images, labels = torch.from_numpy(image_MNKHWC).permute(0, 1, 2, 5, 3, 4), torch.arange(clips) % CLASSES
     naive_trunk, frozen_trunk = (FrozenTrunk(load_trunk(trunk_name), options.frozen) for _ in range(2))
     cached = torch.from_numpy(np.stack([features(frozen_trunk, image_NKHWC) for image_NKHWC in image_MNKHWC]))
-    naive, frozen, head = (build(METHOD, recipe, CLASSES, 0).to(memory_format=torch.channels_last) for _ in range(3))
+    halved = variant(recipe, precision="bf16")
+    naive, frozen, head, half = (
+        build(METHOD, one, CLASSES, 0).to(memory_format=torch.channels_last) for one in (recipe, recipe, recipe, halved)
+    )
     ways: dict[str, tuple[nn.Module, nn.Module, torch.Tensor]] = {
         "naive": (FromImages(naive_trunk, naive, gradient=True), naive, images),
         "frozen trunk executed": (FromImages(frozen_trunk, frozen, gradient=False), frozen, images),
         "cached features": (head, head, cached),
+        "cached, bf16": (half, half, cached),
     }
     names, steps = list(ways), 1 + options.rounds * STEPS_PER_ROUND  # the first one warms up
     optimisers = {name: METHOD.optimiser(stepped, recipe, steps)[0] for name, (_, stepped, _) in ways.items()}
@@ -114,7 +119,7 @@ def compare_steps(options: Options) -> dict[str, Any]:
     prepared: list[float] = []
     for step in range(steps):
         chosen = (torch.arange(BATCH) + step * BATCH) % clips
-        for name in names[step % 3 :] + names[: step % 3]:
+        for name in names[step % len(names) :] + names[: step % len(names)]:
             whole, _, x = ways[name]
             whole.train().zero_grad(set_to_none=True)
             begun = time.perf_counter()
@@ -132,6 +137,7 @@ def compare_steps(options: Options) -> dict[str, Any]:
         say(f"  {name:21} {middle[name]:.3f} s ({spread}), first losses {' '.join(f'{v:.6f}' for v in first[name])}")
     apart = [max(abs(a - b) for a, b in zip(first[name], first[names[1]], strict=True)) for name in names]
     say(f"  largest difference from {names[1]}: naive {apart[0]:.1e} (fp32), cached {apart[2]:.1e} (fp16 features)")
+    say(f"  bf16 is {middle[names[2]] / middle[names[3]]:.2f} times as fast as {names[2]} in fp32")
     once, grid = median(prepared), INTERPOLATED_FRAMES * Preparation().grid_factors
     say(f"  the trunk once a clip: {once:.3f} s for its {N * K} images")
     faster = {name: middle[name] / middle[names[2]] for name in names[:2]}

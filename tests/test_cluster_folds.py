@@ -17,6 +17,7 @@ from small import TINY, planned, small_database, train_workers
 from aman.errors import DataError, SessionLostError, UsageError
 from aman.methods import variant
 from aman.training import FoldResult
+from aman.training.fold import Rows
 from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
 from cluster.experiment.run import Done, run
@@ -177,6 +178,26 @@ def test_workers_are_as_many_as_gpus_hold_or_one_a_cpu() -> None:
     assert Slots(cpus=8, gpus=0).workers() == 8
     assert Slots(cpus=0, gpus=0).workers() == 1
     assert Slots(cpus=8, gpus=2).workers(5) == 5
+
+
+def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
+    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cluster.features import loaded as module
+
+    monkeypatch.setattr(module, "COPIED_AT_MOST", 0)
+    plan = planned(root, tmp_path).first
+    prepare_here(plan)
+    recipe, spec = plan.request.recipe, plan.folds[0]
+    loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
+    loaded.load(plan.inputs, spec.task.clips)
+    train, test = (loaded.arrays_of(recipe, clips) for clips in (spec.task.train_clips, spec.task.test_clips))
+    assert isinstance(train[0], Rows)
+    assert train[0].arrays[0].untyped_storage().data_ptr() in {
+        array.untyped_storage().data_ptr() for arrays in loaded.arrays.values() for array in arrays
+    }
+    result = recipe.method.train(train, test, spec.task, recipe, None)
+    assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
 
 
 def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(

@@ -46,7 +46,9 @@ class View:
         )
 
     def of(self, array_LK: Any, loaded: "View") -> Any:
-        """This view of an array (numpy or torch) whose first two axes are those of `loaded`."""
+        """This view of an array (numpy, torch) whose first two axes are those of `loaded`: a copy, unless all is seen."""
+        if self == loaded:
+            return array_LK
         frames = [loaded.frames.index(frame) for frame in self.frames]
         factors = [loaded.factors.index(factor) for factor in self.factors]
         return array_LK[frames][:, factors]

@@ -84,10 +84,11 @@ class Loaded:
 
         def joined(arrays: list[Any]) -> Any:
             large = sum(one.numel() * one.element_size() for one in arrays) > COPIED_AT_MOST
-            return Rows(arrays) if large and recipe.method.takes_rows else torch.stack(arrays)
+            return (
+                Rows(arrays, see) if large and recipe.method.takes_rows else torch.stack([see(one) for one in arrays])
+            )
 
-        seen = [[see(one) for one in self.arrays[clip]] for clip in clips]
-        return [joined([clip[at] for clip in seen]) for at in range(len(inputs))]
+        return [joined([self.arrays[clip][at] for clip in clips]) for at in range(len(inputs))]
 
     def load(self, inputs: Inputs, clips: Sequence[str]) -> None:
         """Have these clips at hand. Raises `LostClipsError`."""
