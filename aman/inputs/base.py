@@ -46,7 +46,8 @@ class View:
         )
 
     def of(self, array_LK: Any, loaded: "View") -> Any:
-        """This view of an array (numpy, torch) whose first two axes are those of `loaded`: a copy, unless all is seen."""
+        """This view of an array (numpy or torch) whose first two axes are those of `loaded`; a copy, unless it is all
+        of that."""
         if self == loaded:
             return array_LK
         frames = [loaded.frames.index(frame) for frame in self.frames]
