@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test all-tests quick-tests test-cluster test-faults lint lock released methods bench store tracker clean
+.PHONY: help env demo check test all-tests quick-tests test-cluster test-faults lint lock released methods tree docs bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -44,7 +44,7 @@ test-cluster: env  ## Three hosts in network namespaces: ray up, jobs, locked do
 
 test-faults: env  ## Break a small benchmark in every way and compare: about twenty-five minutes, half of them for three hosts (Linux, root)
 	@echo "test-faults: killed workers, drivers, servers and hosts, damaged and full disks; about twenty-five minutes on two cores"
-	@echo "             FAULTS='--rounds 4 --kills 20' breaks as often as the README says (an hour); FAULTS='-k disk' runs a part"
+	@echo "             FAULTS='--rounds 4 --kills 20' breaks as often as docs/measurements.md says (an hour); FAULTS='-k disk' runs a part"
 	$(BIN)/python -m pytest tests/faults -o addopts="-q --strict-markers --strict-config" -o timeout=3600 $(FAULTS)
 
 lint: env  ## Ruff, mypy and the import contracts: half a minute
@@ -63,6 +63,12 @@ released: env  ## Take the code for the released one; of stages that changed: SA
 methods: env  ## Write docs/methods.md, the table of all methods, from their code
 	$(BIN)/python -m aman.catalogue > docs/methods.md.part && mv docs/methods.md.part docs/methods.md
 
+tree: env  ## Write docs/tree.md, every file with what it is, from the code
+	$(BIN)/python docs/tree.py > docs/tree.md.part && mv docs/tree.md.part docs/tree.md
+
+docs: env  ## Build the pages of docs/ into site/, with all links checked: half a minute
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: env  ## Print the speed comparisons: about five minutes on two cores
 	$(BIN)/python bench/loso.py
 
@@ -73,5 +79,5 @@ tracker: env  ## Start an MLflow server on this machine (loopback, password); Ct
 	$(BIN)/python -m cluster.machines.mlflow_server
 
 clean:  ## Remove the environment and caches of tools; runs/ with its results stays
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

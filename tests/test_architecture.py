@@ -190,30 +190,43 @@ def test_the_options_of_a_job_are_these(job: str) -> None:
     assert found == set(OPTIONS[job].split())
 
 
+def pages() -> list[Path]:
+    """README and the pages of docs that people follow: measurements have commands of earlier commits, and what the two
+    pages about own files have is run by their own tests."""
+    made = {"measurements", "methods", "tree", "add_a_method", "add_a_database"}
+    return [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in made)]
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("help")
-def test_every_command_in_the_readme_is_there() -> None:
-    text = (ROOT / "README.md").read_text()
-    targets = set(re.findall(r"^make ([a-z]+)", text, flags=re.MULTILINE))
-    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+def test_every_command_in_readme_and_docs_is_there() -> None:
+    text = "\n".join(page.read_text() for page in pages())
+    targets = set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE))
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert targets and targets <= known
     for line in re.findall(r"python ((?:jobs|bench)/\w+\.py[^`\n]*)", text):
         assert (ROOT / line.split()[0]).is_file(), line
         shown = help_of(line.split()[0])
-        for option in re.findall(r"--[a-z0-9-]+", line):
+        for option in re.findall(r"--[a-z0-9-]+(?![a-z0-9.-])", line):
             assert option in shown, (line, option)
 
 
-def test_every_file_named_in_the_readmes_tree_exists() -> None:
-    tree = (ROOT / "README.md").read_text().split("## Tree")[1].split("```")[1]
-    folder = ""
-    for line in tree.strip().splitlines():
-        names = line.split("  ")[0] if not line.startswith("  ") else line.strip().split("  ")[0]
-        if not line.startswith("  "):
-            folder = names
-        else:
-            for name in names.split(", "):
-                assert (ROOT / folder / name).exists(), folder + name
+def test_every_file_named_in_readme_and_docs_exists() -> None:
+    for page in pages():
+        for name in re.findall(
+            r"`((?:aman|cluster|jobs|tune_spaces|bench|tests|docs|policies)/[\w./-]*)`", page.read_text()
+        ):
+            assert (ROOT / name).exists(), (page.name, name)
+
+
+def test_the_page_of_the_tree_is_made_from_the_code() -> None:
+    made = subprocess.run([sys.executable, "docs/tree.py"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert (ROOT / "docs/tree.md").read_text() == made, "run `make tree`"
+    assert "| `jobs/loso.py` | " in made
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 10_000
 
 
 def test_nothing_names_a_registry_or_a_stub() -> None:
