@@ -21,8 +21,8 @@ def test_the_pages_build_with_every_link_checked(tmp_path: Path) -> None:
 def test_a_link_to_nowhere_ends_the_build(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/index.md").write_text("[nowhere](nowhere.md)")
-    settings = [line for line in (ROOT / "mkdocs.yml").read_text().split("nav:")[0].splitlines()]
-    (tmp_path / "mkdocs.yml").write_text("\n".join(settings) + "\n")
+    settings = (ROOT / "mkdocs.yml").read_text().split("nav:")[0]
+    (tmp_path / "mkdocs.yml").write_text(settings)
     command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode != 0 and "nowhere.md" in done.stdout + done.stderr
