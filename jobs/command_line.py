@@ -41,8 +41,9 @@ class MethodOptions:
     """aman, or another method of aman/methods/ by its name, or a .py file of your own. The settings below are those of
     the method that is named."""
     recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
-    """Where all settings of the method start: `default`, or one of its others (aman: official, quick and small). Empty:
-    `default`, but for the synthetic database `quick` (`small` where the paper's tables are wanted), if there is one."""
+    """Where all settings of the method start: `default`, or one of its others (aman: fast, official, quick, small).
+    Empty: `default`, but for the synthetic database `quick` (`small` where the paper's tables are wanted), if there is
+    one."""
     settings: tyro.conf.Suppress[Any] = None
     """Every setting of the method."""
 

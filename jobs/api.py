@@ -1,0 +1,110 @@
+"""Benchmarks from Python: `aman.benchmark("casme2", root="/data/CASMEII", method="ststnet")` is jobs/loso.py."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from aman import methods
+from aman.errors import UsageError
+from aman.methods import settings_of, variant
+from jobs.command_line import root_of, start_of, usual_recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """What a benchmark came to."""
+
+    predictions: pd.DataFrame
+    """A row for each clip: clip, subject, label, prediction, the probability of each class, and what else the method
+    says of a clip."""
+    scores: pd.DataFrame
+    """A row for each score, by name: `value`, and `low` and `high` of its 95 % interval over subjects where it has one.
+    All are shares, 0 to 1."""
+    fingerprint: str
+    """Digest over clips and classes: scores may be compared where it is equal."""
+    incomplete: str
+    """What is missing of the protocol; empty for a whole benchmark."""
+    failed: dict[str, str]
+    """Why folds failed, by what they left out."""
+
+
+def benchmark(
+    database: str = "synthetic",
+    *,
+    root: str = "",
+    method: str = methods.USUAL,
+    recipe: str = "",
+    protocol: str = "",
+    store: str = "",
+    seed: int = 0,
+    here: bool = False,
+    allow_incomplete: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    **settings: Any,
+) -> Benchmark:
+    """Run a benchmark, or find it in the store, and give its tables. No run's folder is written and nothing is tracked.
+
+    `root`, `method`, `recipe`, `protocol`, `store` and `seed` are options of jobs/loso.py; `settings` are fields of the
+    method's settings, `k=9, epochs=20`. `here` trains in this process without Ray; without it the session of Ray is the
+    one that runs, or one of its own. `say` is given each line of progress.
+
+    Raises `aman.errors.UserError` for what a user can mend: wrong settings (`UsageError`), wrong data (`DataError`).
+    """
+    from aman.making import ensure_database
+    from cluster.experiment.grid import plan_experiment
+    from cluster.experiment.plan import Request
+    from cluster.experiment.run import failures_of, run
+    from cluster.experiment.score import outcome_of
+
+    chosen = methods.find(method)
+    _, start = start_of(chosen, recipe or usual_recipe(chosen, "quick", [database]))
+    known = settings_of(start)
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise UsageError(
+            got=f"{', '.join(unknown)} as a setting of {chosen.name}",
+            expected=f"settings of it: {', '.join(known)}",
+            fix="correct the name, or leave it out",
+        )
+    wanted = variant(start, **settings)
+    chosen.check(wanted)
+    ensure_database(database, root, False, say)
+    request = Request(
+        database=database,
+        root=root_of(database, root),
+        recipe=wanted,
+        protocol=protocol,
+        store=store,
+        seed=seed,
+        here=here,
+        allow_incomplete=allow_incomplete,
+    )
+    experiment = plan_experiment(request)
+    done = run(experiment, say)
+    plan = experiment.first
+    outcome = outcome_of(plan, done.clips, done.folds, failures_of(plan, done))
+    return Benchmark(
+        predictions=outcome.predictions,
+        scores=score_table(outcome.scores),
+        fingerprint=plan.selection.fingerprint,
+        incomplete=outcome.incomplete,
+        failed=outcome.failed_folds,
+    )
+
+
+def score_table(scores: Any) -> pd.DataFrame:
+    """The scores as a table."""
+    intervals = {"accuracy": scores.interval, "uf1": scores.uf1_interval, "uar": scores.uar_interval}
+    names = (
+        "accuracy",
+        "uf1",
+        "uar",
+        "weighted_f1",
+        "mean_fold_accuracy",
+        "mean_fold_f1",
+        "chance_majority",
+        "chance_prior",
+    )
+    rows = {name: (getattr(scores, name), *intervals.get(name, (float("nan"),) * 2)) for name in names}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"]).rename_axis("score")

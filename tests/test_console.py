@@ -1,0 +1,101 @@
+"""The command `aman` and `aman.benchmark` are the jobs under other names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small import small_database
+from test_architecture import JOBS
+
+import aman
+from aman.errors import UsageError
+from jobs import console
+
+SETTINGS = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2}
+
+
+def test_the_command_knows_every_job_and_imports_none_to_say_so() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", "from jobs.console import main; main(); import sys; assert 'tyro' not in sys.modules"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert sorted(console.jobs()) == JOBS
+    assert all(f"  {job}" in said for job in JOBS)
+
+
+def test_a_job_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "argv", ["aman", "lose"])
+    with pytest.raises(SystemExit, match="2"):
+        console.main()
+    assert "got aman lose; expected one of ablation, " in capsys.readouterr().err
+
+
+def test_the_command_is_the_job(tmp_path: Path) -> None:
+    root = small_database(tmp_path / "release", 2, 2, release=False)
+    found = [
+        subprocess.run(
+            [*start, "--database", "casme2", "--root", str(root)], capture_output=True, text=True, check=False
+        )
+        for start in (
+            [sys.executable, "-c", "from jobs.console import main; main()", "check"],
+            [sys.executable, "jobs/check_database.py"],
+        )
+    ]
+    assert found[0].stdout == found[1].stdout != ""
+    assert found[0].returncode == found[1].returncode
+
+
+def test_a_benchmark_from_python_is_that_of_the_job(tmp_path: Path) -> None:
+    from jobs import loso
+
+    root = small_database(tmp_path / "release", 2, 2)
+    lines: list[str] = []
+    found = aman.benchmark(
+        "synthetic", root=str(root), store=str(tmp_path / "one"), here=True, say=lines.append, **SETTINGS
+    )
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    where = ["--root", str(root), "--store", str(tmp_path / "two"), "--out", str(tmp_path / "out"), "--here"]
+    from jobs.command_line import parse
+
+    tracker = f"sqlite:///{tmp_path}/mine.db"
+    assert loso.main(parse(loso.Options, None, [*where, *options, "--tracking-uri", tracker])) == 0
+    columns = ["clip", "subject", "label", "prediction"]
+    written = pd.read_csv(tmp_path / "out" / "predictions.csv", dtype=str)
+    assert written[columns].equals(found.predictions[columns].astype(str))
+    assert found.scores.loc["accuracy", "value"] == (written["label"] == written["prediction"]).mean()
+    assert found.scores.loc["accuracy", "low"] <= found.scores.loc["accuracy", "high"]
+    assert found.failed == {} and any("fold" in line for line in lines)
+
+
+def test_a_wrong_setting_from_python_is_an_error_that_says_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--recipe nonsense"):
+        aman.benchmark(root=str(tmp_path), recipe="nonsense")
+    with pytest.raises(UsageError, match=r"kk as a setting of aman; expected settings of it: .*\bk\b"):
+        aman.benchmark(root=str(tmp_path), kk=3)
+    with pytest.raises(AttributeError, match="no attribute 'bench'"):
+        aman.bench  # noqa: B018
+
+
+def test_the_page_about_python_names_arguments_and_results_that_there_are() -> None:
+    import ast
+    import inspect
+    import re
+    from dataclasses import fields
+
+    from aman.methods.aman import METHOD
+    from aman.training.settings import settings_of
+    from jobs.api import Benchmark
+
+    page = (Path(console.HERE).parent / "docs/python.md").read_text()
+    known = {*inspect.signature(aman.benchmark).parameters, *settings_of(METHOD.Settings())}
+    results = {one.name for one in fields(Benchmark)}
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block))]
+    given = {word.arg for node in nodes if isinstance(node, ast.Call) for word in node.keywords}
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    assert len(blocks) == 2 and given and given <= known
+    assert used - {"benchmark"} and used - {"benchmark"} <= results
