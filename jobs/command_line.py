@@ -106,7 +106,8 @@ class TrackedOptions:
     """Options of every job that leaves runs behind."""
 
     tracking_uri: str = ""
-    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
+    """MLflow: sqlite:///FILE, the http:// address of a server, or `none`. Empty: $MLFLOW_TRACKING_URI, or a file in
+    runs/."""
     out: Path | None = None
     """Folder of what the job leaves. Empty: one under runs/ named after the job and what it runs."""
 

@@ -56,7 +56,7 @@ def main(options: Options) -> int:
     from cluster.experiment.run import run
     from cluster.experiment.table_runs import board_text, not_run, table_runs, track_tables
     from cluster.experiment.write import make_folder
-    from cluster.tracking.log import next_command
+    from cluster.tracking.log import next_steps
 
     names = [find(one).name for one in options.database]  # an option may be the path of a file
     which = [ALL] if ALL in options.method else list(recipes)
@@ -78,7 +78,7 @@ def main(options: Options) -> int:
     say(board_text(runs, missing))
     track_tables(runs, options.tracking_uri, out, say, page)
     say(f"done in {perf_counter() - begun:.0f} s: {done.clips} clips prepared, {done.folds} folds trained")
-    say(f"Next: open {page[0]}; {next_command(options.tracking_uri)}")
+    say(next_steps(options.tracking_uri, f"open {page[0]}"))
     return SOME_FOLDS_FAILED if done.failed else DONE
 
 

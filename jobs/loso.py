@@ -49,7 +49,7 @@ def main(options: Options) -> int:
     from cluster.experiment.run import failures_of, run
     from cluster.experiment.score import outcome_of
     from cluster.experiment.write import About, Run, make_folder
-    from cluster.tracking.log import next_command
+    from cluster.tracking.log import next_steps
 
     out = options.out or Path("runs/loso") / texts.run_name(experiment.first, options.recipe_name)
     make_folder(out)
@@ -65,7 +65,7 @@ def main(options: Options) -> int:
     seconds = perf_counter() - begun
     result.write_scores(seconds, run_id, options.json)
     say(f"done in {seconds:.0f} s: {done.clips} clips and {done.folds} folds computed")
-    say(f"Next: {next_command(options.tracking_uri)}; predictions and figures are in {out}")
+    say(next_steps(options.tracking_uri, f"predictions and figures are in {out}"))
     return SOME_FOLDS_FAILED if done.failed else DONE
 
 

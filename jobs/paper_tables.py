@@ -72,7 +72,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     from cluster.experiment.run import run
     from cluster.experiment.table_runs import table_runs, track_tables
     from cluster.experiment.write import make_folder
-    from cluster.tracking.log import next_command
+    from cluster.tracking.log import next_steps
 
     names = [find(one).name for one in options.database]  # an option may be the path of a file
     out = options.out or Path("runs") / job / "-".join([*names, options.recipe_name, f"s{options.seed}"])
@@ -89,7 +89,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     report = paper_report([read_run(one.folder) for one in runs], out / "report", settings_of(base))
     track_tables(runs, options.tracking_uri, out, say)
     say(f"done in {perf_counter() - begun:.0f} s: {done.folds} folds trained")
-    say(f"Next: open {report[0]}; {next_command(options.tracking_uri)}")
+    say(next_steps(options.tracking_uri, f"open {report[0]}"))
     return SOME_FOLDS_FAILED if done.failed else DONE
 
 

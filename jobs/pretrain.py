@@ -35,7 +35,8 @@ class Options:
     workers: int = 0
     """Processes that share each batch. 0: one a GPU, or a single one on the CPU."""
     tracking_uri: str = ""
-    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
+    """MLflow: sqlite:///FILE, the http:// address of a server, or `none`. Empty: $MLFLOW_TRACKING_URI, or a file in
+    runs/."""
     plan: bool = False
     """Read the faces and say what would be trained; start nothing."""
 

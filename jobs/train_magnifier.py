@@ -45,7 +45,8 @@ class Options:
     folder: Path = Path("runs/magnifier/training")
     """Folder of the checkpoint and the curve; on a cluster, on storage that all nodes share."""
     tracking_uri: str = ""
-    """MLflow: sqlite:///FILE, or the http:// address of a server. Empty: $MLFLOW_TRACKING_URI, or a file in runs/."""
+    """MLflow: sqlite:///FILE, the http:// address of a server, or `none`. Empty: $MLFLOW_TRACKING_URI, or a file in
+    runs/."""
     plan: bool = False
     """Say what would be trained and how long it should take; start nothing."""
 

@@ -82,7 +82,7 @@ def main(options: Options) -> int:
     from cluster.experiment import write
     from cluster.experiment.records import track_search
     from cluster.experiment.search.choose import run_search, search_tables
-    from cluster.tracking.log import next_command
+    from cluster.tracking.log import next_steps
 
     name = f"{grid.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
     out = options.out or Path("runs/tune") / name
@@ -104,7 +104,7 @@ def main(options: Options) -> int:
     for path in [out / "search.json", *([options.json] if options.json else [])]:
         write_json(path, write.search_values(grid, found, run, seconds))
     say(f"done in {seconds:.0f} s: {found.trained} folds trained")
-    say(f"Next: {next_command(options.tracking_uri)}; tables are in {out}")
+    say(next_steps(options.tracking_uri, f"tables are in {out}"))
     return SOME_FOLDS_FAILED if found.failed else DONE
 
 

@@ -21,7 +21,7 @@ from aman.errors import DataError, UsageError
 from cluster.tracking import client as tracker_client
 from cluster.tracking import pending as unlogged
 from cluster.tracking.client import Patience, check_address
-from cluster.tracking.log import log_runs, next_command
+from cluster.tracking.log import log_runs, next_command, next_steps
 from cluster.tracking.pending import NOT_LOGGED, log_or_keep, upload
 from cluster.tracking.process import log_in_process_of_its_own
 from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
@@ -240,6 +240,19 @@ def test_a_tracker_that_refuses_is_asked_once(out: Path, hasty: None) -> None:
     with server(401, answer=b"You are not authenticated.") as (uri, asked):
         assert log_or_keep(uri, record(out), [], out, said.append) is None
     assert len(asked) == 1 and (out / NOT_LOGGED).is_file()
+
+
+def test_none_logs_nothing_keeps_nothing_and_is_no_place_to_upload_to(out: Path) -> None:
+    said: list[str] = []
+    assert log_or_keep("none", record(out), [], out, said.append) is None
+    assert said == [] and not (out / NOT_LOGGED).exists()
+    assert next_steps("none", "open it") == "Next: open it"
+    assert next_steps("sqlite:///a.db", "open it").startswith("Next: open it; .venv/bin/mlflow ui")
+    with server(500) as (uri, _):
+        log_or_keep(uri, record(out), [], out, said.append)
+    with pytest.raises(UsageError, match="none as a tracker"):
+        upload(out, "none")
+    assert (out / NOT_LOGGED).is_file()
 
 
 def test_no_password_is_shown_or_kept(out: Path, here: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cluster.tracking.client import Patience, TrackerClient
-from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
+from cluster.tracking.record import NONE, RunRecord, sqlite_file, tracking_uri, without_password
 
 
 def log_runs(uri: str, parent: RunRecord, children: Sequence[RunRecord], patience: Patience | None = None) -> str:
@@ -24,6 +24,11 @@ def log_runs(uri: str, parent: RunRecord, children: Sequence[RunRecord], patienc
         ):
             pass
     return parent_id
+
+
+def next_steps(uri: str, *more: str) -> str:
+    """What a user does next, in one line: `more`, and the command that shows the runs, unless nothing was logged."""
+    return f"Next: {'; '.join([*more, *([] if tracking_uri(uri) == NONE else [next_command(uri)])])}"
 
 
 def next_command(uri: str) -> str:

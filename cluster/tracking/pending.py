@@ -16,7 +16,7 @@ from aman.tables import write_json
 from cluster.tracking.client import Patience
 from cluster.tracking.log import log_runs
 from cluster.tracking.process import log_in_process_of_its_own
-from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
+from cluster.tracking.record import NONE, RunRecord, sqlite_file, tracking_uri, without_password
 from cluster.tracking.there import finished_run
 
 NOT_LOGGED = "not_logged.json"
@@ -33,13 +33,16 @@ def log_or_keep(
     uri: str, parent: RunRecord, children: Sequence[RunRecord], out: Path, say: Callable[[str], None]
 ) -> str | None:
     """Log a benchmark and its configurations; the parent's id. Where the tracker fails, or takes longer than anybody
-    should wait, the records are in a file in `out`, `say` is told how to upload them, and it is None.
+    should wait, the records are in a file in `out`, `say` is told how to upload them, and it is None. It is None, too,
+    where nothing is to be logged (`NONE`); what an earlier job kept in `out` stays.
 
     A server is told by a process of its own, which ends with the patience: nothing that a server answers, however late
     or much, holds this one.
     """
     try:
         uri = tracking_uri(uri)
+        if uri == NONE:
+            return None
         if (file := sqlite_file(uri)) is not None:
             run_id = finished_run(file, parent, children) or log_patiently(
                 uri, parent, children, Patience(PATIENCE, PATIENCE_A_RUN)
@@ -74,6 +77,8 @@ def upload(out: Path, uri: str) -> str:
     """Log what is in the folder's file and remove that; the parent's id. What the tracker has by now is not logged
     again. `DataError` for a folder without the file or its artifacts, `UsageError` for a tracker that fails."""
     parent, children = kept_in(out)
+    if tracking_uri(uri) == NONE:
+        raise UsageError(got=f"{NONE} as a tracker", expected="one that can be told of a run", fix="name it")
     try:
         run_id = log_runs(uri, parent, children)
     except UsageError:

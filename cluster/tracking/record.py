@@ -34,6 +34,8 @@ class RunRecord:
 
 USUAL = "sqlite:///runs/mlflow.db"
 """Where runs are logged when nothing is named."""
+NONE = "none"
+"""In place of a URI: nothing is logged."""
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -44,7 +46,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def tracking_uri(uri: str) -> str:
-    """The URI as MLflow wants it; empty text means `$MLFLOW_TRACKING_URI`, or a file in `runs/`. `UsageError` for one
+    """The URI as MLflow wants it, or `NONE`; empty text means `$MLFLOW_TRACKING_URI`, or `USUAL`. `UsageError` for one
     that nothing can be logged to, and for a password on the command line, which is logged with the run."""
     if secrets_of(uri):
         raise UsageError(
@@ -53,12 +55,14 @@ def tracking_uri(uri: str) -> str:
             fix="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole URI as MLFLOW_TRACKING_URI",
         )
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or USUAL
+    if uri == NONE:
+        return uri
     file = sqlite_file(uri)
     if file is None:
         if not uri.startswith(("http://", "https://", "postgresql", "mysql")):
             raise UsageError(
                 got=f"--tracking-uri {without_password(uri, uri)}",
-                expected="sqlite:///FILE, a path of a .db file, or the http:// address of an MLflow server",
+                expected=f"sqlite:///FILE, a path of a .db file, the http:// address of an MLflow server, or {NONE}",
                 fix=f"the default is {USUAL}",
             )
         return uri

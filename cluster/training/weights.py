@@ -43,6 +43,7 @@ def log_weights(record: RunRecord, *, uri: str, folder: Path, use: str, say: Cal
     The run's id, or None where the tracker fails: the record is then kept in `folder` for a later upload.
     """
     run_id = log_or_keep(uri, record, [], folder, say)
-    say(f"MLflow run {run_id or 'missing'}; {next_command(uri)}")
+    if run_id is not None:
+        say(f"MLflow run {run_id}; {next_command(uri)}")
     say(f"Next: python jobs/loso.py {use}")
     return run_id
