@@ -11,6 +11,7 @@ from pathlib import Path
 from aman.databases.index import Index
 from aman.errors import DataError, UsageError
 from aman.sheets.text import flaw, shown
+from aman.splits import EVERY_SUBJECT, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,9 @@ class Edition:
     counts: Mapping[str, int]
     """Clips of each class."""
     folds: int
+    """Subjects: as many folds, where every subject is left out once."""
+    tested: "Edition | None" = None
+    """The clips of these that are predicted, where a split keeps the others for training only. None: all of them."""
     marks: Mapping[str, str] = field(default_factory=dict)
     """Labels of a few clips, by clip id, that differ between editions: they show which edition a sheet is."""
 
@@ -82,6 +86,9 @@ class Protocol:
     """Whether users name their clips as they like, so that a name may begin like that of another database."""
     rule: str
     """Which clips count, in words."""
+    split: Split = EVERY_SUBJECT
+    """Which clips are left out of a training together (`aman.splits`). The usual one leaves out every subject once;
+    `Parts(train=("training",), test=("test A",))` takes the sets that the reader states as `Clip.part`."""
 
     def class_of(self, database: str, label: str) -> str | None:
         """Class of a clip of `database` with this label of the sheet, or None where it does not count."""
@@ -136,7 +143,8 @@ class Database:
                     fix="write the name of the database there",
                 )
             classes = {name for labels in protocol.labels.values() for name in labels.values()}
-            classes |= {name for edition in protocol.editions for name in edition.counts}
+            sizes = [*protocol.editions, *(edition.tested for edition in protocol.editions if edition.tested)]
+            classes |= {name for edition in sizes for name in edition.counts}
             if not classes <= set(protocol.classes):
                 raise UsageError(
                     got=f"protocol {protocol.name!r} with a class {min(classes - set(protocol.classes))!r}",
