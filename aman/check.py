@@ -72,7 +72,7 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
     return Check(
         protocol=selection.protocol,
         clips=len(selection.clips),
-        folds=len(selection.subjects),
+        folds=len(selection.groups),
         counts=selection.counts(),
         edition=selection.edition,
         fingerprint=selection.fingerprint,

@@ -244,20 +244,23 @@ def _counts_under(problem: Problem, protocol: Protocol) -> bool:
     return problem.label is None or protocol.class_of(problem.clip_id.partition("/")[0], problem.label) is not None
 
 
-def restrict(selection: Selection, subjects: tuple[str, ...]) -> tuple[str, ...]:
-    """Subjects to leave out: those named (`07` or `casme2/07`), or all where none is named."""
+def restrict(selection: Selection, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Groups to leave out: those named (of subjects, `07` or `casme2/07`), or all where none is named."""
     chosen = []
-    for name in subjects:
-        matches = [full for full in selection.subjects if name in (full, full.partition("/")[2])]
+    by_subject = not selection.split.of_groups
+    for name in names:
+        matches = [one for one in selection.groups if name in (one, one.partition("/")[2] if by_subject else one)]
         if len(matches) != 1:
-            short = len({clip.database for clip in selection.clips}) == 1
+            short = by_subject and len({clip.database for clip in selection.clips}) == 1
             raise UsageError(
                 got=f"--subjects {name}",
-                expected=f"one of {', '.join(s.partition('/')[2] if short else s for s in selection.subjects)}",
-                fix="subjects are text as in the sheet, 07 and not 7",
+                expected=f"one of {', '.join(one.partition('/')[2] if short else one for one in selection.groups)}",
+                fix="subjects are text as in the sheet, 07 and not 7"
+                if by_subject
+                else f"under {selection.protocol.name}, --subjects takes the {selection.split.many} to leave out",
             )
         chosen.append(matches[0])
-    return tuple(dict.fromkeys(chosen)) or selection.subjects
+    return tuple(dict.fromkeys(chosen)) or selection.groups
 
 
 __all__ = [

@@ -53,6 +53,20 @@ class Split:
         part is left out of the dictionary. Labels play no role. `DataError` where the clips cannot be divided so."""
         return {clip.clip_id: clip.subject for clip in clips}
 
+    @property
+    def all_predicted(self) -> bool:
+        """Whether every clip that takes part is in a group."""
+        return self.others_train
+
+    @property
+    def count(self) -> int | None:
+        """Groups that there must be; None where that depends on the clips."""
+        return None
+
+    def groups_of_predicted(self, clips: Iterable[Placed]) -> dict[str, str] | None:
+        """`groups`, where the clips that are predicted are known and no others; None where they do not tell."""
+        return self.groups(clips)
+
     def why_not(self, clip: Placed) -> str:
         """Why a clip takes no part, in words that follow its name."""
         return f"has no place in the split: {self.text}"
@@ -102,6 +116,10 @@ class SubjectFolds(Split):
     def text(self) -> str:
         return f"{self.folds} folds over subjects, seed {self.seed}"
 
+    @property
+    def count(self) -> int | None:
+        return self.folds
+
     def groups(self, clips: Iterable[Placed]) -> dict[str, str]:
         clips = list(clips)
         subjects = {clip.subject for clip in clips}
@@ -133,6 +151,13 @@ class Databases(Split):
     @property
     def text(self) -> str:
         return f"{self.test} predicted from all other databases" if self.test else "every database left out once"
+
+    @property
+    def all_predicted(self) -> bool:
+        return not self.test
+
+    def groups_of_predicted(self, clips: Iterable[Placed]) -> dict[str, str] | None:
+        return {clip.clip_id: clip.database for clip in clips}
 
     def groups(self, clips: Iterable[Placed]) -> dict[str, str]:
         found = {clip.clip_id: clip.database for clip in clips}
@@ -174,6 +199,13 @@ class Parts(Split):
     def text(self) -> str:
         return f"learned from {', '.join(self.train)}; predicted {', '.join(self.test)}"
 
+    @property
+    def count(self) -> int | None:
+        return len(self.test)
+
+    def groups_of_predicted(self, clips: Iterable[Placed]) -> dict[str, str] | None:
+        return {clip.clip_id: self.test[0] for clip in clips} if len(self.test) == 1 else None
+
     def groups(self, clips: Iterable[Placed]) -> dict[str, str]:
         names = {**dict.fromkeys(self.train, ""), **{one: one for one in self.test}}
         clips = list(clips)
@@ -214,6 +246,13 @@ class Listed(Split):
         """Eight hexadecimal digits of the sha256 over clip ids and sets: two tables with equal ones divide alike."""
         lines = "".join(f"{clip} {one}\n" for clip, one in sorted(self.sets.items()))
         return hashlib.sha256(lines.encode()).hexdigest()[:8]
+
+    @property
+    def count(self) -> int | None:
+        return 1
+
+    def groups_of_predicted(self, clips: Iterable[Placed]) -> dict[str, str] | None:
+        return {clip.clip_id: TEST for clip in clips}
 
     def groups(self, clips: Iterable[Placed]) -> dict[str, str]:
         clips = list(clips)

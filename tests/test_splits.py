@@ -1,5 +1,6 @@
 """Splits: which clips are left out of a training together."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,9 +28,9 @@ def clips_of(subjects: Sequence[str], each: int = 2, labels: Sequence[str] = ("j
     ]
 
 
-def with_parts(parts: Sequence[str], **more: int) -> list[Clip]:
+def with_parts(parts: Sequence[str], each: int = 2) -> list[Clip]:
     """Clips of a subject of its own for every part."""
-    clips = clips_of([f"made/{number:02d}" for number in range(len(parts))], **more)
+    clips = clips_of([f"made/{number:02d}" for number in range(len(parts))], each=each)
     of = {f"made/{number:02d}": part for number, part in enumerate(parts)}
     return [replace(clip, part=of[clip.subject]) for clip in clips]
 
@@ -120,8 +121,8 @@ def test_the_edition_of_a_split_says_how_many_clips_are_predicted() -> None:
 
 @given(st.integers(2, 9), st.integers(0, 5), st.integers(9, 30), st.randoms(use_true_random=False))
 def test_folds_partition_the_subjects_whatever_the_order_and_number_of_clips(
-    folds: int, seed: int, subjects: int, draw
-) -> None:  # type: ignore[no-untyped-def]
+    folds: int, seed: int, subjects: int, draw: random.Random
+) -> None:
     split = SubjectFolds(folds=folds, seed=seed)
     people = [f"made/{number:02d}" for number in range(subjects)]
     clips = clips_of(people)

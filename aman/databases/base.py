@@ -123,6 +123,9 @@ class Database:
     """What is known of the movement of a clip, by folder of the release and clip id; None where nobody knows."""
     default_root: str = ""
     """Folder where jobs/synthesize.py makes the database when a job is given no `--root`. Empty: nobody can make it."""
+    parts: "tuple[Database, ...]" = ()
+    """The databases that this one puts side by side, in the order in which a user names their folders; empty for all
+    others."""
     any_protocol: bool = False
     """Whether the clips are those of other databases, so that protocols of these apply too. Their labels may then be
     class names already."""
@@ -158,13 +161,16 @@ class Database:
         return self.protocols[0]
 
     def index(self, root: Path) -> Index:
-        """Read the index under `root`.
+        """Read the index under `root`. Raises what `checked` raises."""
+        return self.checked(self.read(root))
+
+    def checked(self, index: Index) -> Index:
+        """The index that the reader made, as it is.
 
         Raises `DataError` where the reader names its clips such that no benchmark could keep them apart: a clip id
         twice, a clip id or subject without the name of a database in front, or a clip id, subject or label that is no
         text of one line.
         """
-        index = self.read(root)
         for clip in index:
             database, _, rest = clip.clip_id.partition("/")
             if not database or not rest or not clip.subject.startswith(f"{database}/"):
