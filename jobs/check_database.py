@@ -71,17 +71,19 @@ def main(options: Options) -> int:
     if found.shortfall:
         say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
         return DataError.code
-    protocol_option = f" --protocol {options.protocol}" if options.protocol else ""
-    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(root)}{protocol_option}")
+    named = {"protocol": options.protocol, "split": options.split, "labels": options.labels}
+    more = "".join(f" --{name} {quote(value)}" for name, value in named.items() if value)
+    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(root)}{more}")
     return DONE
 
 
 def text(found: "Check") -> str:
     """Counts beside those of the protocol."""
-    wanted = found.edition
+    wanted, split = found.edition, found.protocol.split
+    folds = split.count if split.of_groups else wanted.folds if wanted else None
     lines = [
         f"{found.protocol.name}: {found.clips} clips{f' of {wanted.clips} ({wanted.name})' if wanted else ''},"
-        f" {found.folds} folds{f' of {wanted.folds}' if wanted else ''},"
+        f" {found.folds} folds{f' of {folds}' if folds else ''},"
         f" {len(found.problems)} problems, fingerprint {found.fingerprint[:12] or 'none'}"
     ]
     for name, count in found.counts.items():
