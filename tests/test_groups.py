@@ -441,3 +441,17 @@ def test_the_commands_of_the_page_on_protocols_can_be_planned(
     arguments = [str(places.get(word, word)).replace("kfold5", "kfold3") for word in command[1:]]
     code, text = call_job(job, *arguments, "--align", "none", "--here", "--plan", "--store", here / "store")
     assert code == 0 and "nothing was started" in text, text
+
+
+def test_python_takes_databases_side_by_side_and_a_table_of_ones_own(
+    three: Path, store: Path, table: Path, tmp_path: Path
+) -> None:
+    import aman
+
+    small = {"align": "none", "flow": "dis", "epochs": 2}
+    roots = [str(three / name) for name in ("samm", "c2", "smic")]
+    options = {"method": "ststnet", "store": str(store), "here": True, **small}
+    found = aman.benchmark("samm+casme2+smic", root=roots, protocol="cross", **options)
+    assert len(found.predictions) == 28 and set(found.predictions["left_out"]) == {"casme2", "samm", "smic"}
+    found = aman.benchmark(THREE, root=str(three), split=str(table), **options)
+    assert len(found.predictions) == 13 and not found.incomplete
