@@ -49,6 +49,10 @@ class Clip:
     arrays: ArrayRow | None = None
     """Where the clip's arrays are, if arrays are what was given in place of frames (database `arrays`)."""
 
+    part: str = ""
+    """The part of the release that the clip is of (`training`, `test A`), where a protocol divides clips by parts
+    (`aman.splits.Parts`). Empty in all other databases."""
+
     numbers: tuple[int, ...] = field(default=(), compare=False)
     """Numbers of the frames where some from onset to offset are missing; empty where none is."""
 
@@ -87,17 +91,27 @@ class Problem:
     """The clip that cannot be used because of it, or None where it is a remark."""
     label: str | None = None
     """That clip's label: whether its protocol misses it."""
+    part: str = ""
+    """That clip's part of the release (`Clip.part`), where it is known."""
 
     def __str__(self) -> str:
         where = f"{self.file}, row {self.row}" if self.row else self.file
         return f"{where}: {self.what}; fix: {self.fix}"
 
 
-def unusable(*, file: str, row: int | None, what: str, fix: str, clip_id: str, label: str | None = None) -> Problem:
+def unusable(
+    *, file: str, row: int | None, what: str, fix: str, clip_id: str, label: str | None = None, part: str = ""
+) -> Problem:
     """A problem that costs the clip."""
-    consequence = f"{clip_id} cannot be used"
     return Problem(
-        file=file, row=row, what=what, fix=fix, consequence=consequence, clip_id=clip_id, label=label or None
+        file=file,
+        row=row,
+        what=what,
+        fix=fix,
+        consequence=f"{clip_id} cannot be used",
+        clip_id=clip_id,
+        label=label or None,
+        part=part,
     )
 
 
