@@ -55,6 +55,8 @@ def main(options: Options) -> int:
 def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
     say(f"{protocol.name} ({protocol.database}): {protocol.rule}")
     say(f"  {database.title}; under --root: {database.about}")
+    if database.unverified:
+        say(f"  unverified: {database.unverified}")
     editions = [_show_edition(protocol, edition) for edition in protocol.editions]
     if not editions:
         say("  no published size")
@@ -67,6 +69,7 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
         "name": protocol.name,
         "database": protocol.database,
         "rule": protocol.rule,
+        "unverified": database.unverified or None,
         "classes": list(protocol.classes),
         "editions": editions,
         "excluded": dict(protocol.excluded),
