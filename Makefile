@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test all-tests quick-tests test-cluster test-faults lint lock released methods tree docs bench store tracker clean
+.PHONY: help env demo check test all-tests quick-tests test-cluster test-faults lint lock released methods databases tree docs bench store tracker clean
 
 help:  ## Say what each target does and how long it takes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -59,6 +59,9 @@ lock: env  ## Resolve requirements.lock anew from pyproject.toml
 
 released: env  ## Take the code for the released one; of stages that changed: SAME="tim" keeps results, RAISED="tim" ends them
 	$(BIN)/python -m aman.released --same "$(SAME)" --raised "$(RAISED)"
+
+databases: env  ## Write docs/databases.md, the tables of all databases and protocols, from their code
+	$(BIN)/python -m aman.database_table > docs/databases.md.part && mv docs/databases.md.part docs/databases.md
 
 methods: env  ## Write docs/methods.md, the table of all methods, from their code
 	$(BIN)/python -m aman.catalogue > docs/methods.md.part && mv docs/methods.md.part docs/methods.md

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ class Check:
     """How a run would differ from the protocol, or empty text."""
     problems: tuple[Problem, ...]
     """Of the release, of its images, and clips that the protocol leaves out."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """Class of each clip that counts, by clip id."""
 
 
 def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] | None = None) -> Check:
@@ -83,7 +85,35 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
         fingerprint=selection.fingerprint,
         shortfall="; ".join(reasons),
         problems=tuple(problems),
+        classes={clip.clip_id: selection.class_name(clip) for clip in selection.clips},
     )
+
+
+def table(index: Index, found: Check) -> list[dict[str, object]]:
+    """All clips of the index as rows: what the sheet says of each, and its class, None where it does not count.
+
+    `action_units` are the numbers that the sheet names, `objective` is the class `I` to `VII` that follows from them,
+    `frames` counts the pictures (1 for a video), and `fps` is the frame rate, where a release states them.
+    """
+    return [
+        {
+            "clip": clip.clip_id,
+            "subject": clip.subject,
+            "label": clip.label,
+            "class": found.classes.get(clip.clip_id),
+            "action_units": list(clip.action_units),
+            "objective": clip.objective or None,
+            "part": clip.part or None,
+            "onset": clip.onset,
+            "apex": clip.apex,
+            "offset": clip.offset,
+            "frames": len(clip.frames),
+            "fps": clip.fps,
+            "file": clip.source,
+            "row": clip.row,
+        }
+        for clip in index
+    ]
 
 
 def lines(problems: Iterable[Problem]) -> list[str]:

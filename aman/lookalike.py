@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 
 from aman.releases import (
-    OBJECTIVE,
     RELEASES,
     SADNESS_OF_2014,
     SAMM_HEADER,
     Cell,
     Entry,
     hand_of,
+    objective_classes,
     whole_release,
 )
 from aman.synthesis import movement, people, write_clip
@@ -125,30 +125,34 @@ def write_sheet(
         header: list[Cell] = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None]
         header += ["Action Units", "Estimated Emotion", *(["Objective Classes"] if edition == 2019 else [])]
         rows = [header]
-        for e in entries:
+        for e, objective in zip(entries, objective_classes(entries, "casme2"), strict=True):
             later = edition == 2019 and e.subject == "24" and e.name in SADNESS_OF_2014
             label = "surprise" if later else e.label
-            row = [e.subject, e.name, None, e.onset, e.apex, e.offset, None, e.units, label, _objective(e, label)]
+            row = [e.subject, e.name, None, e.onset, e.apex, e.offset, None, e.units, label, objective]
             rows.append(row[: len(header)])
         if not blank_columns:
             rows = [[cell for column, cell in enumerate(row) if header[column]] for row in rows]
-        _save(out / f"CASME2-coding-{date}.{suffix}", {"Sheet1": rows})
+        save_sheets(out / f"CASME2-coding-{date}.{suffix}", {"Sheet1": rows})
     elif entries[0].layout == "samm":
         said = ("Micro-movements", "made by code, in the form of the release", None, "Frames", "200 a second")
         rows = [[text, *[None] * 11] for text in (*said, *[None] * 7, "Codes")] if preamble else []
         rows.append([*SAMM_HEADER])
-        for e in entries:
+        for e, objective in zip(entries, objective_classes(entries, "samm"), strict=True):
             numbers: list[Cell] = [int(e.name.split("_")[1]), e.onset, e.apex, e.offset, e.offset - e.onset + 1]
-            rows.append([e.subject, e.name, *numbers, "Micro - 1/2", e.units, e.label, _objective(e, e.label), None])
+            rows.append([e.subject, e.name, *numbers, "Micro - 1/2", e.units, e.label, objective, None])
         notes: dict[str, list[list[Cell]]] = {"NOTES": [["See the other sheet."]]} if suffix == "xlsx" else {}
-        _save(out / f"SAMM_Micro_FACS_Codes_v2.{suffix}", {**notes, "MICRO_ONLY": rows})
+        save_sheets(out / f"SAMM_Micro_FACS_Codes_v2.{suffix}", {**notes, "MICRO_ONLY": rows})
 
 
-def _objective(entry: Entry, label: str) -> int:
-    return OBJECTIVE.get(label.lower(), 3 if label == "others" and entry.position % 2 else 7)
+def write_objective_table(out: Path, entries: Sequence[Entry]) -> None:
+    """The table of CASME II's objective classes of 2018."""
+    classes = objective_classes(entries, "casme2 of 2018")
+    rows: list[list[Cell]] = [["Subject", "Filename", "Objective Class"]]
+    rows += [[e.subject, e.name, objective] for e, objective in zip(entries, classes, strict=True)]
+    save_sheets(out / "CASME2-ObjectiveClasses.xlsx", {"Sheet1": rows})
 
 
-def _save(path: Path, sheets: Mapping[str, list[list[Cell]]]) -> None:
+def save_sheets(path: Path, sheets: Mapping[str, list[list[Cell]]]) -> None:
     """Write rows as .csv (one sheet) or .xlsx: the same rows, the same bytes, though openpyxl notes the time."""
     if path.suffix == ".csv":
         with path.open("w", newline="", encoding="utf-8") as file:

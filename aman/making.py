@@ -10,7 +10,22 @@ from aman.databases import find
 from aman.databases.synthetic import RELEASE_FILE, VERSION
 from aman.errors import DataError, UsageError
 
-Layout = Literal["synthetic", "casme2", "samm", "smic"]
+Layout = Literal[
+    "synthetic",
+    "casme2",
+    "samm",
+    "smic",
+    "casme1",
+    "casme3",
+    "casme3c",
+    "mmew",
+    "dfme",
+    "4dme",
+    "samm-long",
+    "megc2018",
+]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+"""All that can be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +42,7 @@ class Making:
     """Of the layout synthetic: 2 has weak and strong clips of each subject, a second movement that goes along and a
     camera's noise; 1, of the first releases, has one strength a subject, and any high level suits it."""
     subjects: int = 12
-    """Subjects, 2 to 99 (casme2: 26, samm: 29, smic: 16)."""
+    """Subjects, from 2 to as many as the database has (synthetic: 99)."""
     clips_per_subject: int = 10
     """Clips of each subject, 1 to 999; the classes take turns."""
     seed: int = 0
@@ -73,27 +88,31 @@ def make_database(options: Making, say: Callable[[str], None]) -> bool:
 def check(options: Making) -> None:
     """Refuse what cannot be written, before anything is."""
     from aman.faces import landmark_model_path
+    from aman.layouts import layouts
     from aman.releases import RELEASES
     from aman.synthesis import LOOKS
 
-    if options.layout not in get_args(Layout):
+    known = {name: len(release.subjects) for name, release in RELEASES.items()}
+    known |= {name: len(layout.subjects) for name, layout in layouts().items()}
+    whole = [*RELEASES, *(name for name, layout in layouts().items() if layout.whole)]
+    if options.layout not in LAYOUTS:
         raise UsageError(
             got=f"database {options.layout} with a default_root, and no folder there",
-            expected=f"a database that can be made: {', '.join(get_args(Layout))}",
+            expected=f"a database that can be made: {', '.join(LAYOUTS)}",
             fix="name the folder of the database as --root",
         )
     usual = type(options)(layout=options.layout, out=options.out, full_size=options.full_size, seed=options.seed)
-    if options.full_size and (options != usual or options.layout not in RELEASES):
-        got = "--full-size with --layout synthetic, --subjects, --clips-per-subject or --landmark-model"
-        fix = f"name --layout {' or '.join(RELEASES)}, and leave the others out"
+    if options.full_size and (options != usual or options.layout not in whole):
+        got = f"--full-size with --layout {options.layout}, --subjects, --clips-per-subject or --landmark-model"
+        fix = f"name --layout {' or '.join(whole)}, and leave the others out"
         raise UsageError(got=got, expected="a release whose size is known, without faces", fix=fix)
     if options.version not in LOOKS:
-        got, known = f"--version {options.version}", " or ".join(map(str, LOOKS))
-        raise UsageError(got=got, expected=f"{known}", fix="leave out --version for the present one")
-    if options.version != VERSION and options.layout in RELEASES:
+        got, expected = f"--version {options.version}", " or ".join(map(str, LOOKS))
+        raise UsageError(got=got, expected=expected, fix="leave out --version for the present one")
+    if options.version != VERSION and options.layout in known:
         got = f"--version {options.version} with --layout {options.layout}"
         raise UsageError(got=got, expected="--layout synthetic, which has versions", fix="leave out --version")
-    most = len(RELEASES[options.layout].subjects) if options.layout in RELEASES else 99
+    most = known.get(options.layout, 99)
     if not 2 <= options.subjects <= most or not 1 <= options.clips_per_subject <= 999:
         got = f"--subjects {options.subjects} --clips-per-subject {options.clips_per_subject}"
         expected = f"2 to {most} subjects with 1 to 999 clips each"
@@ -105,11 +124,18 @@ def check(options: Making) -> None:
 def written(options: Making, folder: Path) -> Iterator[str]:
     """Write into the folder what the options ask for; yields a line a subject."""
     from aman.faces import landmark_model_path
+    from aman.layouts import layouts
+    from aman.layouts.base import write_small, write_whole
     from aman.lookalike import write_faces, write_lookalike
     from aman.releases import RELEASES
     from aman.synthesis import write_database
     from aman.training.neural import be_deterministic
 
+    further = layouts().get(options.layout)
+    if options.full_size and further:
+        made = write_whole(folder, further, options.seed)
+        yield f"{len(made)} clips of {len({clip.subject for clip in made})} subjects"
+        return
     if options.full_size:
         write_lookalike(folder, layout=options.layout, seed=options.seed)
         return
@@ -117,6 +143,7 @@ def written(options: Making, folder: Path) -> Iterator[str]:
     is_release = options.layout in RELEASES
     version = options.version
     write = partial(write_faces, layout=options.layout) if is_release else partial(write_database, version=version)
+    write = partial(write_small, layout=further) if further else write
     subjects, clips, model = options.subjects, options.clips_per_subject, landmark_model_path(options.landmark_model)
     yield from write(folder, subjects=subjects, clips_per_subject=clips, seed=options.seed, model=model)
 

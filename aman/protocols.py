@@ -173,19 +173,25 @@ def with_classes(protocol: Protocol, labels: Iterable[str]) -> Protocol:
 
 def select(index: Index, protocol: Protocol) -> Selection:
     """The clips of the index that count; `DataError` where no benchmark can be made of them."""
+    if protocol.objective:
+        index = index.by_objective_class()
     # Rows of a table that are refused give no label. A clip that has one and lost its frames is missed in its class.
     lost_labels = (problem.label for problem in index.problems if problem.clip_id and problem.label)
     protocol = with_classes(protocol, (*(clip.label for clip in index), *lost_labels))
     clips: list[Clip] = []
     excluded = {}
+    on_list = protocol.on_list(index)
     for clip in index:
-        if clip.clip_id in protocol.excluded:
+        if on_list is not None and clip.clip_id not in on_list:
+            excluded[clip.clip_id] = f"not in {protocol.listed}"
+        elif clip.clip_id in protocol.excluded:
             excluded[clip.clip_id] = protocol.excluded[clip.clip_id]
         elif protocol.class_of(clip.database, clip.label) is None:
             excluded[clip.clip_id] = f"label {clip.label!r} is outside the protocol"
         else:
             clips.append(clip)
     lost = tuple(problem for problem in index.problems if _counts_under(problem, protocol))
+    lost = tuple(problem for problem in lost if on_list is None or problem.clip_id in on_list)
     folds = len({clip.subject for clip in clips})
     if folds < 2 and not protocol.split.of_groups:
         raise DataError(

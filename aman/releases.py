@@ -43,8 +43,13 @@ FIVE = ("others", "disgust", "happiness", "repression", "surprise")
 SAMM_FIVE = ("Other", "Anger", "Happiness", "Surprise", "Contempt")
 SADNESS_OF_2014 = ("EP07_01", "EP07_04f", "EP10_03")
 """Clips of CASME II's subject 24 that the sheet of 2019 calls surprise."""
-OBJECTIVE = {"happiness": 1, "surprise": 2, "anger": 3, "disgust": 4, "sadness": 5, "fear": 6}
-"""Objective class of a label; of any other, 7 (and 3 in turn for CASME II's others)."""
+OBJECTIVE = {
+    "casme2": ((30, 18, 93, 15, 18, 1, 80), 26),
+    "casme2 of 2018": ((25, 15, 99, 26, 20, 1, 69), 26),
+    "samm": ((24, 13, 20, 8, 3, 0, 91), 29 - 8),
+}
+"""Clips of each objective class, 1 to 7, and subjects with a clip of 1 to 5, by table. How many are 6 or 7 is known
+of their sum alone."""
 FIXED = {"04": ("EP12_01f",), "05": ("EP09_05f",), "24": SADNESS_OF_2014, "028": ("028_4_1",), "032": ("032_3_1",)}
 """Clips that are known by name, a subject: the first of its hand."""
 IRREGULAR = ("EP01_2", "EP08_1", "EP06_02_01", "EP06_02_02", "EP09f")
@@ -233,6 +238,25 @@ def whole_release(layout: str, seed: int) -> list[Entry]:
                 onset = number if end == "onset" else number - length + 1
             entries.append(replace(entry, onset=onset, apex=apex, offset=onset + length - 1))
     return sorted(entries, key=lambda entry: (int(entry.subject), entry.name))
+
+
+def objective_classes(entries: Sequence[Entry], table: str) -> list[int]:
+    """Objective class of each clip, 1 to 7: drawn, with the published counts and folds. In a small tree, 1 to 5 in
+    turn."""
+    counts, folds = OBJECTIVE[table]
+    if len(entries) != sum(counts):
+        return [entry.position % 5 + 1 for entry in entries]
+    rng = np.random.default_rng([len(entries), *counts])
+    sizes = Counter(entry.subject for entry in entries)
+    chosen = sorted(sizes, key=lambda subject: (-sizes[subject], subject))[:folds]
+    first = {entry.subject: place for place, entry in reversed(list(enumerate(entries)))}
+    may = rng.permutation([p for p, e in enumerate(entries) if e.subject in chosen and p not in first.values()])
+    taken = [*(first[subject] for subject in chosen), *(int(place) for place in may)][: sum(counts[:5])]
+    usual = rng.permutation([number for number in range(1, 6) for _ in range(counts[number - 1])])
+    rest = rng.permutation([number for number in (6, 7) for _ in range(counts[number - 1])])
+    places = [*taken, *(place for place in range(len(entries)) if place not in set(taken))]
+    found = dict(zip(places, (int(number) for number in (*usual, *rest)), strict=True))
+    return [found[place] for place in range(len(entries))]
 
 
 def _lengths(release: Release, rng: np.random.Generator) -> list[int]:

@@ -217,7 +217,7 @@ def write_clip(
     posed, towards = float(rng.uniform(-6, 6)), float(rng.uniform(0, 2 * np.pi))
     pose = drift_field(posed, towards)
     gain, kept = rng.uniform(0.95, 1.05), slice(crop, FRAME_SIZE - crop)
-    (folder / file_of(onset)).parent.mkdir(parents=True)
+    (folder / file_of(onset)).parent.mkdir(parents=True, exist_ok=True)
     for number in range(-margin, count + margin):
         t = min(max(number, 0), count - 1)
         displacement = pose + amplitude[t] * field + drift_field(float(progress[t]), direction)

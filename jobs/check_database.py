@@ -40,12 +40,12 @@ class Options(ProtocolOptions):
     images: bool = True
     """Decode every frame too, and read every array."""
     json: Path | None = None
-    """File for the result as JSON."""
+    """File for the result as JSON, with a row for each clip: labels, action units, frame numbers, frame rate."""
 
 
 def main(options: Options) -> int:
     """Read, compare, tell."""
-    from aman.check import check, check_images, lines
+    from aman.check import check, check_images, lines, table
     from aman.databases import find
     from aman.protocols import protocol_for
     from aman.tables import write_json
@@ -65,9 +65,12 @@ def main(options: Options) -> int:
         say(line)
     for remark in index.remarks:
         say(f"remark: {remark}")
+    if database.unverified:
+        say(f"unverified: {database.unverified}")
     say(text(found))
     if options.json:
-        write_json(options.json, as_json(found))
+        more = {"unverified": database.unverified or None, "table": table(index, found)}
+        write_json(options.json, {**as_json(found), **more})
     if found.shortfall:
         say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
         return DataError.code

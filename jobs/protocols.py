@@ -61,6 +61,8 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
     say(f"  {database.title}; under --root: {database.about}")
     if protocol.split.of_groups:
         say(f"  left out: {protocol.split.text}")
+    if database.unverified:
+        say(f"  unverified: {database.unverified}")
     editions = [_show_edition(protocol, edition) for edition in protocol.editions]
     if not editions:
         say("  no published size")
@@ -74,6 +76,7 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
         "database": protocol.database,
         "rule": protocol.rule,
         "split": protocol.split.text,
+        "unverified": database.unverified or None,
         "classes": list(protocol.classes),
         "editions": editions,
         "excluded": dict(protocol.excluded),

@@ -23,16 +23,19 @@ class Options(Making):
 
 def main(options: Options) -> int:
     """Write the database, and say what to do next."""
+    from aman.layouts import layouts
     from aman.releases import RELEASES
 
     if not make_database(options, say):
         return DONE
     place = options.out or Path("runs", options.layout)
-    job, clips = "loso", options.subjects * options.clips_per_subject
+    further = layouts().get(options.layout)
+    job, written = "loso", f"{options.subjects * options.clips_per_subject} clips"
     if options.full_size:
-        job, clips = "check_database", sum(RELEASES[options.layout].counts.values())
-    say(f"wrote {clips} clips to {place}")
-    say(f"Next: python jobs/{job}.py --database {options.layout} --root {place}")
+        clips = "the" if further else sum(RELEASES[options.layout].counts.values())
+        job, written = "check_database", f"{clips} clips"
+    say(f"wrote {written} to {place}")
+    say(f"Next: python jobs/{job}.py --database {further.database if further else options.layout} --root {place}")
     return DONE
 
 

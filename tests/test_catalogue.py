@@ -1,8 +1,12 @@
-"""The table of the methods is made from their code, and docs/methods.md is that table."""
+"""The tables of the methods and of the databases are made from their code, and the files in docs are these tables."""
 
 from pathlib import Path
 
 from aman.catalogue import parameters, table
+from aman.database_table import tables
+from aman.databases import databases
+from aman.layouts import layouts
+from aman.making import LAYOUTS
 from aman.methods import find, names
 
 DOCS = Path(__file__).parents[1] / "docs" / "methods.md"
@@ -22,3 +26,20 @@ def test_parameters_are_what_training_changes() -> None:
     whole, head = (parameters(one, 3) for one in (aman.Settings(), aman.recipes["quick"]))
     assert whole is not None and head is not None
     assert whole > 8_000_000 > 10_000 > head > 3 * 513, "layer4 is trained by default, and frozen in `quick`"
+
+
+def test_the_document_is_what_the_code_says_of_every_database() -> None:
+    text = DOCS.with_name("databases.md").read_text()
+    assert text == tables(), "run `make databases`"
+    first, second = ([line for line in part.splitlines() if line.startswith("| `")] for part in text.split("# The pro"))
+    assert [row.split("`")[1] for row in first[1:]] == list(databases())
+    names = [protocol.name for one in databases().values() for protocol in one.protocols]
+    assert list(dict.fromkeys(row.split("`")[1] for row in second[1:])) == names
+    for name, one in databases().items():
+        line = next(row for row in first if row.startswith(f"| `{name}` |"))
+        assert ("unverified" in line) == bool(one.unverified) == (name in ("casme1", "4dme"))
+
+
+def test_every_layout_can_be_asked_for() -> None:
+    assert set(layouts()) <= set(LAYOUTS)
+    assert {layout.database for layout in layouts().values()} <= set(databases())

@@ -207,14 +207,17 @@ def test_a_reader_whose_clips_could_not_be_told_apart_is_refused(
 
 
 def test_the_databases_that_come_with_the_project_are_these() -> None:
-    assert list(databases()) == ["arrays", "casme2", "csv", "megc2019", "samm", "smic", "synthetic"]
+    assert list(databases()) == [
+        *("4dme", "arrays", "casme1", "casme2", "casme3", "casme3c", "csv", "dfme", "megc2018", "megc2019", "mmew"),
+        *("samm", "smic", "synthetic"),
+    ]
     names = [protocol.name for database in databases().values() for protocol in database.protocols]
     assert sorted(names) == sorted(protocols()), "two protocols of one name"
     for name, database in databases().items():
         assert find(name) is database and database.about and database.title
         assert protocol_for(name) is database.protocols[0] is database.default_protocol
     assert protocol_named("casme2-4") is protocol_for("casme2", "casme2-4")
-    with pytest.raises(UsageError, match="one of casme2-5, casme2-4 for casme2"):
+    with pytest.raises(UsageError, match="one of casme2-5, casme2-4, casme2-objective-5 for casme2"):
         protocol_named("samm-5", "casme2")
 
 

@@ -71,6 +71,20 @@ def test_a_timing_is_measured_once_kept_and_used_by_every_later_plan(plan: Call,
     assert "estimate: more than " in other
 
 
+def test_a_plan_says_how_much_room_the_cache_will_take(
+    call_job: Callable[..., tuple[int, str]], whole: Path, here: Path
+) -> None:
+    where = ("--root", whole, "--method", "ststnet", "--align", "none", "--flow", "dis", "--store", here / "store")
+    code, text = call_job(prepare, *where, "--here", "--plan", "--measure")
+    (said,) = re.findall(r"^cache: about (\d+\.\d+) GB more, (\d+\.\d+) MB each$", text, flags=re.MULTILINE)
+    assert code == 0 and not (here / "store" / "blobs").exists()
+    assert call_job(prepare, *where, "--here")[0] == 0
+    kept = sum(path.stat().st_size for path in (here / "store" / "blobs").rglob("*") if path.is_file())
+    assert float(said[1]) == pytest.approx(kept / 9 / 1e6, rel=0.2, abs=0.01) and kept > 9e5
+    assert float(said[0]) == pytest.approx(9 * float(said[1]) / 1e3, abs=0.006)
+    assert "cache:" not in call_job(prepare, *where, "--here", "--plan")[1]
+
+
 def test_a_timing_counts_for_machines_of_its_kind_alone(
     plan: Call, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

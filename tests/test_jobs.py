@@ -199,7 +199,7 @@ def test_folds_that_fail_are_counted_in_the_exit_code(
         (["--gpus-per-worker", "0"], 2, "--gpus-per-worker 0"),
         (["--gpus-per-worker", "1.5"], 2, "--gpus-per-worker 1.5"),
         (["--subjects", "99"], 2, "--subjects 99"),
-        (["--database", "casme3"], 2, "--database casme3"),
+        (["--database", "casme9"], 2, "--database casme9"),
         (["--protocol", "casme2-5"], 2, "--protocol casme2-5"),
         (["--recipe", "best"], 2, "--recipe best"),
         (["--trunk", "missing.pth"], 2, "missing.pth"),

@@ -236,7 +236,7 @@ def test_a_composite_wants_the_database_in_front(here: Path, row: str) -> None:
         (["missing.csv", "--protocol", "casme2-5"], 2, "missing.csv, which is no file"),
         ([".", "--protocol", "casme2-5"], 2, "which is no file"),
         (["good.csv/x", "--protocol", "casme2-5"], 2, "which is no file"),
-        (["good.csv", "--protocol", "casme3"], 2, "protocol 'casme3'"),
+        (["good.csv", "--protocol", "casme9"], 2, "protocol 'casme9'"),
         (["good.csv", "--protocol", "casme2-5", "--fingerprint", "abc"], 2, "--fingerprint abc"),
         (["good.csv", "--protocol", "casme2-5", "--fingerprint", "01234567"], 4, "expected 01234567"),
         (["good.csv", "--protocol", "casme2-5", "--epochs", "-1"], 2, "--epochs -1"),

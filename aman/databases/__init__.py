@@ -1,4 +1,5 @@
-"""The databases, one file each: a module of this folder that defines `DATABASE` is a database and is found by itself.
+"""The databases, one file each: a module of this folder, or of the folder `further`, that defines `DATABASE` is a
+database and is found by itself.
 
 `--database` also takes the path of a .py file of your own that defines `DATABASE`.
 """
@@ -15,11 +16,16 @@ from aman.databases.side_by_side import AND, side_by_side
 from aman.errors import UsageError
 from aman.own_file import run_file, running
 
+ROOMS = ("", ".further")
+"""Folders in which each file may be a database."""
+
 
 @cache
 def databases() -> dict[str, Database]:
     """Every database that comes with the project by its name, in the order of the alphabet."""
-    modules = [importlib.import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__)]
+    rooms = (importlib.import_module(f"{__name__}{room}") for room in ROOMS)
+    files = [f"{room.__name__}.{one.name}" for room in rooms for one in pkgutil.iter_modules(room.__path__)]
+    modules = [importlib.import_module(name) for name in files]
     found = [module.DATABASE for module in modules if isinstance(getattr(module, "DATABASE", None), Database)]
     assert len({one.name for one in found}) == len(found), "two databases of one name"
     return {one.name: one for one in sorted(found, key=lambda one: one.name)}

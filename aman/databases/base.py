@@ -5,7 +5,7 @@ A database of your own is one more file, here or anywhere else (`--database FILE
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aman.databases.index import Index
@@ -82,6 +82,10 @@ class Protocol:
     """Published sizes, several where sheets differ. Empty: the release itself declares its clips, or nobody does."""
     published: Mapping[str, Published] = field(default_factory=dict)
     """Numbers that papers print under this protocol, by the method's name."""
+    objective: bool = False
+    """Whether `labels` begin from the objective class of a clip, `i` to `vii`, in place of its expression."""
+    listed: str = ""
+    """Where only clips of a list count that the user gives: the list, in words. Empty: no list is needed."""
     own_names: bool = False
     """Whether users name their clips as they like, so that a name may begin like that of another database."""
     rule: str
@@ -95,6 +99,19 @@ class Protocol:
         if not self.labels:
             return label if label in self.classes else None
         return self.labels.get(database, {}).get(label)
+
+    def on_list(self, index: Index) -> frozenset[str] | None:
+        """Clips of the list that the protocol needs; None where it needs none. `DataError` where the list is not
+        there."""
+        if not self.listed:
+            return None
+        if self.name not in index.lists:
+            raise DataError(
+                got=f"--protocol {self.name} and no list of its clips beside the release",
+                expected=self.listed,
+                fix="copy that file into the folder of the release, or name another --protocol",
+            )
+        return index.lists[self.name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +143,10 @@ class Database:
     parts: "tuple[Database, ...]" = ()
     """The databases that this one puts side by side, in the order in which a user names their folders; empty for all
     others."""
+    fps: tuple[float, ...] = ()
+    """Frames a second of its cameras; several where clips differ, and then each clip has its own. Empty: unknown."""
+    unverified: str = ""
+    """Why nobody can vouch for the reader yet: what of the real release was not seen. Empty: counted on real tables."""
     any_protocol: bool = False
     """Whether the clips are those of other databases, so that protocols of these apply too. Their labels may then be
     class names already."""
@@ -165,12 +186,15 @@ class Database:
         return self.checked(self.read(root))
 
     def checked(self, index: Index) -> Index:
-        """The index that the reader made, as it is.
+        """The index that the reader made, with the frame rate of the database where all its clips have one.
 
         Raises `DataError` where the reader names its clips such that no benchmark could keep them apart: a clip id
         twice, a clip id or subject without the name of a database in front, or a clip id, subject or label that is no
         text of one line.
         """
+        if len(self.fps) == 1:
+            clips = tuple(clip if clip.fps else replace(clip, fps=self.fps[0]) for clip in index)
+            index = replace(index, clips=clips)
         for clip in index:
             database, _, rest = clip.clip_id.partition("/")
             if not database or not rest or not clip.subject.startswith(f"{database}/"):
@@ -200,6 +224,16 @@ class Database:
 def same(*names: str) -> dict[str, str]:
     """Labels that are classes: each name to itself."""
     return {name: name for name in names}
+
+
+OBJECTIVE = ("I", "II", "III", "IV", "V")
+"""The objective classes that composites and papers use; VI and VII, which hold what is rare or fits no other, are
+left out."""
+
+
+def objective(*classes: str) -> dict[str, str]:
+    """Labels of a protocol by objective class: `i` to the class `I`."""
+    return {name.lower(): name for name in classes or OBJECTIVE}
 
 
 def counts(classes: tuple[str, ...], *clips: int) -> dict[str, int]:

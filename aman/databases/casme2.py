@@ -7,9 +7,24 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from aman.databases.base import FITS_NONE, Database, Edition, Protocol, Published, counts, fits, same, table_2
-from aman.databases.index import Index
+from aman.databases.base import (
+    FITS_NONE,
+    OBJECTIVE,
+    Database,
+    Edition,
+    Protocol,
+    Published,
+    counts,
+    fits,
+    objective,
+    same,
+    table_2,
+)
+from aman.databases.index import Index, Problem
+from aman.databases.reading.action_units import OBJECTIVE_COLUMNS, objective_class
 from aman.databases.reading.annotated import Release, last_number, read_release
+from aman.databases.reading.folders import find_files
+from aman.databases.reading.sheet import read_sheet, remarks
 
 
 def usual_name(name: str) -> str:
@@ -36,7 +51,37 @@ CASME2 = Release(
 
 def read_casme2(root: Path, *, database: str = "casme2") -> Index:
     """Index of CASME II under `root`, raw or cropped (`DataError` where no release can be found there)."""
-    return read_release(root, replace(CASME2, database=database, tells_beyond=database == "casme2"))
+    index = read_release(root, replace(CASME2, database=database, tells_beyond=database == "casme2"))
+    found = find_files(root, OBJECTIVE_TABLE) if database == "casme2" else []
+    return with_objective_classes(index, found[0]) if found else index
+
+
+def with_objective_classes(index: Index, path: Path) -> Index:
+    """The index with the objective classes of the table `CASME2-ObjectiveClasses.xlsx`, which decides over a column of
+    the annotation sheet: composites of 2018 were made with it. A row that names no clip of the sheet is named."""
+    sheet = read_sheet(path, ("Subject", "Filename"), OBJECTIVE_COLUMNS)
+    known = {clip.clip_id for clip in index} | {one.clip_id for one in index.problems if one.clip_id}
+    classes, problems = dict[str, str](), remarks(sheet, path.name)
+    for row, cells in sheet.rows:
+        found = next(filter(None, (objective_class(cells[name]) for name in OBJECTIVE_COLUMNS)), "")
+        try:
+            clip_id = identify(cells["Subject"].removesuffix(".0"), cells["Filename"])[0]
+        except ValueError:
+            clip_id = ""
+        if clip_id in known and found and classes.setdefault(clip_id, found) == found:
+            continue
+        what = f"subject {cells['Subject']!r}, clip {cells['Filename']!r} with objective class {found or 'none'}"
+        fix, lost = "compare it with the annotation sheet", "the row is not used"
+        problems.append(Problem(file=path.name, row=row, what=what, fix=fix, consequence=lost))
+    return replace(
+        index,
+        clips=tuple(replace(clip, objective=classes.get(clip.clip_id, "")) for clip in index),
+        problems=(
+            *(replace(one, objective=classes.get(one.clip_id or "", "")) for one in index.problems),
+            *problems,
+        ),
+        remarks=(*index.remarks, f"objective classes are those of {path.name}, not of the annotation sheet"),
+    )
 
 
 def identify(subject: str, clip: str) -> tuple[str, str]:
@@ -45,6 +90,8 @@ def identify(subject: str, clip: str) -> tuple[str, str]:
     return f"casme2/sub{number:02d}/{usual_name(clip)}", f"casme2/{number:02d}"
 
 
+OBJECTIVE_TABLE = re.compile(r"^casme2.*objective.*class.*\.(xlsx|csv)$", re.IGNORECASE)
+"""The table of the composite of 2018."""
 FIVE = ("happiness", "disgust", "repression", "surprise", "others")
 RELABELLED = ("casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03")
 """Sadness in the sheet of 2014, surprise in that of 2019."""
@@ -56,6 +103,7 @@ DATABASE = Database(
     about="CASME2-coding-*.xlsx, and CASME2_RAW_selected or Cropped",
     read=read_casme2,
     identify=identify,
+    fps=(200,),
     protocols=(
         Protocol(
             name="casme2-5",
@@ -115,6 +163,18 @@ DATABASE = Database(
                 Edition(name="sheet of 2019", counts=counts(FIVE[:4], 32, 63, 27, 28), folds=24, marks=IN_2019),
             ),
             rule="casme2-5 without others",
+        ),
+        Protocol(
+            name="casme2-objective-5",
+            database="casme2",
+            classes=OBJECTIVE,
+            labels={"casme2": objective()},
+            objective=True,
+            editions=(
+                Edition(name="CASME2-ObjectiveClasses.xlsx", counts=counts(OBJECTIVE, 25, 15, 99, 26, 20), folds=26),
+                Edition(name="sheet of 2019", counts=counts(OBJECTIVE, 30, 18, 93, 15, 18), folds=26),
+            ),
+            rule="objective classes I to V, by action units; the table of 2018 decides where it is there",
         ),
     ),
 )

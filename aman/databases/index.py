@@ -2,9 +2,11 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from aman.errors import DataError
 
 VIDEO = re.compile(r"\.(avi|mp4|m4v|mov|mkv)$", re.IGNORECASE)
 """How the name of a video ends."""
@@ -42,6 +44,10 @@ class Clip:
     action_units: tuple[int, ...] = field(default=(), compare=False)
     """Numbers of the facial action units that the sheet names. No score depends on them and copies of a sheet differ
     in them, so that neither they nor the two below make an index another one."""
+    objective: str = field(default="", compare=False)
+    """Objective class by the action units alone, `I` to `VII` (Davison et al., 2018); empty where none is given."""
+    fps: float | None = field(default=None, compare=False)
+    """Frames that the camera took a second; None where the release does not say."""
     source: str = field(default="", compare=False)
     """The sheet or folder that names the clip."""
     row: int | None = field(default=None, compare=False)
@@ -93,6 +99,8 @@ class Problem:
     """That clip's label: whether its protocol misses it."""
     part: str = ""
     """That clip's part of the release (`Clip.part`), where it is known."""
+    objective: str = ""
+    """That clip's objective class, likewise."""
 
     def __str__(self) -> str:
         where = f"{self.file}, row {self.row}" if self.row else self.file
@@ -100,7 +108,15 @@ class Problem:
 
 
 def unusable(
-    *, file: str, row: int | None, what: str, fix: str, clip_id: str, label: str | None = None, part: str = ""
+    *,
+    file: str,
+    row: int | None,
+    what: str,
+    fix: str,
+    clip_id: str,
+    label: str | None = None,
+    part: str = "",
+    objective: str = "",
 ) -> Problem:
     """A problem that costs the clip."""
     return Problem(
@@ -112,6 +128,7 @@ def unusable(
         clip_id=clip_id,
         label=label or None,
         part=part,
+        objective=objective,
     )
 
 
@@ -126,6 +143,21 @@ class Index:
     """What is said of the release as a whole: nothing is wrong with it."""
     expected_clips: int | None = None
     """Clips that the release itself declares, where it does."""
+    lists: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    """Clip ids of lists that the user put beside the release, by the name of the protocol that each list is for."""
 
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
+
+    def by_objective_class(self) -> "Index":
+        """The index with the objective class of each clip, `i` to `vii`, as its label. `DataError` where no clip has
+        an objective class."""
+        if self.clips and not any(clip.objective for clip in self):
+            raise DataError(
+                got=f"{len(self.clips)} clips of {self.database} without an objective class",
+                expected="a sheet with the column Objective Classes",
+                fix="copy the sheet that has that column into the folder of the release, or name another --protocol",
+            )
+        clips = tuple(replace(clip, label=clip.objective.lower()) for clip in self)
+        problems = tuple(replace(one, label=one.objective.lower() or None) for one in self.problems)
+        return replace(self, clips=clips, problems=problems)

@@ -27,7 +27,7 @@ def read_megc2019(root: Path) -> Index:
     parts = []
     for part in PARTS.values():
         try:
-            parts.append(part.read(root))
+            parts.append(part.index(root))
         except DataError as error:
             raise DataError(
                 got=error.got,

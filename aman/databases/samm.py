@@ -1,15 +1,28 @@
 """SAMM as it is downloaded and unpacked (Davison et al., 2018): sheet `SAMM_Micro_FACS_Codes_v2.xlsx`, grey frames.
 
 The sheet has thirteen rows before its header, in most copies; frame numbers have four or five digits, even within
-one subject.
+one subject. The long videos of SAMM (Yap et al., 2020) hold the clips, too: `samm_long.py` in `further` reads them.
 """
 
 import re
 from pathlib import Path
 
-from aman.databases.base import FITS_NONE, Database, Edition, Protocol, counts, fits, same, table_2
+from aman.databases.base import (
+    FITS_NONE,
+    OBJECTIVE,
+    Database,
+    Edition,
+    Protocol,
+    counts,
+    fits,
+    objective,
+    same,
+    table_2,
+)
+from aman.databases.further.samm_long import LONG_SHEET, read_long
 from aman.databases.index import Index
-from aman.databases.reading.annotated import Release, last_number, read_release
+from aman.databases.reading.annotated import Release, find_sheet, last_number, read_release
+from aman.databases.reading.folders import find_files, trees
 
 SAMM = Release(
     database="samm",
@@ -30,7 +43,11 @@ SAMM = Release(
 
 
 def read_samm(root: Path) -> Index:
-    """Index of SAMM under `root`, raw or cropped (`DataError` where no release can be found there)."""
+    """Index of SAMM under `root`, raw or cropped, or as the long videos that hold its clips (`DataError` where no
+    release can be found there)."""
+    if find_files(root, LONG_SHEET) and not trees(root, SAMM.subject_folder, SAMM.frame_name):
+        sheet, problems = find_sheet(root, SAMM)
+        return read_long(root, sheet, problems)
     return read_release(root, SAMM)
 
 
@@ -45,9 +62,10 @@ FIVE = ("anger", "other", "happiness", "surprise", "contempt")
 DATABASE = Database(
     name="samm",
     title="SAMM",
-    about="SAMM_Micro_FACS_Codes_v2.xlsx, and SAMM or SAMM_CROP",
+    about="SAMM_Micro_FACS_Codes_v2.xlsx, and SAMM or SAMM_CROP; or SAMM_longvideos with its own sheet",
     read=read_samm,
     identify=identify,
+    fps=(200,),
     protocols=(
         Protocol(
             name="samm-5",
@@ -73,6 +91,15 @@ DATABASE = Database(
                 },
             ),
             rule="labels with more than ten clips",
+        ),
+        Protocol(
+            name="samm-objective-5",
+            database="samm",
+            classes=OBJECTIVE,
+            labels={"samm": objective()},
+            objective=True,
+            editions=(Edition(name="second edition", counts=counts(OBJECTIVE, 24, 13, 20, 8, 3), folds=21),),
+            rule="objective classes I to V, by action units",
         ),
     ),
 )

@@ -243,6 +243,7 @@ DATABASE = Database(
     about="SMIC_all_cropped/HS or another copy of HS, and no sheet",
     read=read_smic,
     identify=identify,
+    fps=(100,),
     protocols=(
         Protocol(
             name="smic-hs-3",

@@ -24,6 +24,8 @@ UNKNOWN_PACE = 1e-9
 SESSION_SECONDS = 45.0
 """Start of Ray and of one Train run, measured on two cores."""
 NOT_TIMED = "not timed on this machine yet"
+CLIP_VALUES = 2
+"""What is kept of a clip that was timed: seconds, and bytes in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def measure(experiment: Experiment, *, train: bool = True) -> None:
     store.check_writable()
     todo, lacking = _left(experiment, train)
     for plan, _ in lacking:
-        if not recorded(store, clip_timing(clip := _sample(plan), plan.inputs)):
+        if len(recorded(store, clip_timing(clip := _sample(plan), plan.inputs))) < CLIP_VALUES:
             measure_clip(store, clip, plan.inputs)
     finished = _finished(experiment)
     for specs in _by_method(todo).values():
@@ -141,13 +143,15 @@ def _add_preparation(total: Total, plan: Plan, clips: Sequence[ClipPlan], named:
         total.untimed = True
         total.lines.append(f"preparation{named}: {len(clips)} clips, {NOT_TIMED}")
         return
-    each = found[0]
+    each, *size = found
     total.low += ceil(len(clips) / total.slots) * each
     total.high += ceil(len(clips) / total.slots) * each
     total.lines.append(
         f"preparation{named}: about {len(clips) * each / 3600:.2f} core-hours for {len(clips)} clips,"
         f" {each:.1f} s each, timed on {machine()}"
     )
+    if size:
+        total.lines.append(f"cache{named}: about {len(clips) * size[0] / 1e9:.2f} GB more, {size[0] / 1e6:.2f} MB each")
 
 
 def _add_training(

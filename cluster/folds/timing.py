@@ -41,7 +41,7 @@ def machine() -> str:
 
 
 def clip_timing(clip: ClipPlan, inputs: Sequence[Input]) -> str:
-    """Key of the seconds that the preparation of this clip takes one core."""
+    """Key of the seconds that the preparation of this clip takes one core, and of the bytes that the cache keeps."""
     return _key("clip", {one.name: clip.keys[one] for one in inputs})
 
 
@@ -66,15 +66,15 @@ def recorded(store: Store, key: str) -> Seconds:
 
 
 def measure_clip(store: Store, clip: ClipPlan, inputs: Sequence[Input]) -> None:
-    """Time the preparation of a clip by a cheap variant of it, and keep the timing. The second run counts: the first
-    one loads the models."""
+    """Time the preparation of a clip by a cheap variant of it, and keep the seconds and the bytes that the cache would
+    hold of the clip. The second run counts: the first one loads the models."""
     from aman.training.neural import be_deterministic
 
     be_deterministic()
-    seconds = 0.0
+    seconds, sizes = 0.0, dict[Input, float]()
     for _ in range(2):
-        seconds = sum(_chain_seconds(clip, last) for last in inputs)
-    _keep(store, clip_timing(clip, inputs), (seconds,))
+        seconds = sum(_chain_seconds(clip, last, inputs, sizes) for last in inputs)
+    _keep(store, clip_timing(clip, inputs), (seconds, sum(sizes.values())))
 
 
 def measure_training(store: Store, recipe: Recipe, classes: int) -> None:
@@ -82,14 +82,18 @@ def measure_training(store: Store, recipe: Recipe, classes: int) -> None:
     _keep(store, training_timing(recipe, classes), recipe.method.unit_seconds(recipe, classes))
 
 
-def _chain_seconds(clip: ClipPlan, last: Input) -> float:
+def _chain_seconds(clip: ClipPlan, last: Input, wanted: Sequence[Input], sizes: dict[Input, float]) -> float:
+    """Seconds of all stages of an input; the bytes of each stage that is cached are put into `sizes`."""
     small, times = last.sample()
     value: Any = Source(clip=clip.clip, read=clip_reader(clip.clip.frames, clip.digests, None))
     seconds = 0.0
     for stage, cheap in zip(chain(last), chain(small), strict=True):
         begun = perf_counter()
         value = cheap.make(value)
-        seconds += (perf_counter() - begun) * (times if cheap != stage else 1)
+        share = times if cheap != stage else 1
+        seconds += (perf_counter() - begun) * share
+        if stage.kept or stage in wanted:
+            sizes[stage] = len(cheap.pack(value)) * share
     return seconds
 
 

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aman.databases.index import Clip, Index, Problem, unusable
-from aman.databases.reading.action_units import action_units
+from aman.databases.reading.action_units import OBJECTIVE_COLUMNS, action_units, objective_class
 from aman.databases.reading.folders import Frames, Place, Tree, cropped, existing_folder, find_files, relative, trees
 from aman.databases.reading.sheet import LABELS, UNREADABLE, Row, number, read_sheet, remarks
 from aman.errors import DataError
 from aman.sheets.text import Labels, label_of
 
 ACTION_UNITS = "Action Units"
+NO_MATTER = (ACTION_UNITS, *OBJECTIVE_COLUMNS)
+"""Columns without which a clip can be used."""
 SPREADSHEET = re.compile(r".*\.(xlsx|xls|ods|csv)$", re.IGNORECASE)
 COMPARE = "compare the folder with the release's archive: unpack, or crop, all frames of the clip"
 CLIP_NAME = re.compile(r"^[\w.\- ]+$", re.ASCII)
@@ -66,6 +68,11 @@ class Entry:
         """Where its folder must be."""
         return self.subject, self.name.lower()
 
+    @property
+    def objective(self) -> str:
+        """Its objective class, where the sheet has one."""
+        return next(filter(None, (objective_class(self.cells[name]) for name in OBJECTIVE_COLUMNS)), "")
+
 
 def read_release(root: Path, release: Release) -> Index:
     """Index of the release under `root`; what cannot be used becomes a problem, never silence.
@@ -75,7 +82,7 @@ def read_release(root: Path, release: Release) -> Index:
     root = existing_folder(root, f"give the folder that holds {release.sheet_example}")
     path, problems = find_sheet(root, release)
     columns = ("Subject", "Filename", release.onset, release.apex, release.offset, release.label)
-    optional = (ACTION_UNITS, *([release.duration] if release.duration else []))
+    optional = (*NO_MATTER, *([release.duration] if release.duration else []))
     sheet = read_sheet(path, columns, optional, release.worksheet)
     problems += remarks(sheet, path.name)
     entries, named = read_entries(sheet.rows, release, path.name)
@@ -85,11 +92,12 @@ def read_release(root: Path, release: Release) -> Index:
     clips, beyond, labels = [], list[tuple[int, str]](), Labels()
     for entry in entries:
         cells = sheet.unreadable.get(entry.row, {})
-        wrong, fix = ", ".join(why for name, why in cells.items() if name != ACTION_UNITS), UNREADABLE
+        wrong, fix = ", ".join(why for name, why in cells.items() if name not in NO_MATTER), UNREADABLE
         if not wrong:
             wrong, fix = labels.wrong(entry.label, entry.row) if entry.label else "", LABELS
         if wrong:
-            problems.append(unusable(file=path.name, row=entry.row, what=wrong, fix=fix, clip_id=entry.clip_id))
+            lost = unusable(file=path.name, row=entry.row, what=wrong, fix=fix, clip_id=entry.clip_id)
+            problems.append(replace(lost, objective=entry.objective))
             continue
         folder, frames = tree.clips.get(entry.place, (None, Frames()))
         where = relative(folder or tree.folder / release.folder_example.format(entry.subject) / entry.name, root)
@@ -238,7 +246,7 @@ def make_clip(
 
     def lost(what: str, fix: str) -> tuple[None, list[Problem]]:
         one = unusable(file=sheet, row=entry.row, what=what, fix=fix, clip_id=entry.clip_id, label=entry.label)
-        return None, [*problems, one]
+        return None, [*problems, replace(one, objective=entry.objective)]
 
     onset, offset = number(cells[release.onset]), number(cells[release.offset])
     if onset is None or offset is None:
@@ -283,6 +291,7 @@ def make_clip(
         offset=offset,
         frames=inside,
         action_units=action_units(cells[ACTION_UNITS]),
+        objective=entry.objective,
         source=sheet,
         row=entry.row,
     )
