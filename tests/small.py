@@ -188,6 +188,7 @@ SMALL_METHODS: dict[str, dict[str, object]] = {
     "bi-woof": {"flow": "dis", "blocks": 2},
     "dssn": {"flow": "dis", "epochs": 1, "batch": 2},
     "geme": {"epochs": 2},
+    "htnet": {"flow": "dis", "dim": 8, "repeats": (1, 1, 1), "epochs": 2},
     "lbp-sip": {"blocks": 2},
     "lbp-top": {"blocks": 2},
     "lgccond": {"apex": "annotated", "hidden": 8, "epochs": 2},
@@ -209,7 +210,8 @@ def small_options(name: str) -> list[str]:
     """The small settings on the command line."""
     options = ["--recipe", "quick"] if "quick" in find(name).recipes else []
     for setting, value in {"align": "none", **SMALL_METHODS[name]}.items():
-        options += [f"--{setting.replace('_', '-')}", str(value)]
+        values = value if isinstance(value, tuple) else (value,)
+        options += [f"--{setting.replace('_', '-')}", *map(str, values)]
     return options
 
 

@@ -189,6 +189,7 @@ PRINTED = {
     "off-apexnet": "megc2019",
     "rcn-a": "megc2019",
     "ststnet": "megc2019",
+    "htnet": "megc2019",
 }
 
 
