@@ -9,7 +9,7 @@ clips.
 
 Certain (the released code and its authors' answers): the layers (276.6 million parameters), Adam with 5e-5, all clips
 in one batch, 200 epochs. Uncertain: the crop of the face. Our reading: the flow is stretched after it is made small,
-where theirs is stretched before. A LOSO of 442 clips takes about 300 hours of one core: it is for a GPU. The recipe
+where theirs is stretched before. A LOSO of 442 clips takes hundreds of hours of one core: it is for a GPU. The recipe
 `small` is ours, for a processor, and no published number belongs to it.
 """
 
@@ -66,7 +66,7 @@ class CausalnetMethod(Neural, settings=Settings):
     name = "causalnet"
     title = "CausalNet"
     recipes = RECIPES
-    timed_clips = 4
+    timed_clips = 32
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.motion.later import LaterFlow

@@ -9,8 +9,8 @@ well, and which of the two the paper has is not known.
 Certain (the released code): the layers (114.4 million parameters), Adam with 5e-5, 256 clips in a batch, 800 epochs.
 Uncertain: how the pictures were stretched. Our reading: the four parts have fixed places, which the script has for
 faces that its detector does not find; the script looks for five points on the apex of each clip. The order of the
-clips is drawn here, and is class by class there. A LOSO of 442 clips takes about 200 hours of one core: it is for a
-GPU. The recipe `small` is ours, for a processor, and no published number belongs to it.
+clips is drawn here, and is class by class there. A LOSO of 442 clips takes hundreds of hours of one core: it is
+for a GPU. The recipe `small` is ours, for a processor, and no published number belongs to it.
 """
 
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ class HtnetMethod(Neural, settings=Settings):
     name = "htnet"
     title = "HTNet"
     recipes = RECIPES
-    timed_clips = 4
+    timed_clips = 32
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.models.attention.htnet import SIZE
