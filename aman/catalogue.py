@@ -6,6 +6,7 @@
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from aman import methods
 from aman.inputs.base import stages
@@ -56,9 +57,13 @@ def parameters(settings: Recipe, classes: int) -> int | None:
     method = settings.method
     if not isinstance(method, Neural):
         return None
+    import torch
+
     from aman.training.neural import build
 
-    network = build(method, settings, classes, seed=0)
+    # A network without weights of a file is counted without its numbers, which may need a gigabyte.
+    with nullcontext() if method.starts_from(settings) else torch.device("meta"):
+        network = build(method, settings, classes, seed=0)
     return sum(one.numel() for one in network.parameters() if one.requires_grad)
 
 

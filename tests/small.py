@@ -186,13 +186,20 @@ SMALL_METHODS: dict[str, dict[str, object]] = {
     "aman": {"magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2},
     "apex-cnn": {"epochs": 2},
     "bi-woof": {"flow": "dis", "blocks": 2},
+    "causalnet": {"flow": "dis", "dim": 8, "repeats": (1, 1, 1), "epochs": 2},
     "dssn": {"flow": "dis", "epochs": 1, "batch": 2},
     "geme": {"epochs": 2},
+    "graph-tcn": {"width": 8, "epochs": 2},
+    "htnet": {"flow": "dis", "dim": 8, "repeats": (1, 1, 1), "epochs": 2},
     "lbp-sip": {"blocks": 2},
     "lbp-top": {"blocks": 2},
     "lgccond": {"apex": "annotated", "hidden": 8, "epochs": 2},
+    "mmnet": {"size": 32, "width": 4, "epochs": 2},
     "off-apexnet": {"flow": "dis", "epochs": 2},
     "rcn-a": {"flow": "dis", "size": 28, "filters": 4, "pool": 3, "epochs": 2},
+    "rnma": {"width": 8, "epochs": 2},
+    "skd-tstsan": {"flow": "dis", "parts": 2, "epochs": 1, "batch": 4},
+    "slstt": {"flow": "dis", "size": 16, "dim": 8, "depth": 1, "heads": 2, "epochs": 1, "batch": 4},
     "ststnet": {"flow": "dis", "epochs": 2},
     "tscnn": {"flow": "dis", "parts": 2, "epochs": 1, "batch": 4},
 }
@@ -209,7 +216,8 @@ def small_options(name: str) -> list[str]:
     """The small settings on the command line."""
     options = ["--recipe", "quick"] if "quick" in find(name).recipes else []
     for setting, value in {"align": "none", **SMALL_METHODS[name]}.items():
-        options += [f"--{setting.replace('_', '-')}", str(value)]
+        values = value if isinstance(value, tuple) else (value,)
+        options += [f"--{setting.replace('_', '-')}", *map(str, values)]
     return options
 
 

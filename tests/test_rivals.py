@@ -189,6 +189,12 @@ PRINTED = {
     "off-apexnet": "megc2019",
     "rcn-a": "megc2019",
     "ststnet": "megc2019",
+    "graph-tcn": "samm-5",
+    "mmnet": "casme2-5",
+    "slstt": "smic-hs-3",
+    "rnma": "smic-hs-3",
+    "htnet": "megc2019",
+    "causalnet": "megc2019",
 }
 
 

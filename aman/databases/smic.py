@@ -271,6 +271,12 @@ DATABASE = Database(
                         "GEME": fits(106, 164),
                     },
                 ),
+                "SLSTT": Published(
+                    accuracy=73.71,
+                    f1=72.40,
+                    note="best test epoch, says the released script; fits no number of clips that was tried",
+                    source="Zhang et al., IEEE TAFFC, 2022",
+                ),
                 "Bi-WOOF": Published(
                     f1=62.00,
                     note="protocol unconfirmed: the abstract names no number of clips; there is no epoch to choose",

@@ -57,6 +57,22 @@ def magnify_with(network: "Magnifier", onset_HWC: Float, frames_LHWC: Float, fac
     return np.stack(images)
 
 
+def magnified_shape(onset_HWC: Float, frame_HWC: Float, factor: float, weights: str = "learned") -> Float:
+    """`shape_CHW` of 32 channels and half the size of the frame: what the network paints the magnified frame from.
+
+    Images are RGB in [0, 255]; the shape of a side that is no multiple of 4 includes what was padded.
+    """
+    import torch
+
+    network = _network(weights)
+    device = next(network.parameters()).device
+    batch = GPU_BATCH if device.type == "cuda" else CPU_BATCH
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        _, shape_BCHW = _batched(network.encode, batch, _padded(np.stack([onset_HWC, frame_HWC])).to(device))
+        (motion_BCHW,) = _batched(network.motion, batch, shape_BCHW[:1], shape_BCHW[1:])
+        return (shape_BCHW[1] + (factor - 1) * motion_BCHW[0]).cpu().numpy()
+
+
 class _Decoder:
     """One frame's images as a function of (factor - 1)."""
 

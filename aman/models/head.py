@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from aman.backbone import FEATURE_CHANNELS, Head, fresh_layer4, load_trunk
+from aman.backbone import FEATURE_CHANNELS, Head, Normalise, fresh_layer4, load_trunk, stages_after, stem
 from aman.digests import has_layer4
 
 
@@ -13,6 +13,13 @@ def trained_stages(weights: str, frozen: str) -> Head:
     if not has_layer4(weights):
         fresh_layer4(network)
     return Head(network, frozen)
+
+
+def stages_to_layer3(weights: str, frozen: str) -> nn.Module:
+    """The stages after the frozen one up to layer3, from these weights; the identity where layer3 is frozen."""
+    network = load_trunk(weights)
+    stages = [getattr(network, stage) for stage in stages_after(frozen) if stage != "layer4"]
+    return nn.Sequential(*([Normalise(), stem(network)] if frozen == "none" else []), *stages)
 
 
 class TrunkClassifier(nn.Module):

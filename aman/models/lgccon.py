@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.backbone import Normalise, load_trunk, stages_after, stem
+from aman.models.head import stages_to_layer3
 
 PICTURE = 225
 """Side of the picture in which the strips were released."""
@@ -38,9 +38,7 @@ class LGCcon(nn.Module):
 
     def __init__(self, weights: str, frozen: str, classes: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        network = load_trunk(weights)
-        stages = [getattr(network, stage) for stage in stages_after(frozen) if stage != "layer4"]
-        self.start = nn.Sequential(*([Normalise(), stem(network)] if frozen == "none" else []), *stages)
+        self.start = stages_to_layer3(weights, frozen)
         self.dense = nn.Sequential(
             nn.Linear(CHANNELS * POOL * POOL, hidden),
             nn.ReLU(),

@@ -9,6 +9,7 @@ import numpy as np
 from aman.content import content_key
 from aman.databases.arrays import array_for
 from aman.databases.index import Clip
+from aman.databases.reading.npz import Entry, entry_for
 from aman.errors import DataError, UsageError
 from aman.inputs.base import Array, Input, finite
 from aman.inputs.features import Features
@@ -23,8 +24,10 @@ Read = Callable[[Path], bytes] | None
 def plan_given(clip: Clip, inputs: Sequence[Input], read: Read = None) -> ClipPlan:
     """Keys of a clip of which arrays exist: the digest of its row of the array that each input takes.
 
-    Raises `UsageError` for an input that none of the arrays is, `DataError` for a file that cannot be used.
+    Raises `UsageError` for an input that none of the arrays is and for two inputs that would be given one array,
+    `DataError` for a file that cannot be used.
     """
+    _refuse_one_for_two(clip, inputs, read)
     return ClipPlan(clip=clip, keys={one: _key(one, _array(clip, one, read)) for one in inputs})
 
 
@@ -36,6 +39,20 @@ def publish_given(plan: ClipPlan, inputs: Sequence[Input], cache: Cache, read: R
             cache.publish(one.name, plan.keys[one], one.pack(_array(plan.clip, one, read)))
             made[f"given arrays of {one.name}"] = 1
     return Prepared(clip_id=plan.clip.clip_id, made=made)
+
+
+def _refuse_one_for_two(clip: Clip, inputs: Sequence[Input], read: Read) -> None:
+    """`UsageError` where an array that fits by its shape alone would be taken for two inputs."""
+    taken: dict[Entry, Input] = {}
+    for one in inputs if len(inputs) > 1 else ():
+        assert clip.arrays is not None, f"{clip.clip_id} has frames"
+        entry = entry_for(clip.arrays, one.name, one.shape(), read)
+        if (other := taken.setdefault(entry, one)) is not one:
+            raise UsageError(
+                got=f"one array, {entry}, for the inputs {other.name} and {one.name}",
+                expected="an array of its own for each of both inputs",
+                fix="save an array under the name of each input, or choose another --method",
+            )
 
 
 def _array(clip: Clip, one: Input, read: Read) -> Array:

@@ -67,6 +67,13 @@ class Entry:
 
 def row_of(row: ArrayRow, name: str, shape: tuple[int, ...], read: Read | None = None) -> npt.NDArray[np.generic]:
     """One clip's row of the array that fits an input; `aman.databases.arrays.array_for` says which one that is."""
+    entry = entry_for(row, name, shape, read)
+    array = _array(entry, read)[row.row]
+    return np.moveaxis(array, -1, -3) if entry.turned else array
+
+
+def entry_for(row: ArrayRow, name: str, shape: tuple[int, ...], read: Read | None = None) -> Entry:
+    """The array that fits an input; `UsageError` where none or several do."""
     entries = entries_of(row, read)
     named = [entry for entry in entries if name in (entry.name, entry.key)]
     fitting = [entry for entry in named or entries if entry.clip_shape == shape]
@@ -77,9 +84,7 @@ def row_of(row: ArrayRow, name: str, shape: tuple[int, ...], read: Read | None =
             expected=f"one array called {name} (or {name}_NCHW, {name}_NHWC) with {shape} for each clip",
             fix="name the array so, with the letters of its axes, and save the .npz again",
         )
-    (entry,) = fitting
-    array = _array(entry, read)[row.row]
-    return np.moveaxis(array, -1, -3) if entry.turned else array
+    return fitting[0]
 
 
 def damage(row: ArrayRow, read: Read | None = None) -> str:

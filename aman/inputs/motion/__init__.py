@@ -1,0 +1,1 @@
+"""What is made of motion between more frames than onset and apex."""
