@@ -5,13 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from aman.training.fitted import Fitted
+
+NOBODY = ""
+"""In place of a left-out subject: the training sees all clips of the protocol, and predicts none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
     """What a trainer is given of one fold. Labels are class numbers of the training clips only."""
 
     subject: str
-    """The subject that is left out."""
+    """The subject that is left out; `NOBODY` where no clip is."""
     train_clips: tuple[str, ...]
     train_labels: tuple[int, ...]
     test_clips: tuple[str, ...]
@@ -83,11 +88,18 @@ class Rows:
 class Keeper(Protocol):
     """Keeps what a fold would lose with its worker. A later state replaces the earlier one."""
 
+    @property
+    def wants_weights(self) -> bool:
+        """Whether `fitted` is to be called at the end of the training."""
+
     def load(self) -> dict[str, Any] | None:
         """The last state, tensors on the CPU; None where there is none."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep a state: tensors, numbers, text and collections of them."""
+
+    def fitted(self, fitted: Fitted) -> None:
+        """Hear what the training fitted, once, before its result is returned."""
 
 
 def fold_seed(seed: int, subject: str) -> int:

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from aman.protocols import Selection
-from aman.training.fold import FoldTask
+from aman.training.fold import NOBODY, FoldTask
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +51,10 @@ class Roster:
     def without(self, subject: str) -> "Fold":
         """The fold of a left-out subject."""
         return Fold(roster=self, subject=subject, test=self.by_subject[subject], unseen=())
+
+    def whole(self) -> "Fold":
+        """The training on all clips, which leaves nobody out."""
+        return Fold(roster=self, subject=NOBODY, test=(), unseen=())
 
     def fold(self, task: FoldTask) -> "Fold":
         """A task over some of these clips, in their order."""
