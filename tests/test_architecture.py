@@ -40,6 +40,11 @@ OPTIONS = {
     gpus-per-worker grid-factors grid-frames here json k landmark-model layer4-init levels magnifier measure method n
     optimiser out plan protocol rate recipe root samples sampling search seed selection size space standardise stopping
     store tracking-uri trunk weight-decay workers""",
+    "train": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
+    gpus-per-worker grid-factors grid-frames here k landmark-model layer4-init levels magnifier measure method n
+    optimiser out plan precision protocol rate recipe root sampling seed size standardise store trunk weight-decay
+    workers""",
+    "predict": "apex csv file gif json method offset onset",
     "cache": "delete json store",
     "report": "compare out",
     "paper": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen

@@ -52,7 +52,7 @@ def fit_fold(
     keeper: Keeper | None = None,
 ) -> FoldResult:
     """Choose, fit and predict: for each input an array (M, ...), which is flattened to one vector a clip. A keeper
-    hears of the fitted estimator if it wants the weights. Where `x_test` has no clips, nothing is predicted.
+    hears of the fitted estimator if it wants the weights. Where the task leaves no clip out, nothing is predicted.
 
     One thread computes, because a sum that several threads share differs in its last bits. The parameters that were
     chosen are in `extras`, one equal row for each clip. Raises `ValueError` where a choice is to be made and the
@@ -60,7 +60,7 @@ def fit_fold(
     """
     begun = time.perf_counter()
     with threadpool_limits(limits=1):
-        train_MD, test_MD = vectors(x_train), vectors(x_test)
+        train_MD = vectors(x_train)
         labels = np.array(task.train_labels)
         seed = fold_seed(task.seed, task.subject)
 
@@ -69,7 +69,9 @@ def fit_fold(
 
         chosen = choose(unfitted, ParameterGrid(dict(method.grid(settings))), train_MD, labels, task)
         fitted = fit(unfitted(chosen), train_MD, labels)
-        probabilities = predict(fitted, test_MD, task.classes) if len(test_MD) else np.empty((0, task.classes))
+        probabilities = np.empty((0, task.classes))
+        if task.test_clips:
+            probabilities = predict(fitted, vectors(x_test), task.classes)
     if keeper and keeper.wants_weights:
         keeper.fitted(of_estimator(fitted, method.name))
     return FoldResult(

@@ -96,7 +96,7 @@ def train_fold(
     device.
 
     With a keeper, a long fold goes on from the last epoch that was kept, and comes out the same; it hears of the
-    weights at the end if it wants them. Where `x_test` has no clips, nothing is predicted.
+    weights at the end if it wants them. Where the task leaves no clip out, nothing is predicted.
     Raises `FloatingPointError` when the loss is no number.
     """
     begun = kept_at = time.perf_counter()

@@ -30,7 +30,7 @@ def train_one(key: str, task: Any, recipe: Recipe, loaded: Loaded, cache: Cache,
     loaded.load(recipe.method.inputs(recipe), task.clips)  # at once: training and left-out clips are of one database
     keeper = FoldKeeper(cache.store, key, keep_weights)
     x_train = loaded.arrays_of(recipe, task.train_clips)
-    x_test = loaded.arrays_of(recipe, task.test_clips) if task.test_clips else [one[:0] for one in x_train]
+    x_test = loaded.arrays_of(recipe, task.test_clips) if task.test_clips else []
     result = recipe.method.train(x_train, x_test, task, recipe, keeper)
     if keeper.weights is not None:
         check_equal(read_result(cache, key, task), result)
