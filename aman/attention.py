@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +21,22 @@ SPREAD = 1e-3
 def values_of(predictions: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     """`a_BPX` of the column `name` of predictions.csv: for each clip and each place before the last axis (one place
     where there is none) the attention along the last axis."""
-    values = np.array([json.loads(text) for text in predictions[name]], dtype=np.float64)
-    return values.reshape(len(values), -1, values.shape[-1])
+    return by_place(np.array([json.loads(text) for text in predictions[name]], dtype=np.float64))
+
+
+def by_place(values_B: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """`a_BPX` of an attention `(B, ..., X)`."""
+    return values_B.reshape(len(values_B), -1, values_B.shape[-1]).astype(np.float64)
 
 
 def shares_of(predictions: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
-    """`(B, X)`: for each clip the shares of the attention `name` along its last axis, which sum to 1, in the mean over
-    the places before it. Even ones where all of them are too small for a number."""
-    values_BPX = values_of(predictions, name)
+    """`shares` of the attention `name` of each clip in predictions.csv."""
+    return shares(values_of(predictions, name))
+
+
+def shares(values_BPX: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`(B, X)`: for each clip the shares of an attention along its last axis, which sum to 1, in the mean over the
+    places before it. Even ones where all of them are too small for a number."""
     total, even = values_BPX.sum(axis=-1, keepdims=True), np.full_like(values_BPX, 1 / values_BPX.shape[-1])
     share_BX: npt.NDArray[np.float64] = np.divide(values_BPX, total, out=even, where=total > 0).mean(axis=1)
     return share_BX

@@ -24,6 +24,9 @@ class Options(TrackedOptions, BenchmarkOptions):
     subjects: tuple[str, ...] = ()
     """Leave out these subjects only (01 07 ...), or where the protocol leaves out other groups these ones, by the names
     that --plan shows. Empty: every one."""
+    keep_weights: bool = False
+    """Store what each fold fitted as well, as safetensors under the fold's key. A fold that is finished and whose
+    weights are not there is trained again, and must predict what it predicted before."""
     json: Path | None = None
     """File for the result as JSON."""
 
@@ -41,7 +44,7 @@ def main(options: Options) -> int:
     tracking_uri(options.tracking_uri)
     if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
         return DONE
-    experiment = plan_experiment(options.request(subjects=options.subjects))
+    experiment = plan_experiment(options.request(subjects=options.subjects, keep_weights=options.keep_weights))
     say(texts.plan_text(experiment))
     if options.plan:
         say(estimate_text(experiment, measuring=options.measure))

@@ -15,6 +15,7 @@ from aman.methods import FoldResult, FoldTask, find, names, settings_of, variant
 from aman.methods.ststnet import METHOD, Settings, network
 from aman.training import neural
 from aman.training.eager import eager
+from aman.training.fitted import Fitted
 
 CLASSES = 3
 SHORT = variant(Settings(), epochs=6, batch=8, rate=5e-3)
@@ -160,6 +161,8 @@ def test_a_fold_gives_equal_bits_twice_and_others_with_another_seed() -> None:
 class Kept:
     """Keeps each state that a fold gives, in memory."""
 
+    wants_weights = False
+
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.states = [] if state is None else [state]
 
@@ -168,6 +171,9 @@ class Kept:
 
     def save(self, state: dict[str, Any]) -> None:
         self.states.append(copy.deepcopy(state))
+
+    def fitted(self, fitted: Fitted) -> None:
+        self.states.append(dict(fitted.arrays))
 
 
 @pytest.mark.parametrize("after", [0, 2, 4])

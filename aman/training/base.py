@@ -248,7 +248,7 @@ class Classical(Method):
     ) -> FoldResult:
         from aman.training.classical import fit_fold
 
-        return fit_fold(self, x_train, x_test, task, settings)
+        return fit_fold(self, x_train, x_test, task, settings, keeper)
 
     def cost(self, settings: Any, clips: int) -> float:
         return float(clips)

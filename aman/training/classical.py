@@ -20,12 +20,15 @@ from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from aman.protocols import groups_of
-from aman.training.fold import FoldResult, FoldTask, fold_seed
+from aman.training.fitted import of_estimator
+from aman.training.fold import FoldResult, FoldTask, Keeper, fold_seed
 
 
 class Classical(Protocol):
     """What this runner asks of a classical method; `aman.training.base.Classical` says what each of these is."""
 
+    @property
+    def name(self) -> str: ...
     def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
     def estimator(self, settings: Any, seed: int) -> Any: ...
     def grid(self, settings: Any) -> dict[str, Sequence[Any]]: ...
@@ -41,9 +44,15 @@ TIMED_SUBJECTS, TIMED_CLIPS = 6, 60
 
 
 def fit_fold(
-    method: Classical, x_train: Sequence[torch.Tensor], x_test: Sequence[torch.Tensor], task: FoldTask, settings: Any
+    method: Classical,
+    x_train: Sequence[torch.Tensor],
+    x_test: Sequence[torch.Tensor],
+    task: FoldTask,
+    settings: Any,
+    keeper: Keeper | None = None,
 ) -> FoldResult:
-    """Choose, fit and predict: for each input an array (M, ...), which is flattened to one vector a clip.
+    """Choose, fit and predict: for each input an array (M, ...), which is flattened to one vector a clip. A keeper
+    hears of the fitted estimator if it wants the weights. Where the task leaves no clip out, nothing is predicted.
 
     One thread computes, because a sum that several threads share differs in its last bits. The parameters that were
     chosen are in `extras`, one equal row for each clip. Raises `ValueError` where a choice is to be made and the
@@ -51,7 +60,7 @@ def fit_fold(
     """
     begun = time.perf_counter()
     with threadpool_limits(limits=1):
-        train_MD, test_MD = vectors(x_train), vectors(x_test)
+        train_MD = vectors(x_train)
         labels = np.array(task.train_labels)
         seed = fold_seed(task.seed, task.subject)
 
@@ -60,12 +69,16 @@ def fit_fold(
 
         chosen = choose(unfitted, ParameterGrid(dict(method.grid(settings))), train_MD, labels, task)
         fitted = fit(unfitted(chosen), train_MD, labels)
-        probabilities = predict(fitted, test_MD, task.classes)
+        probabilities = np.empty((0, task.classes))
+        if task.test_clips:
+            probabilities = predict(fitted, vectors(x_test), task.classes)
+    if keeper and keeper.wants_weights:
+        keeper.fitted(of_estimator(fitted, method.name))
     return FoldResult(
         subject=task.subject,
         clips=task.test_clips,
         probabilities=probabilities.tolist(),
-        epoch_classes=[probabilities.argmax(axis=1).tolist()],
+        epoch_classes=[probabilities.argmax(axis=1).tolist()] if task.test_clips else [],
         losses=[],
         weights_sha256=digest(fitted),
         seconds=time.perf_counter() - begun,

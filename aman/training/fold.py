@@ -5,6 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from aman.training.fitted import Fitted
+
+NOBODY = ""
+"""In place of a left-out subject: the training sees all clips of the protocol, and predicts none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTask:
@@ -12,7 +17,7 @@ class FoldTask:
 
     subject: str
     """Name of what is left out: a subject or, under splits into other groups (`aman.splits`), that group. The seed of
-    the training follows from it."""
+    the training follows from it. `NOBODY` where no clip is left out."""
     train_clips: tuple[str, ...]
     train_labels: tuple[int, ...]
     test_clips: tuple[str, ...]
@@ -85,11 +90,18 @@ class Rows:
 class Keeper(Protocol):
     """Keeps what a fold would lose with its worker. A later state replaces the earlier one."""
 
+    @property
+    def wants_weights(self) -> bool:
+        """Whether `fitted` is to be called at the end of the training."""
+
     def load(self) -> dict[str, Any] | None:
         """The last state, tensors on the CPU; None where there is none."""
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep a state: tensors, numbers, text and collections of them."""
+
+    def fitted(self, fitted: Fitted) -> None:
+        """Hear what the training fitted, once, before its result is returned."""
 
 
 def fold_seed(seed: int, subject: str) -> int:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from aman.backbone import digest
 from aman.training.eager import eager
+from aman.training.fitted import Fitted, of_network
 from aman.training.fold import FoldResult, FoldTask, Keeper, Rows, fold_seed
 
 KEEP_SECONDS = 60.0
@@ -28,6 +29,8 @@ TIMED_STEPS = 5
 class Neural(Protocol):
     """What this runner asks of a neural method; `aman.training.base.Neural` says what each of these is."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def timed_clips(self) -> int: ...
     def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
@@ -92,7 +95,8 @@ def train_fold(
     """Train on `x_train` and predict `x_test`: for each input an array (M, ...) as it is cached, or its `Rows`, on its
     device.
 
-    With a keeper, a long fold goes on from the last epoch that was kept, and comes out the same.
+    With a keeper, a long fold goes on from the last epoch that was kept, and comes out the same; it hears of the
+    weights at the end if it wants them. Where the task leaves no clip out, nothing is predicted.
     Raises `FloatingPointError` when the loss is no number.
     """
     begun = kept_at = time.perf_counter()
@@ -109,6 +113,7 @@ def train_fold(
     epoch_classes: list[list[int]] = []
     done, before = 0, 0.0
     total_loss = torch.zeros((), dtype=torch.float64, device=device)
+    probabilities, extras = np.empty((0, task.classes)), dict[str, np.ndarray]()
     kept = keeper.load() if keeper else None
     if kept is not None:
         model.load_state_dict(kept["model"])
@@ -129,8 +134,9 @@ def train_fold(
         if step % per_epoch == 0:
             losses.append(float(total_loss) / len(labels))
             total_loss.zero_()
-            probabilities, extras = predict(method, model, x_test, batch)
-            epoch_classes.append(probabilities.argmax(1).tolist())
+            if task.test_clips:
+                probabilities, extras = predict(method, model, x_test, batch)
+                epoch_classes.append(probabilities.argmax(1).tolist())
             now = time.perf_counter()
             if keeper and now - kept_at > KEEP_SECONDS and len(losses) < epochs:
                 keeper.save(
@@ -147,6 +153,10 @@ def train_fold(
                 kept_at = time.perf_counter()
     if not np.isfinite(losses).all() or not np.isfinite(probabilities).all():
         raise FloatingPointError(f"the training loss of fold {task.subject} is no number: {losses[-1]}")
+    if not task.test_clips and not all(one.isfinite().all() for one in model.state_dict().values()):
+        raise FloatingPointError("the last step of the training made weights that are no numbers")
+    if keeper and keeper.wants_weights:
+        keeper.fitted(of_network(model.state_dict(), method.name))
     return FoldResult(
         subject=task.subject,
         clips=task.test_clips,
@@ -235,3 +245,8 @@ def be_deterministic() -> None:
     # New tensors would be filled first, to show kernels that read them: no result is another one without.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+def state_of(fitted: Fitted) -> dict[str, torch.Tensor]:
+    """The state of a network whose arrays were kept; the tensors are the caller's own."""
+    return {name: torch.from_numpy(np.array(array)) for name, array in fitted.arrays.items()}

@@ -4,7 +4,6 @@ An estimate measures nothing by itself: it reads what finished folds took and wh
 where there is neither. So a plan imports no torch, whatever is planned.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from cluster.features.keys import ClipPlan
 from cluster.features.tasks import minutes
 from cluster.folds.keys import FoldSpec
 from cluster.folds.timing import clip_timing, machine, measure_clip, measure_training, recorded, training_timing
+from cluster.machines.cpus import usable_cpus
 from cluster.store.base import Store
 
 UNKNOWN_PACE = 1e-9
@@ -67,7 +67,7 @@ def estimate_text(
             "estimate: nothing to compute, some seconds to pool and score" if train else "estimate: nothing to prepare"
         )
     request = experiment.first.request
-    total = Total(slots=1 if request.here else request.workers or os.cpu_count() or 1)
+    total = Total(slots=1 if request.here else request.workers or usable_cpus())
     for plan, clips in lacking:
         named = f" of {plan.selection.protocol.name}" if len(lacking) > 1 else ""
         _add_preparation(total, plan, clips, named)

@@ -30,7 +30,7 @@ from cluster.features.loaded import Inputs
 from cluster.folds.keys import FoldSpec, Text, Texts, fold_keys
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from cluster.folds.tasks import Roster
-from cluster.store.names import FOLDS
+from cluster.store.names import FOLDS, WEIGHTS
 
 
 @dataclass(kw_only=True)
@@ -256,7 +256,9 @@ def look_up(grids: Iterable[Grid]) -> None:
         for key, spec in grid.specs().items():
             if key not in grid.results:
                 owners.setdefault(key, []).append((grid, truth, spec))
-    there = cache.keys(FOLDS) if len(owners) > FEW else owners
+    there = cache.keys(FOLDS) if len(owners) > FEW else owners.keys()
+    if grids[0].request.keep_weights:
+        there = {key for key in there & owners.keys() if cache.has(WEIGHTS, key)}
     for spec, result in each_result(cache, [some[0][2] for key, some in owners.items() if key in there]):
         for grid, truth, _ in owners[spec.key]:
             grid.results[spec.key] = Known.of(result, truth)
@@ -267,7 +269,8 @@ def look_up(grids: Iterable[Grid]) -> None:
 def _name_folds(grid: Grid) -> None:
     selection, seed = grid.first.selection, grid.request.seed
     roster = Roster.of(selection, seed)
-    outer = [roster.without(group) for group in grid.first.left_out]
+    whole = grid.request.whole
+    outer = [roster.whole()] if whole else [roster.without(group) for group in grid.first.left_out]
     lanes = grid.first.left_out if grid.choice == "inner" else ()
     inner = {lane: [roster.fold(task) for task in inner_tasks(selection, lane, seed=seed)] for lane in lanes}
     folds = [*outer, *(fold for some in inner.values() for fold in some)]

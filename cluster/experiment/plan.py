@@ -81,6 +81,10 @@ class Request:
     allow_incomplete: bool = False
     here: bool = False
     """Whether everything is done in this process, without Ray."""
+    keep_weights: bool = False
+    """Whether what each fold fitted is stored; a fold whose weights are not there is trained again."""
+    whole: bool = False
+    """Whether one training on all clips takes the place of the folds: nobody is left out, and nothing is scored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from aman.databases import find
 from aman.errors import DataError
 from aman.methods import OWN_MODULE
-from aman.training.fold import FoldResult
+from aman.training.fold import NOBODY, FoldResult
 from cluster.experiment.estimate import paces
 from cluster.experiment.grid import Experiment, Grid, note_finished
 from cluster.experiment.plan import Plan
@@ -53,6 +53,13 @@ class Work:
     on_finish: OnFinish
     say: Say
     schedule: Schedule | None
+    keep_weights: bool
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The arguments that are given by keyword."""
+        names = ("on_finish", "say", "schedule", "keep_weights")
+        return {name: getattr(self, name) for name in names}
 
 
 class Executor(Protocol):
@@ -85,9 +92,7 @@ class OnRay:
                 workers=min(self.slots.workers(request.workers, request.gpus_per_worker), len(work.specs)),
                 gpu_share=request.gpus_per_worker if self.slots.gpus else 0,
                 scratch=str(scratch),
-                on_finish=work.on_finish,
-                say=work.say,
-                schedule=work.schedule,
+                **work.shared,
             )
 
 
@@ -103,8 +108,7 @@ class Here:
 
     def train(self, work: Work) -> tuple[dict[str, str], list[str]]:
         """One fold after another."""
-        uri = self.plan.store.uri
-        return train_here(work.specs, work.clips, uri, on_finish=work.on_finish, say=work.say, schedule=work.schedule)
+        return train_here(work.specs, work.clips, self.plan.store.uri, **work.shared)
 
 
 @contextmanager
@@ -146,6 +150,7 @@ def run(
                     on_finish=progress.on_finish,
                     say=say,
                     schedule=schedule(where) if schedule else None,
+                    keep_weights=experiment.first.request.keep_weights,
                 )
                 done.failed, lost = where.train(work)
                 done.folds += progress.trained
@@ -258,7 +263,9 @@ class Progress:
         self.right, self.clips = self.right + right, self.clips + len(result.clips)
         left = minutes((time.monotonic() - self.begun) / self.cost * max(0.0, self.whole - self.cost))
         said = f"{right}/{len(result.clips)} right, {result.seconds:.1f} s"
-        if self.alone is not None and self.alone.choice == "none":
+        if spec.subject == NOBODY:
+            self.say(f"trained on all {spec.fold.train_count} clips, {result.seconds:.1f} s")
+        elif self.alone is not None and self.alone.choice == "none":
             number = f"{self.before + self.trained}/{self.before + self.count}"
             pooled = f"pooled {100 * self.right / self.clips:.1f} % of {self.clips} clips"
             self.say(f"fold {number} {spec.subject}: {said}; {pooled}, ETA {left}")

@@ -112,6 +112,8 @@ def _folds_lines(grid: Grid) -> list[str]:
         names = ", ".join(grid.plans)
         lines = [f"seed {grid.request.seed}: {len(grid.plans)} methods ({names}), {len(keys)} folds, {done} done"]
         return [*lines, *(f"cannot run here: {name}: {why}" for name, why in grid.left_out.items())]
+    if grid.request.whole:
+        return [f"one training on all clips: {'done' if done else 'to do'}"]
     if grid.choice == "none":
         return [f"folds: {done} done, {len(keys) - done} to train"]
     count, split = f"{len(keys)} folds", grid.first.selection.split

@@ -4,6 +4,7 @@ import hashlib
 import io
 from typing import Any
 
+from aman.training.fitted import Fitted
 from cluster.store.base import Store
 from cluster.store.names import unfinished_name
 
@@ -14,8 +15,11 @@ class FoldKeeper:
     """Keeps a fold's state in the store, behind a sha256 of the fold's key and the state: a state that was written in
     part, or for another fold, is none, and the fold begins at its first epoch."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Store, key: str, wants_weights: bool = False) -> None:
         self.store, self.key, self.name, self.saved = store, key.encode(), unfinished_name(key), False
+        self.wants_weights = wants_weights
+        self.weights: Fitted | None = None
+        """What the training fitted, where it is wanted."""
 
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last, if it is whole; read as tensors alone, no program is run."""
@@ -43,6 +47,10 @@ class FoldKeeper:
         content = file.getvalue()
         self.store.replace(self.name, self._digest(content) + content)
         self.saved = True
+
+    def fitted(self, fitted: Fitted) -> None:
+        """Hold what the training fitted for whoever publishes it."""
+        self.weights = fitted
 
     def forget(self) -> None:
         """Take the state away: its fold is finished."""

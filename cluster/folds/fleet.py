@@ -36,9 +36,11 @@ def train_folds(
     on_finish: Callable[[FoldSpec, FoldResult], int],
     say: Callable[[str], None] = print,
     schedule: Schedule | None = None,
+    keep_weights: bool = False,
 ) -> tuple[dict[str, str], list[str]]:
     """Train the folds, of any number of recipes; `on_finish` is called once for each, as it finishes, and says how many
-    clips are right. Without a `schedule` they are trained as they come, which should be longest first.
+    clips are right. Without a `schedule` they are trained as they come, which should be longest first. With
+    `keep_weights` what each of them fitted is stored as well.
 
     At most `workers` at a time, each with `gpu_share` of a GPU (0: a CPU); fewer where there is room for fewer now.
     Returns the reasons of failed folds by key, and clips whose inputs were lost and must be prepared again before
@@ -57,6 +59,7 @@ def train_folds(
         "supplies": ray.put(supplies_of((spec.recipe for spec in specs), plans)),
         "store": store_uri,
         "gpu": gpu_share > 0,
+        "keep_weights": keep_weights,
     }
     trainer = _trainer(config, workers, gpu_share, scratch, max_failures=max(DEATHS, ATTEMPTS * len(specs)))
     filling = _filled(schedule, scratch, queue)
@@ -134,6 +137,6 @@ def train_worker(config: dict[str, Any]) -> None:
 
     def train(key: str) -> None:
         fold, recipe = work[key]
-        train_one(key, fold.task, recipe, loaded, cache)
+        train_one(key, fold.task, recipe, loaded, cache, config["keep_weights"])
 
     work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)

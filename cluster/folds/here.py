@@ -4,8 +4,9 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aman.errors import UserError
+from aman.errors import DataError, UserError
 from aman.training.base import Recipe
+from aman.training.fitted import pack
 from aman.training.fold import FoldResult
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs, Loaded, LostClipsError, supplies_of
@@ -13,21 +14,41 @@ from cluster.folds.checkpoint import FoldKeeper
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import FoldQueue, Schedule
 from cluster.folds.results import pack_result, read_result
-from cluster.store.names import FOLDS
+from cluster.store.names import FOLDS, WEIGHTS
 from cluster.store.open import open_store
 from cluster.store.results import Cache
 
 
-def train_one(key: str, task: Any, recipe: Recipe, loaded: Loaded, cache: Cache) -> None:
-    """Train a fold and publish its result, unless another job was quicker. Raises `LostClipsError`."""
-    if cache.has(FOLDS, key):
+def train_one(key: str, task: Any, recipe: Recipe, loaded: Loaded, cache: Cache, keep_weights: bool = False) -> None:
+    """Train a fold and publish its result, and with `keep_weights` what was fitted, unless another job was quicker.
+
+    A fold whose result is there without its weights is trained again, and must predict what it predicted before:
+    `DataError` otherwise. Raises `LostClipsError`.
+    """
+    if cache.has(FOLDS, key) and (cache.has(WEIGHTS, key) or not keep_weights):
         return
     loaded.load(recipe.method.inputs(recipe), task.clips)  # at once: training and left-out clips are of one database
-    keeper = FoldKeeper(cache.store, key)
-    x_train, x_test = (loaded.arrays_of(recipe, clips) for clips in (task.train_clips, task.test_clips))
+    keeper = FoldKeeper(cache.store, key, keep_weights)
+    x_train = loaded.arrays_of(recipe, task.train_clips)
+    x_test = loaded.arrays_of(recipe, task.test_clips) if task.test_clips else []
     result = recipe.method.train(x_train, x_test, task, recipe, keeper)
+    if keeper.weights is not None:
+        check_equal(read_result(cache, key, task), result)
+        cache.publish(WEIGHTS, key, pack(keeper.weights, key=key))  # first: a result says that all of the fold is there
     cache.publish(FOLDS, key, pack_result(result, key))
     keeper.forget()
+
+
+def check_equal(before: FoldResult | None, now: FoldResult) -> None:
+    """`DataError` where a fold that was trained again predicts otherwise than the result in the store: its weights
+    would not be those of that result."""
+    if before is None or (before.probabilities, before.epoch_classes) == (now.probabilities, now.epoch_classes):
+        return
+    raise DataError(
+        got=f"fold {now.subject}, which predicts otherwise now ({now.device}) than in the store ({before.device})",
+        expected="equal predictions, so that the weights are those of the result in the store",
+        fix="train on a machine of the kind that the result is from, or name a new --store for results with weights",
+    )
 
 
 def train_here(
@@ -38,6 +59,7 @@ def train_here(
     on_finish: Callable[[FoldSpec, FoldResult], int],
     say: Callable[[str], None] = print,
     schedule: Schedule | None = None,
+    keep_weights: bool = False,
 ) -> tuple[dict[str, str], list[str]]:
     """Train the folds in this process; arguments and results are those of `fleet.train_folds`.
 
@@ -55,7 +77,7 @@ def train_here(
     while key := queue.lease("here"):
         spec = by_key[key]
         try:
-            train_one(key, spec.task, spec.recipe, loaded, cache)
+            train_one(key, spec.task, spec.recipe, loaded, cache, keep_weights)
         except LostClipsError as error:
             queue.lose(error.clips)
             continue

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from aman.inputs.base import arrays_of
-from aman.training.fold import FoldResult
+from aman.training.fold import NOBODY, FoldResult
 from cluster.store.names import FOLDS
 from cluster.store.results import Cache
 
@@ -54,15 +54,16 @@ def unpack_result(content: bytes, key: str, fold: Expected | None = None) -> Fol
     result = FoldResult(**{**values, "clips": tuple(values["clips"]), "extras": extras})
     if fold is not None and (result.subject, result.clips) != (fold.subject, fold.test_clips):
         raise ValueError(f"the result of {result.subject}, not of {fold.subject}")
-    count, classes = len(result.clips), len(result.probabilities[0]) if fold is None else fold.classes
+    count = len(result.clips)
+    classes = fold.classes if fold is not None else len(result.probabilities[0]) if count else 0
     sound = (
         isinstance(result.subject, str)
-        and count > 0
+        and (count > 0) != (result.subject == NOBODY)
         and all(isinstance(clip, str) for clip in result.clips)
         and _rows(result.probabilities, count)
         and all(_rows(row, classes) and all(map(_number, row)) for row in result.probabilities)
         and isinstance(result.epoch_classes, list)
-        and len(result.epoch_classes) > 0
+        and (len(result.epoch_classes) > 0) == (count > 0)
         and all(_rows(row, count) for row in result.epoch_classes)
         and all(type(one) is int and 0 <= one < classes for row in result.epoch_classes for one in row)
         and isinstance(result.losses, list)

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from aman.protocols import Selection
-from aman.training.fold import FoldTask
+from aman.training.fold import NOBODY, FoldTask
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +59,10 @@ class Roster:
         others = () if self.others_train else self.by_group.keys() - {group, ""}
         unseen = tuple(place for other in sorted(others) for place in self.by_group[other])
         return Fold(roster=self, subject=group, test=self.by_group[group], unseen=unseen)
+
+    def whole(self) -> "Fold":
+        """The training on all clips, which leaves nobody out."""
+        return Fold(roster=self, subject=NOBODY, test=(), unseen=())
 
     def fold(self, task: FoldTask) -> "Fold":
         """A task over some of these clips, in their order."""

@@ -7,7 +7,6 @@ edited code and another machine have timings of their own. Reading one imports n
 
 import json
 import math
-import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from aman.inputs.aligned import Source
 from aman.inputs.base import Input, chain
 from aman.training.base import Recipe
 from cluster.features.keys import ClipPlan
+from cluster.machines.cpus import usable_cpus
 from cluster.store.base import Store
 from cluster.store.names import timing_name
 from cluster.store.releases import clip_reader
@@ -31,13 +31,13 @@ LONGEST = 4096
 
 
 def machine() -> str:
-    """The kind of this machine: its processor, and how many CPUs it has."""
+    """The kind of this machine: its processor, and how many CPUs this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} CPUs"
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {usable_cpus()} CPUs"
 
 
 def clip_timing(clip: ClipPlan, inputs: Sequence[Input]) -> str:

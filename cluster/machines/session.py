@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aman.errors import UsageError
+from cluster.machines.cpus import usable_cpus
 from cluster.machines.lean import lean_session
 from cluster.machines.own_folder import RAYS, own_folder, remove_folder
 from cluster.machines.watch import Watch, kill_all_below, session_lost
@@ -45,6 +46,8 @@ TOKEN = "RAY_AUTH_TOKEN"
 
 SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Variable in which a submitted job finds what it was submitted with."""
+SLURM_NODES = "SLURM_JOB_NUM_NODES"
+"""Variable in which SLURM says how many nodes a job has."""
 HEAD = "head"
 """Resource of the machine that the driver is on, where nothing is trained unless it is the only one."""
 DASHBOARD = "AMAN_DASHBOARD"
@@ -144,6 +147,18 @@ def set_environment() -> str:
     return address
 
 
+def refuse_lonely_node() -> None:
+    """`UsageError` in a SLURM job of several nodes: a session of this machine alone would leave the others idle, or
+    each of them would run a copy of the job."""
+    nodes = os.environ.get(SLURM_NODES, "")
+    if nodes.isdecimal() and int(nodes) > 1:
+        raise UsageError(
+            got=f"a SLURM job of {nodes} nodes without RAY_ADDRESS, which would compute on one of them",
+            expected="a Ray session over all nodes of the job",
+            fix="submit the command with slurm.sbatch (docs/cluster.md), or ask for one node: sbatch --nodes=1",
+        )
+
+
 @contextmanager
 def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
     """Set these variables of this process meanwhile; None takes one away."""
@@ -221,7 +236,8 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
     environment of this process. The session's files are in a folder that no other user may enter, and are removed with
     the session.
 
-    A session that is open already, in a test say, is used and left open. `SessionLostError` where the session breaks:
+    A session that is open already, in a test say, is used and left open. `UsageError` in a SLURM job of several nodes
+    without an address. `SessionLostError` where the session breaks:
     a process of Ray's that all others need was killed, or the head of the cluster is gone.
     """
     address = set_environment()
@@ -232,13 +248,15 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
     if ray.is_initialized():
         yield capacity()
         return
+    if address == "local":
+        refuse_lonely_node()
     global _ours
     with ExitStack() as stack:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         folder = stack.enter_context(own_folder()) if address == "local" else None
         if folder is not None:
             quiet["_temp_dir"] = str(folder / RAYS)
-            quiet["num_cpus"] = max(workers, os.cpu_count() or 1)
+            quiet["num_cpus"] = max(workers, usable_cpus())
             quiet["include_dashboard"] = os.environ.get(DASHBOARD) == "1"  # eleven processes, seldom looked at here
             # What only waits takes of this: a hundredth of a CPU would leave no room for the last training worker.
             quiet["resources"] = {HEAD: 1000}

@@ -8,6 +8,8 @@ UNFINISHED = "unfinished"
 """Checkpoints of folds that are being trained."""
 FOLDS = "folds"
 """Kind of the results of folds."""
+WEIGHTS = "weights"
+"""Kind of what the training of a fold fitted, under the key of the fold."""
 TIMINGS = "timings"
 """What was measured for estimates."""
 

@@ -1,0 +1,1 @@
+"""Trained models as files, and what they predict of clips that are given to them."""
