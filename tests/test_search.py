@@ -4,11 +4,12 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from small import small_database
+from small import small_database, thread_trainer
 
 from aman.errors import UsageError
 from aman.methods import variant
@@ -290,9 +291,17 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
 
 
 def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+    ray_cluster: None,
+    call: Callable[..., tuple[int, str]],
+    root: Path,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The trials are Ray Tune's; workers of Ray Train are in the test above."""
     from cluster.experiment.search.tune import replay
+    from cluster.folds import fleet
+
+    monkeypatch.setattr(fleet, "_trainer", lambda config, *_, **__: thread_trainer(config))
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]
@@ -317,8 +326,12 @@ def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
     assert replayed == {lane: list(rows["configuration"]) for lane, rows in table.groupby("subject")}
     code, text = call(*wanted, here / "again")
     assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
-    for name in ("proposals.csv", "configurations.csv", "chosen.csv", "predictions.csv"):
-        assert (here / "first" / name).read_text() == (here / "again" / name).read_text()
+    code, text = call(*wanted, here / "in_this_process", "--store", here / "other", "--here")
+    assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == first["trained"], text
+    for name, other in product(
+        ("proposals.csv", "configurations.csv", "chosen.csv", "predictions.csv"), ("again", "in_this_process")
+    ):
+        assert (here / "first" / name).read_text() == (here / other / name).read_text()
 
 
 def test_wrong_searches_are_refused_by_name(call: Callable[..., tuple[int, str]], root: Path, here: Path) -> None:
