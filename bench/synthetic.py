@@ -30,8 +30,8 @@ from aman.report.paired import together
 from cluster.experiment.plan import Plan, Request
 from cluster.experiment.run import run
 from cluster.experiment.score import pool
-from cluster.experiment.table_runs import table_runs
-from cluster.experiment.tables import plan_tables
+from cluster.experiment.tables.plan import plan_tables
+from cluster.experiment.tables.runs import table_runs
 from cluster.features.loaded import Loaded, supplies_of
 from jobs.command_line import DONE, RecipeOptions, root_of, run_job, say
 from tune_spaces import Configuration

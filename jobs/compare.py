@@ -33,7 +33,7 @@ def main(options: Options) -> int:
     options.check()
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.plan import Single
-    from cluster.experiment.tables import plan_tables
+    from cluster.experiment.tables.plan import plan_tables
     from cluster.experiment.texts import plan_text
     from cluster.tracking.record import tracking_uri
 
@@ -54,7 +54,7 @@ def main(options: Options) -> int:
     from aman.report.leaderboard import write_leaderboard
     from aman.runs import read_run
     from cluster.experiment.run import run
-    from cluster.experiment.table_runs import board_text, not_run, table_runs, track_tables
+    from cluster.experiment.tables.runs import board_text, not_run, table_runs, track_tables
     from cluster.experiment.write import make_folder
     from cluster.tracking.log import next_steps
 

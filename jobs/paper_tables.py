@@ -40,7 +40,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.plan import Single
-    from cluster.experiment.tables import plan_tables
+    from cluster.experiment.tables.plan import plan_tables
     from cluster.experiment.texts import plan_text
     from cluster.tracking.record import tracking_uri
 
@@ -70,7 +70,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
 
     from aman.runs import read_run
     from cluster.experiment.run import run
-    from cluster.experiment.table_runs import table_runs, track_tables
+    from cluster.experiment.tables.runs import table_runs, track_tables
     from cluster.experiment.write import make_folder
     from cluster.tracking.log import next_steps
 

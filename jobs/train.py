@@ -34,7 +34,7 @@ def main(options: Options) -> int:
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.whole import check_out, model_of
 
-    if not ensure_database(options.database, options.root, options.plan, say):
+    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
         return DONE
     experiment = plan_experiment(options.request(whole=True, keep_weights=True))
     say(texts.plan_text(experiment))

@@ -13,6 +13,7 @@ from aman.catalogue import parameters
 from aman.databases import find as find_database
 from aman.errors import UsageError
 from aman.inputs import flow
+from aman.inputs.displacement import displacement
 from aman.methods import find, variant
 from aman.models.attention.causalnet import Causal, CausalNet, Earlier, Neighbours, ToEach, apart, direction, tokens
 from aman.models.attention.htnet import CENTRES, Attention, Encoder, HTNet, Smaller, cut
@@ -211,7 +212,6 @@ def test_a_second_method_on_the_same_flow_computes_no_flow_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[str] = []
-    displacement = flow.displacement
 
     def counted(first: Any, second: Any, kind: Any) -> Any:
         computed.append(kind)

@@ -16,7 +16,7 @@ from aman.runs import find_runs
 from cluster.experiment.estimate import paces
 from cluster.experiment.grid import plan_experiment, plan_grid
 from cluster.experiment.plan import Request, Single
-from cluster.experiment.tables import plan_tables
+from cluster.experiment.tables.plan import plan_tables
 from cluster.store.releases import FolderRelease
 from jobs import compare, paper, tune
 from jobs.command_line import parse

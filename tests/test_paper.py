@@ -19,7 +19,7 @@ from cluster.experiment.estimate import estimate_text, measure, speed_of
 from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Request
 from cluster.experiment.score import Known
-from cluster.experiment.tables import Tables, plan_tables
+from cluster.experiment.tables.plan import Tables, plan_tables
 from cluster.features.loaded import Loaded, supplies_of
 from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache

@@ -10,7 +10,7 @@ from cluster.experiment.records import HONEST, Say, record_of
 from cluster.experiment.run import Done, failures_of
 from cluster.experiment.score import outcome_of
 from cluster.experiment.search.choose import SearchOutcome
-from cluster.experiment.tables import Tables
+from cluster.experiment.tables.plan import Tables
 from cluster.experiment.texts import run_name, title
 from cluster.experiment.write import About, Run, chosen_run
 from cluster.tracking.pending import log_or_keep

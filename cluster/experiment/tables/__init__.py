@@ -1,0 +1,1 @@
+"""Several configurations, databases and seeds as tables: what is planned, and the runs that come of it."""
