@@ -466,13 +466,18 @@ from aman.databases.base import counts, same
 from aman.splits import Parts
 
 FIVE = ("disgust", "happiness", "others", "repression", "surprise")
-PARTS = {"casme2/01": "training", "casme2/02": "training", "casme2/03": "test A"}
+PARTS = {"parts/01": "training", "parts/02": "training", "parts/03": "test A"}
 SIZES = {"A": ((3, 2, 2, 3, 2), (1, 1, 1, 1, 0)), "B": ((2, 2, 2, 3, 3), (0, 1, 1, 1, 1))}
 
 
 def read(root):
     index = find("casme2").read(root)
-    return replace(index, clips=tuple(replace(clip, part=PARTS.get(clip.subject, "test B")) for clip in index))
+    return replace(index, clips=tuple(map(named, index)))
+
+
+def named(clip):
+    clip_id, subject = (one.replace("casme2/", "parts/", 1) for one in (clip.clip_id, clip.subject))
+    return replace(clip, clip_id=clip_id, subject=subject, part=PARTS.get(subject, "test B"))
 
 
 def protocol(letter):
@@ -482,7 +487,7 @@ def protocol(letter):
         name=f"parts-{letter}",
         database="parts",
         classes=FIVE,
-        labels={"casme2": same(*FIVE)},
+        labels={"parts": same(*FIVE)},
         split=Parts(train=("training",), test=(f"test {letter}",)),
         editions=(Edition(name="released", counts=every, folds=3, tested=tested),),
         rule="the released part",
@@ -508,7 +513,7 @@ def test_a_test_set_that_a_reader_states_is_predicted_from_the_training_set(
     assert code == 0 and "4 of 12 clips are predicted" in text and "incomplete" not in text
     folder = here / "run"
     predictions = pd.read_csv(folder / "predictions.csv")
-    assert set(predictions["subject"]) == {{"A": "casme2/03", "B": "casme2/04"}[letter]}
+    assert set(predictions["subject"]) == {{"A": "parts/03", "B": "parts/04"}[letter]}
     assert set(predictions["left_out"]) == {f"test {letter}"}
     wanted = ["--database", "parts.py", "--protocol", f"parts-{letter}"]
     code, text = call_job(score, folder / "predictions.csv", *wanted)
