@@ -8,6 +8,7 @@ from functools import cached_property
 
 from aman.databases.base import Edition, Protocol, Published, same
 from aman.databases.index import Clip, Index, Problem
+from aman.databases.side_by_side import AND
 from aman.errors import DataError, UsageError
 from aman.protocol_names import protocol_for, protocol_named, protocols, published, published_accuracy
 from aman.sheets.text import look_alikes, shown
@@ -192,6 +193,13 @@ def select(index: Index, protocol: Protocol) -> Selection:
             clips.append(clip)
     lost = tuple(problem for problem in index.problems if _counts_under(problem, protocol))
     lost = tuple(problem for problem in lost if on_list is None or problem.clip_id in on_list)
+    absent = sorted(protocol.labels.keys() - {clip.database for clip in clips}) if AND in protocol.database else []
+    if absent:
+        raise DataError(
+            got=f"no clip of {', '.join(absent)} that counts under {protocol.name}",
+            expected=f"clips of every database, with labels of the classes {', '.join(protocol.classes)}",
+            fix="check the labels with jobs/check_database.py, give --labels, or leave that database out",
+        )
     folds = len({clip.subject for clip in clips})
     if folds < 2 and not protocol.split.of_groups:
         raise DataError(

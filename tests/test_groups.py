@@ -13,7 +13,7 @@ from small import planned, samm_row, small_database, small_options, small_recipe
 
 from aman.databases import find
 from aman.errors import DataError, UsageError
-from aman.protocols import protocol_for, protocol_named
+from aman.protocols import protocol_for, protocol_named, select
 from aman.selection import inner_tasks
 from aman.splits import SubjectFolds
 from cluster.experiment.grid import Experiment, look_up
@@ -455,3 +455,80 @@ def test_python_takes_databases_side_by_side_and_a_table_of_ones_own(
     assert len(found.predictions) == 28 and set(found.predictions["left_out"]) == {"casme2", "samm", "smic"}
     found = aman.benchmark(THREE, root=str(three), split=str(table), **options)
     assert len(found.predictions) == 13 and not found.incomplete
+
+
+OWN = '''"""CASME II in a training set and two test sets."""
+
+from dataclasses import replace
+
+from aman.databases import Database, Edition, Protocol, find
+from aman.databases.base import counts, same
+from aman.splits import Parts
+
+FIVE = ("disgust", "happiness", "others", "repression", "surprise")
+PARTS = {"parts/01": "training", "parts/02": "training", "parts/03": "test A"}
+SIZES = {"A": ((3, 2, 2, 3, 2), (1, 1, 1, 1, 0)), "B": ((2, 2, 2, 3, 3), (0, 1, 1, 1, 1))}
+
+
+def read(root):
+    index = find("casme2").read(root)
+    return replace(index, clips=tuple(map(named, index)))
+
+
+def named(clip):
+    clip_id, subject = (one.replace("casme2/", "parts/", 1) for one in (clip.clip_id, clip.subject))
+    return replace(clip, clip_id=clip_id, subject=subject, part=PARTS.get(subject, "test B"))
+
+
+def protocol(letter):
+    every, some = (counts(FIVE, *clips) for clips in SIZES[letter])
+    tested = Edition(name=f"test {letter}", counts=some, folds=1)
+    return Protocol(
+        name=f"parts-{letter}",
+        database="parts",
+        classes=FIVE,
+        labels={"parts": same(*FIVE)},
+        split=Parts(train=("training",), test=(f"test {letter}",)),
+        editions=(Edition(name="released", counts=every, folds=3, tested=tested),),
+        rule="the released part",
+    )
+
+
+DATABASE = Database(name="parts", title="parts", about="CASME II", read=read, protocols=(protocol("A"), protocol("B")))
+'''
+
+
+@pytest.mark.parametrize("letter", ["A", "B"])
+def test_a_test_set_that_a_reader_states_is_predicted_from_the_training_set(
+    letter: str, call_job: Call, here: Path, three: Path, ready_tables: None
+) -> None:
+    (here / "parts.py").write_text(OWN)
+    wanted = ["--database", "parts.py", "--root", three / "c2", "--protocol", f"parts-{letter}"]
+    training = ["--method", "ststnet", *small_options("ststnet"), "--here", "--store", here / "store"]
+    code, text = call_job(check_database, *wanted, "--no-images")
+    assert code == 0 and "12 clips of 12 (released), 1 folds of 1" in text
+    code, text = call_job(loso, *wanted, *training, "--plan")
+    assert code == 0 and f"test set test {letter}: learns from 8 clips of 2 subjects, predicts 4 clips" in text
+    code, text = call_job(loso, *wanted, *training, "--out", "run")
+    assert code == 0 and "4 of 12 clips are predicted" in text and "incomplete" not in text
+    folder = here / "run"
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert set(predictions["subject"]) == {{"A": "parts/03", "B": "parts/04"}[letter]}
+    assert set(predictions["left_out"]) == {f"test {letter}"}
+    wanted = ["--database", "parts.py", "--protocol", f"parts-{letter}"]
+    code, text = call_job(score, folder / "predictions.csv", *wanted)
+    assert code == 0 and "complete: 4 clips, 1 folds, as published" in text
+    code, text = call_job(score, folder / "predictions.csv", *wanted, "--root", three / "c2")
+    assert code == 0 and "complete: 4 clips, 1 folds" in text and "fingerprint of the release" in text
+    code, text = call_job(score, folder / "predictions.csv", *wanted, "--fingerprint", "0" * 8)
+    assert code == 2 and "keeps clips for training only" in text
+    code, text = call_job(protocols, f"parts-{letter}", "--database", "parts.py")
+    assert code == 0 and f"predicted, test {letter}: 4 clips" in text
+
+
+def test_a_database_none_of_whose_clips_counts_is_named(three: Path, tmp_path: Path) -> None:
+    rows = [("casme2", "happiness", "yes"), ("casme2", "disgust", "no"), ("samm", "joy", "yes")]
+    mapped = write(tmp_path / "mine.csv", [("database", "label", "class"), *rows])
+    protocol = protocol_for("casme2+samm", "cross", labels=str(mapped))
+    with pytest.raises(DataError, match="no clip of samm that counts"):
+        select(find("casme2+samm").index(three), protocol)
