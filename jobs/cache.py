@@ -2,7 +2,8 @@
 
 Laptop: `python jobs/cache.py status`, `verify`, `bind` or `clean`; a cluster's with `--store s3://bucket/cache`.
 `clean` says what it would remove; `--delete` removes it. It never removes what a result leads to, nor what is younger
-than a day, so it may run beside a job. Time: two seconds for 300,000 objects; `verify` and `bind` read every byte.
+than a day, so it may run beside a job. Of timings, from which `--plan` estimates and on which no result depends, it
+removes those older than ninety days. Time: two seconds for 300,000 objects; `verify` and `bind` read every byte.
 
 A name says which kind of result and which key it is of, so that results whose names were exchanged are noticed. Names
 of early releases do not; their results count all the same, and `bind` writes those names as they are written today.
@@ -45,7 +46,7 @@ def main(options: Options) -> int:
         raise UsageError(got=f"--delete with {options.verb}", expected="clean", fix="leave --delete out")
     store = open_store(options.store, near=False)
     found = status(store)
-    if not found.blobs and not found.results and not found.aside:
+    if not (found.blobs or found.results or found.aside or found.timings):
         raise UsageError(
             got=f"--store {options.store}, which is empty", expected="a store of this project", fix="check it"
         )
@@ -54,10 +55,11 @@ def main(options: Options) -> int:
         for kind, count in found.results.items():
             say(f"{kind}: {count} results")
         say(f"{found.blobs} blobs, {found.size / 1e6:.1f} MB; {found.aside} set aside")
+        say(f"{found.timings} timings, from which --plan estimates how long a run takes")
     elif options.verb == "verify":
         sound, damaged = verify(store, say, damage)
         result |= {"sound": sound, "damaged": damaged}
-        say(f"{sound} blobs are what was written, {damaged} were not; the next run makes those anew")
+        say(f"{sound} blobs are what was written, {damaged} were not; the next run makes damaged objects again")
     elif options.verb == "bind":
         bound, damaged = bind_results(store, say, damage)
         result |= {"bound": bound, "damaged": damaged}

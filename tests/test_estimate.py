@@ -1,8 +1,10 @@
 """Estimates of `--plan`: from what was measured and kept, or none; and what planning needs of a machine."""
 
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,8 @@ from small import TINY_OPTIONS, small_database
 from bench.scale import database
 from cluster.folds import timing
 from cluster.store.folder import FolderStore
-from cluster.store.names import TIMINGS
-from jobs import ablation, loso, paper, prepare, tune
+from cluster.store.names import TIMINGS, timing_name
+from jobs import ablation, cache, loso, paper, prepare, tune
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "mlflow", "matplotlib", "ray", "sklearn", "dlib"}
@@ -87,6 +89,28 @@ def test_a_damaged_timing_is_none(plan: Call, here: Path, content: bytes) -> Non
     for name in timings(here):
         (here / "store" / name).write_bytes(content)
     assert "estimate: unknown" in plan()[1]
+
+
+def test_timings_are_counted_checked_and_removed_when_they_are_old(
+    call_job: Callable[..., tuple[int, str]], here: Path
+) -> None:
+    store = FolderStore(here)
+    ages = {timing_name("a" * 64): 100, timing_name("b" * 64): 2, timing_name("c" * 64): 0}
+    for name, days in ages.items():
+        store.replace(name, b"[0.5]")
+        os.utime(here / name, (time.time() - days * 86400,) * 2)
+    old, young, wrong = ages
+    code, text = call_job(cache, "status", "--store", here)
+    assert code == 0 and "3 timings" in text
+    assert call_job(cache, "verify", "--store", here)[0] == 0
+    (here / wrong).write_bytes(b"[NaN]")
+    code, text = call_job(cache, "verify", "--store", here)
+    assert code == 4 and f"damaged: {wrong} is no timing, set aside" in text
+    code, text = call_job(cache, "clean", "--store", here)
+    assert code == 0 and f"would remove {old} (5 bytes): a timing for estimates, measured 100 days ago" in text
+    assert young not in text and len(list(store.names(TIMINGS))) == 2
+    assert call_job(cache, "clean", "--store", here, "--delete")[0] == 0
+    assert list(store.names(TIMINGS)) == [young]
 
 
 def test_measuring_without_planning_is_refused(call_job: Callable[..., tuple[int, str]], whole: Path) -> None:

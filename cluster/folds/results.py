@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from aman.inputs.base import arrays_of
 from aman.training.fold import FoldResult
-from cluster.store.names import FOLDS
+from cluster.folds.timing import parse_timing
+from cluster.store.names import FOLDS, TIMINGS
 from cluster.store.results import Cache
 
 
@@ -79,10 +80,13 @@ def unpack_result(content: bytes, key: str, fold: Expected | None = None) -> Fol
 
 
 def damage(kind: str, key: str, content: bytes) -> str:
-    """Why these bytes are not a result of this kind and key, as far as they alone tell; empty where they may be.
+    """Why these bytes are not a result (or a timing) of this kind and key, as far as they alone tell; empty where they
+    may be.
 
     For arrays of clips that is whether they are arrays of finite numbers: their shape is known to whoever uses them.
     """
+    if kind == TIMINGS:
+        return "" if parse_timing(content) else "no timing"
     try:
         if kind == FOLDS:
             unpack_result(content, key)

@@ -54,7 +54,11 @@ def training_timing(recipe: Recipe, classes: int) -> str:
 
 def recorded(store: Store, key: str) -> Seconds:
     """The timing of this key; empty where nothing of the kind was measured."""
-    content = store.get(timing_name(key)) or b""
+    return parse_timing(store.get(timing_name(key)) or b"")
+
+
+def parse_timing(content: bytes) -> Seconds:
+    """The timing that these bytes are; empty where they are none."""
     try:
         found = json.loads(content) if len(content) <= LONGEST else None
     except (ValueError, RecursionError):

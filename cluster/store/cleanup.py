@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from aman.files import PARTIAL
 from cluster.store.base import Store
-from cluster.store.names import ASIDE, BLOBS, REFS, UNFINISHED, blob_digest, blob_name, ref_name
+from cluster.store.names import ASIDE, BLOBS, REFS, TIMINGS, UNFINISHED, blob_digest, blob_name, ref_name
 from cluster.store.results import Ref, parse_ref, write_ref
 
 GRACE_SECONDS = 24 * 3600.0
 """Younger leftovers stay: a running job writes a blob before the name that leads to it."""
+OLD_TIMING_SECONDS = 90 * 24 * 3600.0
+"""A timing that was measured longer ago than this is removed: its machine or its code is probably gone, its key does
+not say so, and an estimate measures it again where a user asks for it."""
 
 Damage = Callable[[str, str, bytes], str]
 """Why a content is not a result of this kind and key, as far as it alone tells; empty where it may be one."""
@@ -29,14 +32,17 @@ class Status:
     """Bytes of all blobs."""
     aside: int
     """Damaged objects that were set aside."""
+    timings: int
+    """Timings that were measured for estimates."""
 
 
 def status(store: Store) -> Status:
     """Count what is there; reads no content."""
     kinds: Counter[str] = Counter(name.split("/", 2)[1] for name in store.names(REFS))
     sizes = [size for name, _, size in store.ages(BLOBS) if PARTIAL not in name and size]
-    aside = sum(1 for _ in store.names(ASIDE))
-    return Status(results=dict(sorted(kinds.items())), blobs=len(sizes), size=sum(sizes), aside=aside)
+    aside, timings = (sum(1 for _ in store.names(place)) for place in (ASIDE, TIMINGS))
+    results = dict(sorted(kinds.items()))
+    return Status(results=results, blobs=len(sizes), size=sum(sizes), aside=aside, timings=timings)
 
 
 def each_ref(store: Store) -> Iterator[tuple[str, str, str, Ref | None]]:
@@ -52,8 +58,9 @@ def verify(store: Store, say: Say, damage: Damage = lambda kind, key, content: "
     """Read every object and compare it with its name. A wrong object is set aside; the next run computes it again.
 
     How many blobs are sound, and how many objects were set aside: blobs of other bytes than their digest says, refs
-    that are damaged or of another kind or key, and refs to what `damage` calls no result of their kind and key. What no
-    look at an object can tell is whether a ref of the first releases, which says no key, leads to its own result.
+    that are damaged or of another kind or key, refs to what `damage` calls no result of their kind and key, and timings
+    that `damage` calls none. What no look at an object can tell is whether a ref of the first releases, which says no
+    key, leads to its own result.
     """
     leading: dict[str, list[tuple[str, str, str]]] = {}
     sound = damaged = unbound = 0
@@ -80,6 +87,12 @@ def verify(store: Store, say: Say, damage: Damage = lambda kind, key, content: "
                 damaged += 1
                 store.set_aside(ref_of)
                 say(f"damaged: {_shown(ref_of)} leads to {why}, set aside")
+    for name in store.names(TIMINGS):
+        content = store.get(name)
+        if content is not None and (why := damage(TIMINGS, name.rpartition("/")[2], content)):
+            damaged += 1
+            store.set_aside(name)
+            say(f"damaged: {_shown(name)} is {why}, set aside")
     if unbound:
         say(f"{unbound} results are of an early release and do not say which key they are of (jobs/cache.py bind)")
     return sound, damaged
@@ -113,7 +126,8 @@ def bind_results(store: Store, say: Say, damage: Damage = lambda kind, key, cont
 
 def removable(store: Store, grace: float = GRACE_SECONDS) -> Iterator[tuple[str, int, str]]:
     """Name, bytes and reason of what no run can use: what was set aside, leftovers of killed writers, and blobs that no
-    name leads to. What is younger than `grace` seconds stays, for a running job may be about to name it."""
+    name leads to; and of timings older than `OLD_TIMING_SECONDS`, on which no result depends. What is younger than
+    `grace` seconds stays, for a running job may be about to name it."""
     used = {ref.digest for _, _, _, ref in each_ref(store) if ref is not None}
     for name, age, size in store.ages(""):
         if age < grace:
@@ -126,6 +140,8 @@ def removable(store: Store, grace: float = GRACE_SECONDS) -> Iterator[tuple[str,
             yield name, size, "left by a writer that was killed"
         elif name.startswith(f"{BLOBS}/") and blob_digest(name) not in used:
             yield name, size, "no result leads to it"
+        elif name.startswith(f"{TIMINGS}/") and age >= OLD_TIMING_SECONDS:
+            yield name, size, f"a timing for estimates, measured {age / 86400:.0f} days ago"
 
 
 def _shown(name: str) -> str:
