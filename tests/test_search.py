@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -317,8 +318,12 @@ def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
     assert replayed == {lane: list(rows["configuration"]) for lane, rows in table.groupby("subject")}
     code, text = call(*wanted, here / "again")
     assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == 0, text
-    for name in ("proposals.csv", "configurations.csv", "chosen.csv", "predictions.csv"):
-        assert (here / "first" / name).read_text() == (here / "again" / name).read_text()
+    code, text = call(*wanted, here / "in_this_process", "--store", here / "other", "--here")
+    assert code == 0 and json.loads((here / "found.json").read_text())["trained"] == first["trained"], text
+    for name, other in product(
+        ("proposals.csv", "configurations.csv", "chosen.csv", "predictions.csv"), ("again", "in_this_process")
+    ):
+        assert (here / "first" / name).read_text() == (here / other / name).read_text()
 
 
 def test_wrong_searches_are_refused_by_name(call: Callable[..., tuple[int, str]], root: Path, here: Path) -> None:

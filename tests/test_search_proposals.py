@@ -25,7 +25,7 @@ from cluster.experiment.records import LOGGED
 from cluster.experiment.run import Progress
 from cluster.experiment.score import mean_losses
 from cluster.experiment.search.choose import SearchOutcome, configurations_table, queue_at_the_end
-from cluster.experiment.search.tune import ROUND, Lanes, Proposals, at_once, replay
+from cluster.experiment.search.tune import ROUND, Lanes, Proposals, at_once, replay, trials_here
 from cluster.experiment.texts import best_of, plan_text
 from cluster.experiment.write import make_folder
 from cluster.folds.keys import fold_key
@@ -174,6 +174,59 @@ def test_asha_stops_in_a_lane_by_what_is_known_in_that_lane() -> None:
     alone = decisions({"s1": 1})
     assert {"STOP", "CONTINUE"} <= set(alone)
     assert decisions({"s0": 5, "s1": 1, "s2": 6}) == alone == decisions({"s0": 7, "s1": 1, "s2": 8})
+
+
+@pytest.mark.parametrize("proposing", [False, True])
+@pytest.mark.parametrize("stopping", ["none", "asha"])
+def test_trials_in_this_process_train_what_they_ask_for_and_asha_some_of_it(stopping: str, proposing: bool) -> None:
+    seeds = {"s1": 1, "s2": 2}
+    every = [replace(one, right=None) for entries in known(seeds).places.values() for one in entries]
+    truth, queue = known(seeds), SearchQueue(every, {}, set(), False)
+    plans = set(NAMES.values()) - {"x=0 y=0.1"}  # one cannot be run
+    study = replace(STUDY, proposals=12) if proposing else None
+    grid: Any = SimpleNamespace(study=study, lanes=tuple(seeds), plans=dict.fromkeys(plans), choosing=lambda: every)
+    trained = []
+    for _ in trials_here(grid, stopping, queue):  # type: ignore[arg-type]
+        key = queue.lease("here")
+        assert key
+        queue.finish(key)
+        queue.told(key, truth.right[key])
+        trained.append(key)
+    assert queue.lease("here") == "" and len(set(trained)) == len(trained)
+    asked = {lane: set(grid.proposed[lane]) & plans if proposing else plans for lane in seeds}
+    wanted = {f"{lane} {name} {subject}" for lane, names in asked.items() for name in names for subject in "abc"}
+    if stopping == "none":
+        assert set(trained) == wanted
+        if proposing:
+            full = replay(grid, truth)
+            assert grid.proposed == full and not queue.standing("x=0 y=0.1", "s1").folds
+    else:
+        assert set(trained) < wanted
+        queue.stop_unfinished()
+    for lane, name in queue.chosen().items():
+        whole = [one for one in asked[lane] if queue.standing(one, lane).state == "complete"]
+        assert name in whole and queue.right == {key: truth.right[key] for key in trained}
+        assert queue.standing(name, lane).least == max(queue.standing(one, lane).least for one in whole)
+    one_never_entered = stopping == "none" and not proposing
+    assert set(queue.chosen()) == (set() if one_never_entered else set(seeds))
+
+
+def test_a_fold_that_fails_in_this_process_ends_its_trial_and_no_other() -> None:
+    every = [replace(one, right=None) for entries in known({"s1": 1}).places.values() for one in entries]
+    queue, names = SearchQueue(every, {}, set(), False), dict.fromkeys(NAMES.values())
+    grid: Any = SimpleNamespace(study=None, lanes=("s1",), plans=names, choosing=lambda: every)
+    failed = ""
+    for _ in trials_here(grid, "none", queue):
+        key = queue.lease("here")
+        assert key
+        if not failed:
+            failed = key
+            queue.fail(key, "ValueError: no")
+        else:
+            queue.finish(key)
+            queue.told(key, 0)
+    ended = [name for name in names if queue.standing(name).state == "withdrawn"]
+    assert [f"s1 {name} a" for name in ended] == [failed] and len(queue.right) == len(every) - 3
 
 
 def test_as_many_trials_run_as_keep_the_workers_busy_however_many_configurations_there_are() -> None:

@@ -1,7 +1,7 @@
 """Folds one after another in this process: the loop of `cluster.folds.fleet` without Ray, for debugging and tests."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aman.errors import UserError
@@ -47,12 +47,10 @@ def train_here(
 
     be_deterministic()
     queue: FoldQueue = FoldQueue([spec.key for spec in specs]) if schedule is None else schedule.make()
-    if schedule is not None and schedule.fill is not None:
-        schedule.fill(queue)
-        queue.close()
+    steps = schedule.fill(queue) if schedule is not None and schedule.fill is not None else iter(())
     cache, by_key = Cache(open_store(store_uri)), {spec.key: spec for spec in specs}
     loaded = Loaded(supplies_of((spec.recipe for spec in specs), plans), cache, "cpu")
-    while key := queue.lease("here"):
+    while key := _next(queue, steps):
         spec = by_key[key]
         try:
             train_one(key, spec.task, spec.recipe, loaded, cache)
@@ -74,3 +72,10 @@ def train_here(
         queue.told(key, on_finish(spec, result))
     failed, lost, _ = queue.outcome()
     return failed, lost
+
+
+def _next(queue: FoldQueue, steps: Iterator[None]) -> str | None:
+    """The next fold, after what fills the queue has gone on by a step."""
+    if not queue.closed and next(steps, queue) is queue:
+        queue.close()
+    return queue.lease("here")

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,8 +112,8 @@ class Schedule:
     beside: "Callable[[str, Any], None] | None" = None
     """Fills the queue on Ray: runs beside the training with the folder for Ray's own files and the queue's Ray handle;
     when it returns, no more folds come."""
-    fill: "Callable[[Any], None] | None" = None
-    """Fills the queue in this process, all at once."""
+    fill: "Callable[[Any], Iterator[None]] | None" = None
+    """Fills the queue in this process: goes on before each fold that is leased; when it ends, no more folds come."""
 
     def make(self) -> FoldQueue:
         """The queue."""

@@ -129,9 +129,11 @@ class SearchQueue(FoldQueue):
     def give_up(self, key: str, why: str) -> None:
         self.untold.discard(key)
         super().give_up(key, why)
-        if key in self.failed:
-            for one in self.places.get(key, ()):
-                self.withdraw(one.configuration, one.lane)
+
+    def fail(self, key: str, why: str) -> None:
+        super().fail(key, why)
+        for one in self.places.get(key, ()):
+            self.withdraw(one.configuration, one.lane)
 
     def withdraw(
         self, configuration: str, lane: str | None = None, why: Literal["stopped", "withdrawn"] = "withdrawn"
@@ -140,7 +142,7 @@ class SearchQueue(FoldQueue):
         whole."""
         gone, lanes = set[str](), []
         for each in self.lanes_of(configuration, lane):
-            entries = self.mine[configuration][each]
+            entries = self.mine.get(configuration, {}).get(each, [])  # none of what cannot be run
             if any(one.key not in self.right for one in entries):
                 self.races[each].withdraw(configuration)
                 self.ended.setdefault((each, configuration), why)

@@ -1,17 +1,17 @@
 """A search: which configurations are trained, when one is stopped, and which is chosen.
 
 A Ray Tune trial is a configuration. It holds no GPU and trains nothing: it has its folds put into the queue from which
-all workers lease, and reports as they finish (`cluster.experiment.search.tune`).
+all workers lease, and reports as they finish (`cluster.experiment.search.tune`). With `--here` the trials are those of
+a loop in this process, without a session of Ray.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from aman.errors import UsageError
 from aman.racing import Standing
 from cluster.experiment.grid import Experiment, Grid
 from cluster.experiment.plan import TUNED, Plan, Stopping
@@ -40,12 +40,6 @@ class SearchOutcome:
 def run_search(experiment: Experiment, stopping: Stopping, say: Callable[[str], None]) -> SearchOutcome:
     """Prepare and train what the search lacks; a search that was stopped goes on where it was."""
     (grid,) = experiment.grids
-    if grid.request.here and (stopping == "asha" or grid.study is not None):
-        raise UsageError(
-            got=f"--here with {'--search optuna' if grid.study else '--stopping asha'}, which run on Ray Tune",
-            expected="a grid or random search that is run out or raced",
-            fix="leave out --here",
-        )
     done = run(experiment, say, settled=lambda: settled(grid, stopping), schedule=partial(_schedule, grid, stopping))
     queue = queue_at_the_end(grid, stopping, done.failed)
     candidates = {name for names in grid.proposed.values() for name in names} if grid.study else grid.plans.keys()
@@ -92,14 +86,25 @@ def _schedule(grid: Grid, stopping: Stopping, where: Executor) -> Schedule:
     """The queue of the search as it stands, and what fills it."""
     given = (grid.entries(), grid.outer_keys(), set(grid.results), stopping == "race")
     if not isinstance(where, OnRay):
-        return Schedule(kind=SearchQueue, given=given, fill=partial(_enter_all, grid))
+        compared = stopping == "asha" or grid.study is not None
+        fill = partial(_trials_here, grid, stopping) if compared else partial(_enter_all, grid)
+        return Schedule(kind=SearchQueue, given=given, fill=fill)
     workers = where.slots.workers(grid.request.workers, grid.request.gpus_per_worker)
     return Schedule(kind=SearchQueue, given=given, beside=partial(_trials, grid, stopping, workers))
 
 
-def _enter_all(grid: Grid, queue: SearchQueue) -> None:
+def _enter_all(grid: Grid, queue: SearchQueue) -> Iterator[None]:
     for name in grid.plans:
         queue.enter(name)
+    yield from ()
+
+
+def _trials_here(grid: Grid, stopping: Stopping, queue: SearchQueue) -> Iterator[None]:
+    """Ray Tune's searches in this process; imported here, for Ray reads its environment when it is."""
+    set_environment()
+    from cluster.experiment.search.tune import trials_here
+
+    return trials_here(grid, stopping, queue)
 
 
 def _trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:

@@ -9,8 +9,10 @@ these results proposes the same configurations.
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import product
 from math import ceil
+from types import SimpleNamespace
 from typing import Any
 
 import ray
@@ -18,6 +20,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 
+from aman.racing import Standing
 from cluster.experiment.grid import Grid
 from cluster.experiment.plan import Stopping, Study
 from cluster.folds.race_queue import SearchQueue
@@ -27,6 +30,8 @@ WATCH_SECONDS = 0.3
 """How often a trial looks at its configuration."""
 ROUND = 4
 """Proposals of a lane that are made before any of them is known. Another number proposes other configurations."""
+NOTHING = {"accuracy": 0.0, "most": 0.0, "folds": 0}
+"""What a trial says of a configuration that cannot be run."""
 
 
 def run_trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: Any) -> None:
@@ -36,7 +41,7 @@ def run_trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue
     choose by the subject that is left out of this one.
     """
     alone = grid.study is not None or stopping == "asha"
-    folds = max(1, len(grid.choosing()) // len(grid.plans) // (len(grid.lanes) if alone else 1))
+    folds = folds_of_a_trial(grid, alone)
     space: dict[str, Any] = {}
     search: Any = None
     if grid.study is not None:
@@ -73,6 +78,82 @@ def run_trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue
         ray.get(queue.end_proposals.remote())
 
 
+def folds_of_a_trial(grid: Grid, alone: bool) -> int:
+    """How many folds a trial waits for; `alone` where it is of one lane."""
+    return max(1, len(grid.choosing()) // len(grid.plans) // (len(grid.lanes) if alone else 1))
+
+
+def trials_here(grid: Grid, stopping: Stopping, queue: SearchQueue) -> Iterator[None]:
+    """The trials of `run_trials` in this process, without a session of Ray; they go on by a step after each fold.
+
+    Proposals are those made on Ray: a study learns of a whole round at once. What ASHA stops depends on which folds
+    finish first; in this process that is always the same order.
+    """
+    search = None if grid.study is None else Proposals(grid.study, grid.lanes)
+    every = [{"lane": lane, "configuration": name} for lane, name in product(grid.lanes, grid.plans)]
+    rounds = iter([_as_trials(every)]) if search is None else _rounds(search)
+    scheduler: Any = Lanes(folds_of_a_trial(grid, alone=True)) if stopping == "asha" else FIFOScheduler()
+    yield from _run_rounds(rounds, scheduler, queue, grid.plans.keys(), search)
+    if search is not None:
+        grid.proposed = search.proposed
+        queue.end_proposals()
+
+
+def _as_trials(points: Sequence[dict[str, Any]], first: int = 0) -> list[SimpleNamespace]:
+    """What a scheduler of Ray Tune looks at in a trial."""
+    return [SimpleNamespace(trial_id=str(number), config=point) for number, point in enumerate(points, start=first)]
+
+
+def _rounds(search: "Proposals") -> Iterator[list[SimpleNamespace]]:
+    """The next proposals of all lanes, until no lane has one; each round is asked for when the last one is known."""
+    number = 0
+    while True:
+        points: list[dict[str, Any]] = []
+        while isinstance(point := search.suggest(str(number + len(points))), dict):
+            points.append(point)
+        if not points:
+            return
+        yield _as_trials(points, number)
+        number += len(points)
+
+
+def _run_rounds(
+    rounds: Iterator[list[SimpleNamespace]],
+    scheduler: Any,
+    queue: SearchQueue,
+    plans: Set[str],
+    search: "Proposals | None",
+) -> Iterator[None]:
+    """Have the trials of one round after another trained: each step waits for a fold."""
+    for trials in rounds:
+        for trial in trials:
+            scheduler.on_trial_add(None, trial)
+            if trial.config["configuration"] in plans:
+                queue.enter(trial.config["configuration"], trial.config["lane"])
+        seen: dict[str, dict[str, float]] = {}
+        running = list(trials)
+        while running:
+            for trial in list(running):
+                name, lane = trial.config["configuration"], trial.config["lane"]
+                result, over = NOTHING, True
+                if name in plans:
+                    standing, over = queue.look(name, lane)
+                    result = report(standing)
+                if over or result != seen.get(trial.trial_id):
+                    seen[trial.trial_id] = result
+                    if scheduler.on_trial_result(None, trial, result) == FIFOScheduler.STOP and not over:
+                        queue.withdraw(name, lane, "stopped")
+                        over = True
+                if over:
+                    scheduler.on_trial_complete(None, trial, result)
+                    running.remove(trial)
+            if running:
+                yield
+        if search is not None:
+            for trial in trials:
+                search.on_trial_complete(trial.trial_id, seen[trial.trial_id])
+
+
 def at_once(workers: int, folds: int) -> int:
     """Trials that run at a time: as many as keep the workers busy, however many configurations there are."""
     return 1 + ceil(2 * workers / folds)
@@ -82,19 +163,24 @@ def watch(config: dict[str, Any], queue: Any, plans: frozenset[str]) -> None:
     """A trial: has the folds of its configuration put into the queue, and reports them until no more is to come."""
     name, lane, told = config["configuration"], config["lane"], -1
     if name not in plans:  # it cannot be run
-        tune.report({"accuracy": 0.0, "most": 0.0, "folds": 0})
+        tune.report(NOTHING)
         return
     ray.get(queue.enter.remote(name, lane))
     while True:
         standing, over = ray.get(queue.look.remote(name, lane))
         if over or standing.folds != told:
             told = standing.folds
-            seen = standing.all_clips - standing.most + standing.least
-            accuracy = standing.least / seen if seen else 0.0
-            tune.report({"accuracy": accuracy, "most": standing.most / standing.all_clips, "folds": told})
+            tune.report(report(standing))
         if over:
             return
         time.sleep(WATCH_SECONDS)
+
+
+def report(standing: Standing) -> dict[str, float]:
+    """What a trial says of its configuration."""
+    seen = standing.all_clips - standing.most + standing.least
+    accuracy = standing.least / seen if seen else 0.0
+    return {"accuracy": accuracy, "most": standing.most / standing.all_clips, "folds": standing.folds}
 
 
 class Withdraw(tune.Callback):
@@ -194,20 +280,6 @@ class Proposals(Searcher):
 def replay(grid: Grid, queue: SearchQueue) -> dict[str, list[str]] | None:
     """What all studies propose, by lane, from what is known; None where something that they propose is not known."""
     assert grid.study is not None
-    proposals, told = Proposals(grid.study, grid.lanes), list[tuple[str, float]]()
-    number = 0
-    while (point := proposals.suggest(str(number))) != Searcher.FINISHED:
-        if point is None:
-            for trial_id, accuracy in told:
-                proposals.on_trial_complete(trial_id, {"accuracy": accuracy})
-            told = []
-            continue
-        accuracy = 0.0
-        if point["configuration"] in grid.plans:
-            standing = queue.standing(point["configuration"], point["lane"])
-            if standing.state != "complete":
-                return None
-            accuracy = standing.least / standing.all_clips
-        told.append((str(number), accuracy))
-        number += 1
-    return proposals.proposed
+    search = Proposals(grid.study, grid.lanes)
+    waits = any(True for _ in _run_rounds(_rounds(search), FIFOScheduler(), queue, set(grid.plans), search))
+    return None if waits else search.proposed
