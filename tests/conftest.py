@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.machines.lean import lean_session
 from cluster.machines.session import lock
 
 if TYPE_CHECKING:
@@ -33,7 +32,13 @@ os.environ.update(
 
 lock()
 
-GROUPS = {"ray_cluster": "ray", "whole_releases": "releases", "second": "synthetic"}
+GROUPS = {
+    "ray_cluster": "ray",
+    "whole_releases": "releases",
+    "small_trees": "releases",
+    "second": "synthetic",
+    "finished_benchmark": "reruns",
+}
 """Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
 
 
@@ -41,17 +46,23 @@ SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracke
 """Fixtures that start a server, a session or a whole release: the tests that use one are `slow`."""
 SLOW_FILES = {
     "test_check_database",
+    "test_compare",
     "test_data_parallel",
+    "test_estimate",
+    "test_lean_start",
     "test_lookalike",
     "test_pretraining",
     "test_repairs",
+    "test_reruns",
     "test_search",
     "test_search_proposals",
     "test_session",
+    "test_store_faults",
+    "test_synthesis",
     "test_tracker",
     "test_tracking",
 }
-"""Files whose tests run many jobs, or start sessions and servers of their own."""
+"""Files whose tests run many jobs, make many faces, or start sessions, servers and processes of their own."""
 
 
 ON_A_SERVER = ("s3", "near")
@@ -90,7 +101,9 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
     """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
     import ray
 
-    with lean_session():
+    from cluster.machines import lean
+
+    with lean.lean_session():
         ray.init(
             address="local",
             num_cpus=3,
@@ -98,7 +111,10 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
         )
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        # Of use where a controller dies and its cluster goes on: three seconds of computing for each run of Ray Train.
+        patch.setattr(lean, "UNUSED", (*lean.UNUSED, *lean.FOR_CLUSTERS))
+        yield
     ray.shutdown()
 
 

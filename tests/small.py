@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -217,6 +218,33 @@ def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -
     """A benchmark of a small database, in this process unless `here=False`."""
     options = {"here": True, "database": "synthetic", **more}
     return plan_experiment(Request(root=root, recipe=recipe, store=str(store), **options))
+
+
+def thread_trainer(config: dict[str, Any], tried: list[str] | None = None) -> Any:
+    """In place of Ray Train: a thread of this process trains the folds of the queue, which is a Ray actor as ever.
+    `tried` gets the keys. For tests of what is around the training: a start of Ray Train takes 15 s of computing."""
+    import ray
+
+    from cluster.features.loaded import Loaded
+    from cluster.folds.here import train_one
+    from cluster.folds.queue import work_through
+    from cluster.store.open import open_store
+    from cluster.store.results import Cache
+
+    def fit() -> None:
+        cache, work = Cache(open_store(config["store"])), ray.get(config["work"])
+        loaded = Loaded(ray.get(config["supplies"]), cache, "cpu")
+
+        def train(key: str) -> None:
+            if tried is not None:
+                tried.append(key)
+            fold, recipe = work[key]
+            train_one(key, fold.task, recipe, loaded, cache)
+
+        ray.get(config["queue"].join.remote("a thread"))
+        work_through(config["queue"], "a thread", train)
+
+    return SimpleNamespace(fit=fit)
 
 
 def train_workers() -> list[int]:

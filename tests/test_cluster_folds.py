@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from small import TINY, planned, small_database, train_workers
+from small import TINY, planned, small_database, thread_trainer, train_workers
 
 from aman.errors import DataError, SessionLostError, UsageError
 from aman.methods import variant
@@ -27,8 +26,7 @@ from cluster.features.prepare import prepare_clip
 from cluster.features.tasks import hand_out
 from cluster.folds import fleet
 from cluster.folds.checkpoint import FoldKeeper
-from cluster.folds.here import train_one
-from cluster.folds.queue import FoldQueue, work_through
+from cluster.folds.queue import FoldQueue
 from cluster.machines.session import Slots
 from cluster.store.open import open_store
 
@@ -296,12 +294,19 @@ def test_damaged_features_are_made_again_and_the_predictions_stay(
     assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
-def test_two_workers_that_find_a_damaged_feature_and_of_which_one_is_killed_give_the_predictions_of_a_plain_loop(
-    ray_cluster: None, root: Path, tmp_path: Path
+def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_predictions_of_a_plain_loop(
+    ray_cluster: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The workers that find the damage end; of those that train after the repair, one dies between two folds."""
-    recipe = variant(TINY, epochs=300)  # other folds still train when the first one is finished
+    """A thread in place of workers finds the damage; of the workers that train after the repair, one dies."""
+    recipe = variant(TINY, epochs=200)  # other folds still train when the first one is finished
     killed: list[int] = []
+    usual = fleet._trainer
+
+    def first_by_a_thread(config: dict[str, Any], *how: Any, **more: Any) -> Any:
+        monkeypatch.setattr(fleet, "_trainer", usual)
+        return thread_trainer(config)
+
+    monkeypatch.setattr(fleet, "_trainer", first_by_a_thread)
 
     def kill_one(line: str) -> None:
         if line.startswith("fold 1/"):
@@ -325,18 +330,7 @@ def test_an_error_that_stops_everything_comes_out_of_a_training_run(
     folds.write_text("a file where the folder of results should be")
     (tmp_path / "store" / "aside").write_text("so that it cannot be set aside")
     tried: list[str] = []
-
-    def trainer(config: dict[str, Any], *_: Any, **__: Any) -> Any:
-        specs = {spec.key: spec for spec in plan.folds_to_train()}
-        loaded = Loaded(supplies_of([plan.request.recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
-
-        def train(key: str) -> None:
-            tried.append(key)
-            train_one(key, specs[key].task, plan.request.recipe, loaded, plan.cache)
-
-        return SimpleNamespace(fit=lambda: work_through(config["queue"], "a worker", train))
-
-    monkeypatch.setattr(fleet, "_trainer", trainer)
+    monkeypatch.setattr(fleet, "_trainer", lambda config, *_, **__: thread_trainer(config, tried))
     with pytest.raises(UsageError, match="cannot be used"):
         fleet.train_folds(
             plan.folds_to_train(),

@@ -4,15 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from aman.errors import DataError, UsageError
+from aman.errors import DataError, UsageError, UserError
+from cluster.training import data_parallel
 from cluster.training.checkpoint import CHECKPOINT, PROGRESS, locked, read_progress
 from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint, train
 
@@ -190,10 +193,30 @@ def test_a_second_run_in_a_folder_and_too_many_workers_are_refused(ray_cluster: 
         train(add_up, Sum(), folder=tmp_path, workers=99, say=print)
 
 
-def test_a_mistake_that_a_worker_meets_comes_out_as_itself(by_value: None, tmp_path: Path) -> None:
+def test_a_mistake_that_a_worker_meets_comes_out_as_itself_and_no_restart_repeats_it(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be a worker of Ray Train is a thread of this process, and is started again as that would be."""
+    met: list[UserError] = []
+
+    class InThread:
+        def __init__(self, loop: Callable[[dict[str, Any]], None], *, train_loop_config: dict[str, Any], **_: Any):
+            self.loop, self.given = loop, train_loop_config
+
+        def fit(self) -> None:
+            for _ in range(2):
+                try:
+                    self.loop(self.given)
+                except UserError as error:
+                    met.append(error)
+            raise met[0]
+
+    place = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    monkeypatch.setattr("ray.train.get_context", lambda: place)
+    monkeypatch.setattr(data_parallel, "lean", lambda trainer, ours: InThread)
     with pytest.raises(DataError, match="got a picture; expected none; fix: remove it"):
         train(add_up, Sum(refuses=True), folder=tmp_path, workers=1, say=print)
-    assert not (tmp_path / "refusal.json").exists()
+    assert not (tmp_path / "refusal.json").exists() and len(met) == 1
 
 
 def test_two_workers_average_their_gradients_and_when_one_is_killed_the_curve_has_no_gap_and_no_step_twice(

@@ -45,7 +45,7 @@ def whole(whole_releases: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def small_trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Three small trees with faces."""
 
     def write(root: Path, layout: str) -> None:
@@ -147,9 +147,9 @@ def test_clips_labels_subjects_and_lengths_are_the_published_ones(
 
 @pytest.mark.parametrize("layout", ["casme2", "samm"])
 def test_a_sheet_and_its_folders_tell_of_the_same_clips(
-    whole: dict[str, Path], small: dict[str, Path], layout: str
+    whole: dict[str, Path], small_trees: dict[str, Path], layout: str
 ) -> None:
-    for root in (whole[layout], small[layout]):
+    for root in (whole[layout], small_trees[layout]):
         on_disk = {(folder.parent.name, folder.name): files for folder, files in folders(root, layout).items()}
         rows = sheet_rows(root, layout)
         assert len(on_disk) == len(rows) > 0
@@ -280,11 +280,11 @@ def test_samm_frames_are_grey_and_padded_differently_within_a_subject(whole: dic
 
 
 def test_smic_has_siblings_to_skip_camera_counters_and_another_padding(
-    whole: dict[str, Path], small: dict[str, Path]
+    whole: dict[str, Path], small_trees: dict[str, Path]
 ) -> None:
     sizes = {subject: hand.total() for subject, hand in hands(whole["smic"], "smic", list(PUBLISHED["smic"])).items()}
     assert sizes.pop("3") == 39 and max(sizes.values()) < 39 and min(sizes.values()) == 1
-    for root in (whole["smic"], small["smic"]):
+    for root in (whole["smic"], small_trees["smic"]):
         top = root / "SMIC_all_cropped"
         for strangers in ("HS/s1/non_micro", "NIR/s1/micro", "VIS/s1/micro"):
             assert any((top / strangers).rglob("*.bmp")), strangers
@@ -331,28 +331,28 @@ def test_every_seed_deals_the_published_folds(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_small_tree_has_the_first_subjects_of_the_release_and_its_labels_in_turn(
-    small: dict[str, Path], layout: str
+    small_trees: dict[str, Path], layout: str
 ) -> None:
-    found = annotated(small[layout], layout)
+    found = annotated(small_trees[layout], layout)
     labels = FIVE if layout == "casme2" else SAMM_FIVE if layout == "samm" else tuple(PUBLISHED["smic"])
     assert Counter(subject for subject, *_ in found) == dict.fromkeys(RELEASES[layout].subjects[:2], CLIPS[layout])
     for subject in RELEASES[layout].subjects[:2]:
         assert {label for owner, _, label, _ in found if owner == subject} == set(labels)
     assert all(22 <= length <= 36 for *_, length in found)
-    assert not (small[layout] / "release.json").exists()
+    assert not (small_trees[layout] / "release.json").exists()
 
 
-def test_small_sheets_have_the_quirks_too(small: dict[str, Path]) -> None:
-    sheet = openpyxl.load_workbook(small["casme2"] / f"{CASME2}.xlsx").active
+def test_small_sheets_have_the_quirks_too(small_trees: dict[str, Path]) -> None:
+    sheet = openpyxl.load_workbook(small_trees["casme2"] / f"{CASME2}.xlsx").active
     assert [cell.value for cell in sheet[1]][2::4] == [None, None]
-    assert [row["ApexFrame"] for row in sheet_rows(small["casme2"], "casme2")].count("/") == 1
+    assert [row["ApexFrame"] for row in sheet_rows(small_trees["casme2"], "casme2")].count("/") == 1
     assert {type(cell.value) for cell in sheet["H"][1:]} == {int, str}
-    assert all(len(row["Subject"]) == 3 for row in sheet_rows(small["samm"], "samm"))
+    assert all(len(row["Subject"]) == 3 for row in sheet_rows(small_trees["samm"], "samm"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_dlib_finds_the_face_in_an_onset_frame_and_the_frames_move(small: dict[str, Path], layout: str) -> None:
-    for files in folders(small[layout], layout).values():
+def test_dlib_finds_the_face_in_an_onset_frame_and_the_frames_move(small_trees: dict[str, Path], layout: str) -> None:
+    for files in folders(small_trees[layout], layout).values():
         images = [cv2.imread(str(files[number])) for number in sorted(files)]
         onset, middle = images[2], images[len(images) // 2]
         assert onset is not None and middle is not None

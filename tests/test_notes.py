@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from fuzz_pictures import video_frames
 from small import planned
 
@@ -37,8 +36,7 @@ def test_a_run_says_what_was_done_to_pictures(tmp_path: Path) -> None:
     assert remark.startswith("remark: 4 clips: pictures of 16 bits with the largest value") and "(csv/a)" in remark
 
 
-@pytest.mark.slow
-def test_notes_come_back_from_workers(tmp_path: Path) -> None:
+def test_notes_come_back_from_workers(ray_cluster: None, tmp_path: Path) -> None:
     from small import TINY
 
     from cluster.experiment.grid import plan_experiment

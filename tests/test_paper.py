@@ -25,7 +25,7 @@ from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
 from jobs import ablation, paper
 
-SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 2".split()
+SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 1".split()
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 
@@ -132,12 +132,13 @@ def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, s
 
 @pytest.mark.slow
 def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
-    call: Callable[..., tuple[int, str]], root: Path, here: Path, ready_tables: None
+    call: Callable[..., tuple[int, str]], here: Path, ready_tables: None
 ) -> None:
+    root = small_database(here / "release", subjects=3, clips_per_subject=2)
     wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
     code, text = call(paper, *wanted, "--here", "--only", "table1", "inner")
     assert code == 0, text
-    assert f"prepared 9 clips: {9 * 2 * 11} images magnified, {9 * 2 * 11} through the trunk" in text
+    assert f"prepared 6 clips: {6 * 2 * 11} images magnified, {6 * 2 * 11} through the trunk" in text
     assert f"{5 * 3 + 5 * 3 * 2} folds trained" in text
     code, text = call(ablation, *wanted, "--here")
     assert code == 0 and "prepared" not in text and f"{2 * 3} folds trained" in text, text
@@ -147,7 +148,7 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     assert len(runs) == 7 + 1
     inner = [run for run in runs if run.values["selection"] == "inner"]
     assert len(inner) == 1 and set(inner[0].values["chosen"]) == {f"synthetic/0{number}" for number in (1, 2, 3)}
-    assert not any(run.incomplete for run in runs) and {len(run.table()) for run in runs} == {9}
+    assert not any(run.incomplete for run in runs) and {len(run.table()) for run in runs} == {6}
     assert (here / "all" / "report" / "report.html").is_file()
 
     code, text = call(paper, *wanted, "--here", "--only", "table3", "fixed", "--out", "fixed")

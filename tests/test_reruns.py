@@ -2,30 +2,36 @@
 
 import json
 import sqlite3
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small import TINY_OPTIONS, small_database
-from test_estimate import HEAVY, ROOT, modules_of
+from test_estimate import HEAVY, modules_of
 
 from aman.drawn import NOTE, drawn_once, figures_key
 from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 from cluster.tracking.there import finished_run
+from jobs import loso
+from jobs.command_line import run_job
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a benchmark was run to its end."""
     folder = tmp_path_factory.mktemp("done")
     small_database(folder / "release", subjects=3, clips_per_subject=3)
-    for _ in range(3):  # on a very busy machine MLflow's new file may take longer than a job waits for it
-        subprocess.run([sys.executable, str(ROOT / "jobs" / "loso.py"), *options(folder)], check=True, cwd=folder)
-        if json.loads((folder / "result.json").read_text())["run_id"]:
-            break
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for _ in range(3):  # on a very busy machine MLflow's new file may take longer than a job waits for it
+            patch.setattr(sys, "argv", ["loso.py", *options(folder)])
+            with pytest.raises(SystemExit) as end:
+                run_job(loso.Options, loso.main, loso.__doc__)
+            assert not end.value.code
+            if json.loads((folder / "result.json").read_text())["run_id"]:
+                break
     return folder
 
 
@@ -33,30 +39,30 @@ def options(folder: Path) -> list[str]:
     return ["--root", str(folder / "release"), *TINY_OPTIONS, "--here", "--json", "result.json"]
 
 
-def test_a_rerun_of_a_finished_benchmark_imports_nothing_heavy_and_changes_no_figure(done: Path) -> None:
-    pictures = {path: path.stat().st_mtime_ns for path in done.rglob("*.png")}
-    before = json.loads((done / "result.json").read_text())
+def test_a_rerun_of_a_finished_benchmark_imports_nothing_heavy_and_changes_no_figure(finished_benchmark: Path) -> None:
+    pictures = {path: path.stat().st_mtime_ns for path in finished_benchmark.rglob("*.png")}
+    before = json.loads((finished_benchmark / "result.json").read_text())
     assert len(pictures) >= 4 and before["run_id"]
-    assert not HEAVY & modules_of("loso", *options(done), cwd=done)
-    after = json.loads((done / "result.json").read_text())
+    assert not HEAVY & modules_of("loso", *options(finished_benchmark), cwd=finished_benchmark)
+    after = json.loads((finished_benchmark / "result.json").read_text())
     of_a_run = dict.fromkeys(("seconds", "computed_clips", "computed_folds", "command"))
     assert {**after, **of_a_run} == {**before, **of_a_run}
-    assert {path: path.stat().st_mtime_ns for path in done.rglob("*.png")} == pictures
+    assert {path: path.stat().st_mtime_ns for path in finished_benchmark.rglob("*.png")} == pictures
 
 
-def test_a_figure_that_was_changed_is_drawn_again(done: Path) -> None:
-    picture = next(done.rglob("runs/loso/*/confusion.png"))
+def test_a_figure_that_was_changed_is_drawn_again(finished_benchmark: Path) -> None:
+    picture = next(finished_benchmark.rglob("runs/loso/*/confusion.png"))
     whole = picture.read_bytes()
     picture.write_bytes(whole[:100])
-    assert "matplotlib" in modules_of("loso", *options(done), cwd=done)
+    assert "matplotlib" in modules_of("loso", *options(finished_benchmark), cwd=finished_benchmark)
     assert picture.read_bytes() == whole
 
 
-def test_a_tracker_that_lost_the_run_is_told_of_it_again(done: Path) -> None:
-    before = json.loads((done / "result.json").read_text())["run_id"]
-    (done / "runs" / "mlflow.db").rename(done / "runs" / "lost.db")
-    assert "mlflow" in modules_of("loso", *options(done), cwd=done)
-    assert json.loads((done / "result.json").read_text())["run_id"] != before
+def test_a_tracker_that_lost_the_run_is_told_of_it_again(finished_benchmark: Path) -> None:
+    before = json.loads((finished_benchmark / "result.json").read_text())["run_id"]
+    (finished_benchmark / "runs" / "mlflow.db").rename(finished_benchmark / "runs" / "lost.db")
+    assert "mlflow" in modules_of("loso", *options(finished_benchmark), cwd=finished_benchmark)
+    assert json.loads((finished_benchmark / "result.json").read_text())["run_id"] != before
 
 
 def test_figures_are_drawn_again_for_another_key_a_needed_one_or_a_damaged_note(tmp_path: Path) -> None:

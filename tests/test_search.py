@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small import small_database
+from small import small_database, thread_trainer
 
 from aman.errors import UsageError
 from aman.methods import variant
@@ -291,9 +291,17 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
 
 
 def test_proposals_on_ray_tune_are_those_of_a_plain_loop_and_of_a_rerun(
-    ray_cluster: None, call: Callable[..., tuple[int, str]], root: Path, here: Path
+    ray_cluster: None,
+    call: Callable[..., tuple[int, str]],
+    root: Path,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The trials are Ray Tune's; workers of Ray Train are in the test above."""
     from cluster.experiment.search.tune import replay
+    from cluster.folds import fleet
+
+    monkeypatch.setattr(fleet, "_trainer", lambda config, *_, **__: thread_trainer(config))
 
     (here / "mine.py").write_text(USER_SPACE)
     wanted = ["--root", root, *SETTINGS, "--space", "mine.py", "--store", here / "store", "--search", "optuna"]

@@ -145,18 +145,16 @@ def _by(named: Mapping[str, Configuration], part: str, name: str, title: str) ->
     if first not in shares:
         return Table(name=name, title=title, caption=notes[0], shown=pd.DataFrame(), data=pd.DataFrame())
     order = [one for one in named[first].runs[0].classes if one in counts] if part == "label" else sorted(counts.index)
-    data = pd.DataFrame(
-        {
-            "class" if part == "label" else "subject": order,
-            "clips": [int(counts[one]) for one in order],
-            f"{first}, right in %": [float(shares[first].get(one, np.nan)) for one in order],
-            **{
-                f"{head}, points more": [float((shares[head] - shares[first]).get(one, np.nan)) for one in order]
-                for head in others
-                if head in shares
-            },
-        }
-    )
+    columns: dict[str, list[Any]] = {
+        "class" if part == "label" else "subject": order,
+        "clips": [int(counts[one]) for one in order],
+        f"{first}, right in %": [float(shares[first].get(one, np.nan)) for one in order],
+    }
+    for head in others:
+        if head in shares:
+            more = shares[head] - shares[first]
+            columns[f"{head}, points more"] = [float(more.get(one, np.nan)) for one in order]
+    data = pd.DataFrame(columns)
     shown = data.copy()
     for place, column in enumerate(data.columns[2:]):
         sign = "+" if place else ""
