@@ -14,7 +14,7 @@ from aman.methods import variant
 from aman.models.settings import RECIPES
 from aman.runs import find_runs
 from cluster.experiment.plan import Request
-from cluster.experiment.tables import plan_tables
+from cluster.experiment.tables.plan import plan_tables
 from cluster.folds.keys import FoldSpec
 from cluster.store.folder import FolderStore
 from cluster.store.names import BLOBS, FOLDS, ref_name
