@@ -56,6 +56,7 @@ def benchmark(
     Raises `aman.errors.UserError` for what a user can mend: wrong settings (`UsageError`), wrong data (`DataError`).
     """
     from aman.making import ensure_database
+    from aman.protocols import protocol_for
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.plan import Request
     from cluster.experiment.run import failures_of, run
@@ -72,6 +73,7 @@ def benchmark(
         )
     wanted = variant(start, **settings)
     chosen.check(wanted)
+    protocol_for(database, protocol, split, labels)
     roots = [root] if isinstance(root, str) else list(root)
     ensure_database(database, " ".join(roots), False, say)
     request = Request(

@@ -148,6 +148,15 @@ class BenchmarkOptions(ProtocolOptions, RecipeOptions):
         """The database, or several side by side, as one name."""
         return AND.join(self.database)
 
+    def ensure(self) -> bool:
+        """Make the database where it is missing and made by code; False if that is all that a plan can say. A protocol
+        that there is not is refused first."""
+        from aman.making import ensure_database
+        from aman.protocols import protocol_for
+
+        protocol_for(self.one_database, self.protocol, self.split, self.labels)
+        return ensure_database(self.one_database, " ".join(self.root), self.plan, say)
+
     def request(self, **more: Any) -> "Request":
         """The request that these options make."""
         tables = {"split": self.split, "labels": self.labels}

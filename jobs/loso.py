@@ -35,14 +35,13 @@ def main(options: Options) -> int:
     """Plan, run, write, log."""
     begun = perf_counter()
     from aman.attention import warnings
-    from aman.making import ensure_database
     from cluster.experiment import texts
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
-    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
+    if not options.ensure():
         return DONE
     experiment = plan_experiment(options.request(subjects=options.subjects, keep_weights=options.keep_weights))
     say(texts.plan_text(experiment))

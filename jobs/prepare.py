@@ -27,14 +27,13 @@ class Options(BenchmarkOptions):
 def main(options: Options) -> int:
     """Plan, prepare what is missing, report."""
     begun = perf_counter()
-    from aman.making import ensure_database
     from aman.tables import write_json
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.run import prepare_all
     from cluster.experiment.texts import plan_text
 
-    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
+    if not options.ensure():
         return DONE
     experiment = plan_experiment(options.request())
     plan = experiment.first

@@ -89,9 +89,13 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
         return list(zip(self.database, roots, protocols, strict=True))
 
     def ensure(self) -> bool:
-        """Make the databases that jobs make, where they are missing; False if that is all that a plan can say."""
+        """Make the databases that jobs make, where they are missing; False if that is all that a plan can say. A
+        protocol that there is not is refused first."""
         from aman.making import ensure_database
+        from aman.protocols import protocol_for
 
+        for database, _, protocol in self.places:
+            protocol_for(database, protocol, self.split, self.labels)
         made = [ensure_database(database, root, self.plan, say) for database, root, _ in self.places]
         return all(made)
 

@@ -27,14 +27,13 @@ class Options(BenchmarkOptions):
 def main(options: Options) -> int:
     """Plan, prepare, train, write."""
     begun = perf_counter()
-    from aman.making import ensure_database
     from aman.trained.model import SUFFIX, write_model
     from cluster.experiment import texts
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
     from cluster.experiment.whole import check_out, model_of
 
-    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
+    if not options.ensure():
         return DONE
     experiment = plan_experiment(options.request(whole=True, keep_weights=True))
     say(texts.plan_text(experiment))

@@ -49,7 +49,6 @@ def main(options: Options) -> int:
     """Plan, run, choose, report."""
     begun = perf_counter()
     import tune_spaces
-    from aman.making import ensure_database
     from cluster.experiment import texts
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
@@ -66,7 +65,7 @@ def main(options: Options) -> int:
         names = space.names(options.settings)
         study = Study(choices=space.choices, names=names, proposals=options.samples, seed=options.seed)
     say(f"{Path(options.space).stem}: {space.reproduces}")
-    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
+    if not options.ensure():
         return DONE
     most = options.samples if options.search == "random" else 0
     experiment = plan_experiment(

@@ -1,7 +1,9 @@
 """Settings and their ranges, errors that travel, and which clips of a database count."""
 
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -310,3 +312,12 @@ def test_an_unknown_subject_is_refused_by_its_name(root: Path, name: str) -> Non
         restrict(small_selection(root), ("01", name))
     assert caught.value.got == f"--subjects {name}"
     assert caught.value.expected == "one of 01, 02, 03"
+
+
+@pytest.mark.parametrize("job", ["loso", "prepare", "tune", "train", "paper", "compare"])
+def test_a_protocol_that_there_is_not_is_refused_before_a_database_is_made(
+    here: Path, call_job: Callable[..., tuple[int, str]], job: str
+) -> None:
+    code, said = call_job(import_module(f"jobs.{job}"), "--protocol", "nope")
+    assert code == 2 and "--protocol nope" in said
+    assert not (here / "runs/synthetic").exists()
