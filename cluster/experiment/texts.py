@@ -94,7 +94,7 @@ def split_lines(selection: Selection) -> list[str]:
         fold = selection.fold(name)
         subjects = [len({clip.subject for clip in clips}) for clips in (fold.train, fold.test)]
         lines.append(
-            f"  {split.one} {name}: learns from {len(fold.train)} clips of {subjects[0]} subjects, predicts"
+            f"  {name if name.startswith(split.one) else f'{split.one} {name}'}: learns from {len(fold.train)} clips of {subjects[0]} subjects, predicts"
             f" {len(fold.test)} clips of {subjects[1]} subjects"
         )
     if both := selection.on_both_sides:
