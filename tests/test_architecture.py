@@ -21,8 +21,8 @@ PRINT_MODULES = "import sys; print('\\n'.join(sys.modules))"
 OPTIONS = {
     "loso": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k keep-weights landmark-model layer4-init levels magnifier
-    measure method n optimiser out plan precision protocol rate recipe root sampling seed size standardise store subjects
-    tracking-uri trunk weight-decay workers""",
+    measure method n optimiser out plan precision protocol rate recipe root sampling seed size standardise store
+    subjects tracking-uri trunk weight-decay workers""",
     "synthesize": "clips-per-subject full-size landmark-model layout out seed subjects version",
     "check_database": "database images json protocol root",
     "score": "against database epochs fingerprint json printed protocol root",
