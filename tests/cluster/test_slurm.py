@@ -62,7 +62,7 @@ def test_a_job_on_two_nodes_gives_the_table_of_one_process(slurm: slurm_lab.Slur
     assert ray_left(slurm) == ""
 
 
-LONG = TINY.replace("--epochs 3", "--epochs 2000")
+LONG = TINY.replace("--epochs 3", "--epochs 1000")
 
 
 def test_a_job_whose_time_ends_stops_in_order_is_queued_again_and_goes_on(
