@@ -79,6 +79,8 @@ class Slurm:
         while (states := self.states(job)) != {state}:
             if time.monotonic() - begun > PATIENCE or states & ENDED - {state}:
                 raise RuntimeError(f"job {job} is {states}, not {state}\n{self.log(job)[-6000:]}\n{self.daemons()}")
+            if states == {"PENDING"}:  # queued again: SLURM itself waits two minutes
+                self.on_head(f"scontrol update JobId={job} StartTime=now", check=False)
             time.sleep(1)
 
     def wait_for_line(self, job: str, text: str, times: int = 1) -> None:
