@@ -38,8 +38,8 @@ OPTIONS = {
     still tracking-uri uneven unseen warmup workers""",
     "tune": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k landmark-model layer4-init levels magnifier measure method n
-    optimiser out plan protocol rate recipe root samples sampling search seed selection size space standardise stopping
-    store tracking-uri trunk weight-decay workers""",
+    optimiser out plan precision protocol rate recipe root samples sampling search seed selection size space standardise
+    stopping store tracking-uri trunk weight-decay workers""",
     "cache": "delete json store",
     "report": "compare out",
     "paper": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
