@@ -27,7 +27,7 @@ test: env  ## Lint, type check and run all tests: about eleven minutes on two co
 	@echo "test: lint, types, import contracts and all tests; about eleven minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint all-tests
 
-check: env  ## Lint, type check and run the tests that need no Ray, no server and no whole release: about four minutes
+check: env  ## Lint, type check and run the tests that are not marked slow: about four minutes
 	@echo "check: lint, types, import contracts and quick tests; about four minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint quick-tests
 

@@ -86,8 +86,8 @@ def odd_files(folder: Path) -> dict[str, Path]:
 
 
 def test_all_other_files_are_left_to_torch(tmp_path: Path) -> None:
-    refused = set()
-    for name, path in odd_files(tmp_path).items():
+    refused, files = set(), odd_files(tmp_path)
+    for name, path in files.items():
         assert plain_trunk(path) is None, name
         try:
             expected = tensors_digest(str(path))
@@ -99,7 +99,7 @@ def test_all_other_files_are_left_to_torch(tmp_path: Path) -> None:
         else:
             assert trunk_digest(str(path)) == expected, name
     taken = {"prefixed", "with a classifier", "bfloat", "counts as floats", "checkpoint"}
-    assert refused == odd_files(tmp_path).keys() - taken
+    assert refused == files.keys() - taken
 
 
 @pytest.mark.parametrize("shape_conv", [True, False])

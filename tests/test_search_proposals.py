@@ -341,7 +341,9 @@ def test_the_key_of_a_fold_is_the_digest_of_all_that_makes_it(root: Path, tmp_pa
     assert isinstance(recipe, Settings)
     model = asdict(recipe.model)
     assert model.pop("levels") == "all"  # enters a key where it names one level only
-    parts = {"task": made_of, "model": model, "training": asdict(recipe.training)}
+    training = asdict(recipe.training)
+    assert training.pop("precision") == "fp32"  # enters a key where it is another
+    parts = {"task": made_of, "model": model, "training": training}
     whole = content_key({**parts, "frozen": "layer4", "trunk": plan.weights["trunk"], "version": 1})
     assert recipe.preparation.frozen == "layer4"
     assert spec.key == whole == fold_key(spec.task, plan.clips, recipe, plan.weights)
