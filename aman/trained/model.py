@@ -216,6 +216,8 @@ def _read(path: Path) -> tuple[Fitted, About]:
         if said.get(SEAL) != _seal(said[ABOUT], fitted.structure, fitted.arrays):
             raise ValueError("its content is not what was written")
         values = json.loads(said[ABOUT])
+        if not isinstance(values, dict):
+            raise ValueError("what it says of the model is no table")
     except Exception as error:
         raise damaged(path, str(error)) from None
     if values.get("form") != FORM or {one.name for one in fields(About)} != values.keys():
