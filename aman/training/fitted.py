@@ -18,7 +18,9 @@ from aman.errors import UsageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 STRUCTURE = "structure"
-"""Entry of the metadata in which the JSON is."""
+"""Name under which the metadata have the JSON."""
+ENTRY = "fitted"
+"""The only entry of safetensors' own metadata: of several the order in the file would be left to chance."""
 TYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
 """Types of arrays that safetensors has."""
 LIBRARY = re.compile(r"sklearn(\.\w+)+")
@@ -41,7 +43,8 @@ def pack(fitted: Fitted, **about: str) -> bytes:
     """The fitted arrays as safetensors; `about` is written beside the structure."""
     from safetensors.numpy import save
 
-    return save(dict(fitted.arrays), {STRUCTURE: json.dumps(fitted.structure), **about})
+    said = {STRUCTURE: json.dumps(fitted.structure), **about}
+    return save(dict(fitted.arrays), {ENTRY: json.dumps(said, sort_keys=True)})
 
 
 def unpack(content: bytes, **about: str) -> Fitted:
@@ -55,9 +58,9 @@ def unpack(content: bytes, **about: str) -> Fitted:
 
 
 def metadata_of(content: bytes) -> dict[str, str]:
-    """Metadata of safetensors. Raises for other bytes."""
+    """What `pack` wrote beside the arrays. Raises for other bytes."""
     length = int.from_bytes(content[:8], "little")
-    found = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    found = json.loads(json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(ENTRY, "{}"))
     if not isinstance(found, dict):
         raise ValueError("metadata that are no table")
     return found
