@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aman.databases.base import Database, Truth
+from aman.scoring import fold_column
 from aman.tim import INTERPOLATED_FRAMES
 from aman.training import Axis
 
@@ -33,11 +34,11 @@ def shares_of(predictions: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
 
 
 def flat_folds(predictions: pd.DataFrame, name: str) -> list[str]:
-    """Left-out subjects in whose clips the attention `name` is the same for all its places: the median over clips of
-    the difference between greatest and least is under `SPREAD`."""
+    """Left-out groups (mostly subjects) in whose clips the attention `name` is the same for all its places: the median
+    over clips of the difference between greatest and least is under `SPREAD`."""
     spread_B = np.median(np.ptp(values_of(predictions, name), axis=-1), axis=-1)
-    by_fold = pd.Series(spread_B).groupby(predictions["subject"].to_numpy()).median()
-    return [str(subject) for subject, spread in by_fold.items() if spread < SPREAD]
+    by_fold = pd.Series(spread_B).groupby(predictions[fold_column(predictions)].to_numpy()).median()
+    return [str(group) for group, spread in by_fold.items() if spread < SPREAD]
 
 
 def against_truth(

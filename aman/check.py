@@ -67,6 +67,11 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
             Problem(file=clip.source, row=clip.row, what=reason, fix="none is needed", consequence=consequence)
         )
     problems += _differences(selection, listed)
+    if both := selection.on_both_sides:
+        what = f"of {len(both)} subjects ({', '.join(both[:3])}{', ...' * (len(both) > 3)}) some clips are learned from"
+        consequence = "the clips of these that are predicted say little of new subjects"
+        fix = "put each subject into one set"
+        problems.append(Problem(file="the split", row=None, what=what, fix=fix, consequence=consequence))
     reasons = [selection.shortfall] if selection.shortfall else []
     lost = len({problem.clip_id for problem in selection.unusable})
     if lost and not reasons:
@@ -74,7 +79,7 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
     return Check(
         protocol=selection.protocol,
         clips=len(selection.clips),
-        folds=len(selection.subjects),
+        folds=len(selection.groups),
         counts=selection.counts(),
         edition=selection.edition,
         fingerprint=selection.fingerprint,

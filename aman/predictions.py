@@ -8,16 +8,18 @@ that keeps a spreadsheet from running a cell, as in tables that jobs write, is n
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from aman.errors import DataError, UsageError
-from aman.protocols import Protocol, Selection, fingerprint, nearest_edition, protocols, with_classes
+from aman.protocols import Protocol, fingerprint, nearest_edition, protocols, with_classes
+from aman.scoring import LEFT_OUT
 from aman.sheets.delimited import Line, content_of, lines_of, separator_of
 from aman.sheets.own import unescape
 from aman.sheets.text import Labels, clean, decode, flaw, label_of, shown
+from aman.splits import Split
 
 COLUMNS = ("clip", "subject", "label", "prediction")
 
@@ -28,7 +30,8 @@ class Predictions:
 
     protocol: Protocol
     table: pd.DataFrame
-    """`COLUMNS`, a row a clip: the last epoch where there are several."""
+    """`COLUMNS`, and `LEFT_OUT` where the protocol leaves out other groups than subjects, a row a clip: the last epoch
+    where there are several."""
     by_epoch: pd.DataFrame | None = None
     """`COLUMNS` and `epoch`, every clip in every epoch; None where the file has no epochs."""
     encoding: str = ""
@@ -41,8 +44,12 @@ class Predictions:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over clip ids and classes, as `Selection.fingerprint`."""
-        return fingerprint(zip(self.table["clip"], self.table["label"], strict=True))
+        """As `Selection.fingerprint`; empty where the protocol keeps clips for training only, of which no row tells."""
+        split = self.protocol.split
+        if not split.all_predicted:
+            return ""
+        groups = dict(zip(self.table["clip"], self.table[LEFT_OUT], strict=True)) if split.of_groups else {}
+        return fingerprint(zip(self.table["clip"], self.table["label"], strict=True), split, groups)
 
     @property
     def shortfall(self) -> str | None:
@@ -50,65 +57,20 @@ class Predictions:
         None where the protocol has no published size."""
         found = Counter(self.table["label"])
         labels = dict(zip(self.table["clip"], self.table["label"], strict=True))
-        edition = nearest_edition(self.protocol, found, labels)
+        predicted = replace(self.protocol, editions=tuple(one.tested or one for one in self.protocol.editions))
+        edition = nearest_edition(predicted, found, labels)
         if not edition:
             return None
-        folds = self.table["subject"].nunique()
+        subjects, split = self.table["subject"].nunique(), self.protocol.split
         said = [f"{len(self.table)} clips of {edition.clips}"] if len(self.table) != edition.clips else []
-        said += [f"{folds} folds of {edition.folds}"] if folds != edition.folds else []
+        what = split.many if split.of_groups else "folds"
+        if subjects != edition.folds:
+            said.append(f"{subjects} {'subjects' if split.of_groups else 'folds'} of {edition.folds}")
+        if split.count and (groups := self.table[LEFT_OUT].nunique()) != split.count:
+            said.append(f"{groups} {what} of {split.count}")
         said += [f"{name} {found[name]} of {count}" for name, count in edition.counts.items() if found[name] != count]
         said += [f"{clip} is {why}" for clip, why in self.protocol.excluded.items() if clip in set(self.table["clip"])]
         return f"{edition.name}: {'; '.join(said)}" if said else ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseCheck:
-    """A table of predictions against the release on disk."""
-
-    fingerprint: str
-    """The release's own."""
-    missing: tuple[str, ...] = ()
-    """Clips of the release that the table lacks."""
-    unknown: Mapping[str, str] = field(default_factory=dict)
-    """Clips of the table that do not count in the release, and why."""
-    otherwise: Mapping[str, str] = field(default_factory=dict)
-    """Clips with another label or subject, and which."""
-    shortfall: str = ""
-    """How the release itself differs from the protocol."""
-
-    @property
-    def differences(self) -> list[str]:
-        """All that differs, in words."""
-        said = []
-        if self.missing:
-            said.append(f"{len(self.missing)} clips of the release missing ({_first(self.missing)})")
-        if self.unknown:
-            named = _first([f"{clip}: {why}" for clip, why in self.unknown.items()])
-            said.append(f"{len(self.unknown)} clips that do not count in the release ({named})")
-        if self.otherwise:
-            named = _first([f"{clip}: {why}" for clip, why in self.otherwise.items()])
-            said.append(f"{len(self.otherwise)} clips with another label or subject in the release ({named})")
-        return [*said, f"the release on disk: {self.shortfall}"] if self.shortfall else said
-
-
-def check_release(predictions: Predictions, selection: Selection) -> ReleaseCheck:
-    """Compare the clips, labels and subjects of a table with those that count in a release."""
-    there = {clip.clip_id: (selection.class_name(clip), clip.subject) for clip in selection.clips}
-    table = predictions.table
-    given = {clip: (label, subject) for clip, subject, label, _ in table[list(COLUMNS)].itertuples(index=False)}
-    reasons = {str(p.clip_id): p.what for p in selection.unusable} | dict(selection.excluded)
-    unlike = {clip: (given[clip], there[clip]) for clip in sorted(given.keys() & there.keys())}
-    return ReleaseCheck(
-        fingerprint=selection.fingerprint,
-        missing=tuple(sorted(there.keys() - given.keys())),
-        unknown={clip: reasons.get(clip, "not there") for clip in sorted(given.keys() - there.keys())},
-        otherwise={
-            clip: " and ".join(f"{one} in the table, {two} there" for one, two in zip(*pair, strict=True) if one != two)
-            for clip, pair in unlike.items()
-            if pair[0] != pair[1]
-        },
-        shortfall=selection.shortfall,
-    )
 
 
 def read_predictions(path: Path, protocol: Protocol) -> Predictions:
@@ -117,8 +79,10 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
     Labels and predictions are class names of the protocol in upper or lower case; a label of the sheet of which the
     protocol makes another class is refused and not translated, for nobody could tell afterwards. A protocol without
     classes takes the labels of the table. With a protocol of one database, clips and subjects may lack its prefix.
+    Where groups other than subjects are left out, the column `left_out` names the group of each clip; it may be absent
+    where clip and subject tell the group.
     """
-    rows, encoding = _rows(path)
+    rows, encoding = _rows(path, protocol)
     labels = Labels()
     for number, row in [] if protocol.classes else rows:
         if wrong := labels.wrong(label_of(row["label"]), number):
@@ -126,6 +90,7 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
     protocol = with_classes(protocol, (label_of(row["label"]) for _, row in rows))
     seen: dict[tuple[str, int], int] = {}
     facts: dict[str, tuple[int, str, str]] = {}
+    groups: dict[str, tuple[int, str]] = {}
     spellings: dict[str, str] = {}
     letters: dict[str, str] = {}
     table = []
@@ -149,6 +114,9 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
         if fact != [subject, label]:
             got = f"clip {clip!r} with subject {subject!r} and label {label!r}, in row {known} {fact[0]!r}, {fact[1]!r}"
             raise _wrong(where, got, "one subject and one label a clip", "correct the table")
+        if LEFT_OUT in row and groups.setdefault(clip, (number, row[LEFT_OUT]))[1] != row[LEFT_OUT]:
+            got = f"clip {clip!r} with {LEFT_OUT} {row[LEFT_OUT]!r}, in row {groups[clip][0]} {groups[clip][1]!r}"
+            raise _wrong(where, got, "one left-out group a clip", "correct the table")
         spelled = spellings.setdefault(re.sub(r"(?<![0-9])0+(?=[0-9])", "", subject.lower()), subject)
         if spelled != subject:
             fix = "write a person in one way: two ids are two folds"
@@ -158,6 +126,8 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
             raise _wrong(where, f"clip {clip!r} beside {named!r}", "one spelling a clip", "write it in one way")
         table.append((clip, subject, label, said, epoch))
     frame = pd.DataFrame(table, columns=[*COLUMNS, "epoch"]).sort_values(["clip", "epoch"], ignore_index=True)
+    if protocol.split.of_groups:
+        frame.insert(2, LEFT_OUT, frame["clip"].map(_groups(path, protocol.split, facts, groups)))
     for epoch in sorted({epoch for _, epoch in seen}):
         lacking = [clip for clip in facts if (clip, epoch) not in seen]
         if lacking:
@@ -165,11 +135,37 @@ def read_predictions(path: Path, protocol: Protocol) -> Predictions:
             raise _wrong(path.name, got, "every clip in every epoch", "keep the epochs that all folds have")
     last = frame[frame["epoch"] == frame["epoch"].max()]
     by_epoch = frame if "epoch" in rows[0][1] else None
-    table = last[list(COLUMNS)].reset_index(drop=True)
-    return Predictions(protocol=protocol, table=table, by_epoch=by_epoch, encoding=encoding)
+    last = last.drop(columns="epoch").reset_index(drop=True)
+    return Predictions(protocol=protocol, table=last, by_epoch=by_epoch, encoding=encoding)
 
 
-def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """A clip as a split sees it."""
+
+    clip_id: str
+    subject: str
+    part: str = ""
+
+    @property
+    def database(self) -> str:
+        return self.clip_id.partition("/")[0]
+
+
+def _groups(
+    path: Path, split: Split, facts: Mapping[str, tuple[int, str, str]], given: Mapping[str, tuple[int, str]]
+) -> dict[str, str]:
+    """Left-out group of every clip: as the table says, or as its clips and subjects tell."""
+    if given:
+        return {clip: group for clip, (_, group) in given.items()}
+    found = split.groups_of_predicted(_Row(clip_id=clip, subject=subject) for clip, (_, subject, _) in facts.items())
+    if found is None:
+        got = f"no column {LEFT_OUT}, and several {split.many} that may have been left out"
+        raise _wrong(path.name, got, f"the {split.one} of every clip", f"add a column {LEFT_OUT}")
+    return found
+
+
+def _rows(path: Path, protocol: Protocol) -> tuple[list[tuple[int, dict[str, str]]], str]:
     """The rows with their numbers as a spreadsheet counts them (the header is 1), cells cleaned, and the encoding."""
     lines, encoding = _lines(path)
     header = lines[0] if lines else Line(number=0, cells={})
@@ -180,7 +176,8 @@ def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], str]:
         seen = f"columns {_first([repr(name[:40]) for name in header.cells.values()])}" if names else "no header"
         got = f"{seen} and so no {', '.join(lacking)}"
         raise _wrong(path.name, got, f"a header with {', '.join(COLUMNS)}", "name the columns so, in the first row")
-    wanted = [*COLUMNS, "epoch"] if "epoch" in names else list(COLUMNS)
+    more = [LEFT_OUT] * protocol.split.of_groups + ["epoch"]
+    wanted = [*COLUMNS, *(name for name in more if name in names)]
     twice = [name for name in wanted if names.count(name) > 1]
     if twice:
         raise _wrong(f"{path.name}, row {header.number}", f"two columns {twice[0]}", "each once", "rename one of them")

@@ -1,58 +1,25 @@
-"""Protocols: which clips and classes of a database count, how many there must be, and the folds over subjects."""
+"""Protocols: which clips and classes of a database count, how many there must be, and which are left out together."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from aman.databases import databases, find
 from aman.databases.base import Edition, Protocol, Published, same
 from aman.databases.index import Clip, Index, Problem
+from aman.databases.side_by_side import AND
 from aman.errors import DataError, UsageError
+from aman.protocol_names import protocol_for, protocol_named, protocols, published, published_accuracy
 from aman.sheets.text import look_alikes, shown
-
-
-def protocols() -> dict[str, Protocol]:
-    """The protocols of every database that comes with the project, by name."""
-    return {protocol.name: protocol for database in databases().values() for protocol in database.protocols}
-
-
-def protocol_named(name: str, database: str = "") -> Protocol:
-    """The protocol of this name: of the database where one is named (a file's own, too), else of any that comes with
-    the project. `UsageError` for a name that is unknown."""
-    if database:
-        return protocol_for(database, name)
-    if name not in protocols():
-        raise UsageError(
-            got=f"protocol {name!r}", expected=f"one of {', '.join(protocols())}", fix="choose one of these"
-        )
-    return protocols()[name]
-
-
-INNER_SPLITS = 5
-"""Groups of training subjects, where something is chosen inside a fold."""
-
-
-def published() -> dict[str, dict[str, Published]]:
-    """What papers print: by method, then by protocol. Each number is kept once, in the file of its database."""
-    found: dict[str, dict[str, Published]] = {}
-    for name, protocol in protocols().items():
-        for method, numbers in protocol.published.items():
-            found.setdefault(method, {})[name] = numbers
-    return found
-
-
-def published_accuracy(protocol: str, method: str = "AMAN") -> float | None:
-    """Accuracy in per cent that a paper prints for a method under a protocol, or None."""
-    numbers = published().get(method, {}).get(protocol)
-    return numbers.accuracy if numbers else None
+from aman.splits import EVERY_SUBJECT, INNER_SPLITS, Split, groups_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """One subject left out."""
+    """One group left out: a subject, or what the protocol's split leaves out together."""
 
-    subject: str
+    left_out: str
     train: tuple[Clip, ...]
     test: tuple[Clip, ...]
 
@@ -91,6 +58,9 @@ class Selection:
             wrong = [f"{name} {found[name]} of {count}" for name, count in self.edition.counts.items()]
             if found != dict(self.edition.counts) and not self.missing:
                 said.append(f"other class counts ({', '.join(wrong)})")
+            tested = self.edition.tested
+            if tested and tested.clips != len(self.predicted):
+                said.append(f"{len(self.predicted)} clips to predict in place of {tested.clips}")
         return "; ".join(said)
 
     @property
@@ -100,8 +70,37 @@ class Selection:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Subjects with a clip that counts: one fold each."""
+        """Subjects with a clip that counts."""
         return tuple(sorted({clip.subject for clip in self.clips}))
+
+    @property
+    def split(self) -> Split:
+        """The rule by which clips are left out together."""
+        return self.protocol.split
+
+    @cached_property
+    def group_of(self) -> dict[str, str]:
+        """Name of the group that a clip is left out with, by clip id; empty for a clip that is only learned from."""
+        return self.split.groups(self.clips)
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups that are left out, one fold each: the subjects, unless the split has other groups."""
+        return tuple(sorted(set(self.group_of.values()) - {""}))
+
+    @property
+    def predicted(self) -> tuple[Clip, ...]:
+        """The clips that are in a group and get a prediction: all, unless the split keeps some for training only."""
+        return tuple(clip for clip in self.clips if self.group_of[clip.clip_id])
+
+    @property
+    def on_both_sides(self) -> tuple[str, ...]:
+        """Subjects of whom some clips are learned from where others are predicted: none with a split by subjects."""
+        groups: dict[str, set[str]] = {}
+        for clip in self.clips:
+            groups.setdefault(clip.subject, set()).add(self.group_of[clip.clip_id])
+        apart = self.split.others_train
+        return tuple(sorted(one for one, of in groups.items() if len(of) > 1 and (apart or "" in of)))
 
     def class_name(self, clip: Clip) -> str:
         """Class of a clip that counts."""
@@ -120,40 +119,28 @@ class Selection:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over clip ids and classes: equal fingerprints, comparable scores."""
-        return fingerprint((clip.clip_id, self.class_name(clip)) for clip in self.clips)
+        """sha256 over clip ids and classes and, unless every subject is left out once, over the split and the group of
+        every clip: equal fingerprints, comparable scores."""
+        return fingerprint(((clip.clip_id, self.class_name(clip)) for clip in self.clips), self.split, self.group_of)
 
-    def fold(self, subject: str) -> Fold:
-        """The fold that leaves `subject` out."""
-        test = tuple(clip for clip in self.clips if clip.subject == subject)
-        train = tuple(clip for clip in self.clips if clip.subject != subject)
-        return Fold(subject=subject, train=train, test=test)
-
-
-def fingerprint(clips: Iterable[tuple[str, str]]) -> str:
-    """sha256 over pairs of clip id and class, in the order of the ids."""
-    return hashlib.sha256("".join(f"{clip} {name}\n" for clip, name in sorted(clips)).encode()).hexdigest()
+    def fold(self, left_out: str) -> Fold:
+        """The fold that leaves out the group of this name."""
+        of = self.group_of
+        test = tuple(clip for clip in self.clips if of[clip.clip_id] == left_out)
+        learned = ("",) if not self.split.others_train else {*self.groups, ""} - {left_out}
+        train = tuple(clip for clip in self.clips if of[clip.clip_id] in learned)
+        return Fold(left_out=left_out, train=train, test=test)
 
 
-def protocol_for(database: str, name: str = "") -> Protocol:
-    """The protocol called `name`, or the database's default. A database of arrays takes the protocols of every
-    database, and its labels may then be the protocol's classes, too. `UsageError` for a name that is unknown."""
-    found = find(database)
-    known = {protocol.name: protocol for protocol in found.protocols}
-    if not name:
-        return found.default_protocol
-    if name in known:
-        return known[name]
-    if found.any_protocol and name in protocols():
-        protocol = protocols()[name]
-        classes = same(*protocol.classes)
-        return replace(protocol, labels={one: {**classes, **labels} for one, labels in protocol.labels.items()})
-    choices = [*known, *(protocols() if found.any_protocol else ())]
-    raise UsageError(
-        got=f"--protocol {name}",
-        expected=f"one of {', '.join(dict.fromkeys(choices))} for {database}",
-        fix="choose one of these",
-    )
+def fingerprint(
+    clips: Iterable[tuple[str, str]], split: Split = EVERY_SUBJECT, group_of: Mapping[str, str] | None = None
+) -> str:
+    """sha256 over pairs of clip id and class, in the order of the ids; of a split into other groups than subjects, over
+    its rule and the group of every clip, too."""
+    lines = [f"{clip} {name}\n" for clip, name in sorted(clips)]
+    if split.of_groups:
+        lines += [f"{split.text}\n", *(f"{clip} {group}\n" for clip, group in sorted((group_of or {}).items()))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def nearest_edition(
@@ -206,13 +193,24 @@ def select(index: Index, protocol: Protocol) -> Selection:
             clips.append(clip)
     lost = tuple(problem for problem in index.problems if _counts_under(problem, protocol))
     lost = tuple(problem for problem in lost if on_list is None or problem.clip_id in on_list)
+    absent = sorted(protocol.labels.keys() - {clip.database for clip in clips}) if AND in protocol.database else []
+    if absent:
+        raise DataError(
+            got=f"no clip of {', '.join(absent)} that counts under {protocol.name}",
+            expected=f"clips of every database, with labels of the classes {', '.join(protocol.classes)}",
+            fix="check the labels with jobs/check_database.py, give --labels, or leave that database out",
+        )
     folds = len({clip.subject for clip in clips})
-    if folds < 2:
+    if folds < 2 and not protocol.split.of_groups:
         raise DataError(
             got=f"{len(clips)} clips of {folds} subjects",
             expected="two subjects or more, one to leave out and one to learn from",
             fix="check --root" if not index.problems else f"see {index.problems[0]}",
         )
+    protocol.split.check([*(clip.clip_id for clip in index), *(p.clip_id for p in index.problems if p.clip_id)])
+    placed = protocol.split.groups(clips)
+    excluded |= {clip.clip_id: protocol.split.why_not(clip) for clip in clips if clip.clip_id not in placed}
+    clips = [clip for clip in clips if clip.clip_id in placed]
     # Clips that cannot be used count here: without three of them, one edition could pass for another.
     annotated = [(clip.database, clip.label) for clip in clips]
     annotated += [(str(p.clip_id).partition("/")[0], p.label) for p in lost if p.label]
@@ -223,7 +221,7 @@ def select(index: Index, protocol: Protocol) -> Selection:
         expected = edition.clips
     else:
         expected = index.expected_clips or len(clips) + len({problem.clip_id for problem in lost})
-    return Selection(
+    selection = Selection(
         protocol=protocol,
         clips=tuple(sorted(clips, key=lambda clip: clip.clip_id)),
         expected_clips=expected,
@@ -231,38 +229,64 @@ def select(index: Index, protocol: Protocol) -> Selection:
         unusable=lost,
         excluded=excluded,
     )
+    check_training(selection)
+    return selection
+
+
+def check_training(selection: Selection) -> None:
+    """`DataError` where a training of a split into groups would lack a class that other clips have. With every subject
+    left out once, a class of one subject alone is no error: papers count such clips as wrong."""
+    if not selection.split.of_groups:
+        return
+    for name in selection.groups:
+        found = Counter(selection.class_name(clip) for clip in selection.fold(name).train)
+        lacking = [one for one, clips in selection.counts().items() if clips and not found[one]]
+        if lacking:
+            raise DataError(
+                got=f"no training clip of the class {', '.join(lacking)} without the {selection.split.one} {name}",
+                expected="a training clip or more of every class",
+                fix="divide the clips in another way, or leave the class out of the protocol",
+            )
 
 
 def _counts_under(problem: Problem, protocol: Protocol) -> bool:
     """Whether the problem costs a clip that counts (one of an unknown label may)."""
     if problem.clip_id is None or problem.clip_id in protocol.excluded:
         return False
+    if not protocol.split.may_use(problem.clip_id, problem.part):
+        return False
     return problem.label is None or protocol.class_of(problem.clip_id.partition("/")[0], problem.label) is not None
 
 
-def restrict(selection: Selection, subjects: tuple[str, ...]) -> tuple[str, ...]:
-    """Subjects to leave out: those named (`07` or `casme2/07`), or all where none is named."""
+def restrict(selection: Selection, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Groups to leave out: those named (of subjects, `07` or `casme2/07`), or all where none is named."""
     chosen = []
-    for name in subjects:
-        matches = [full for full in selection.subjects if name in (full, full.partition("/")[2])]
+    by_subject = not selection.split.of_groups
+    for name in names:
+        matches = [one for one in selection.groups if name in (one, one.partition("/")[2] if by_subject else one)]
         if len(matches) != 1:
-            short = len({clip.database for clip in selection.clips}) == 1
+            short = by_subject and len({clip.database for clip in selection.clips}) == 1
             raise UsageError(
                 got=f"--subjects {name}",
-                expected=f"one of {', '.join(s.partition('/')[2] if short else s for s in selection.subjects)}",
-                fix="subjects are text as in the sheet, 07 and not 7",
+                expected=f"one of {', '.join(one.partition('/')[2] if short else one for one in selection.groups)}",
+                fix="subjects are text as in the sheet, 07 and not 7"
+                if by_subject
+                else f"under {selection.protocol.name}, --subjects takes the {selection.split.many} to leave out",
             )
         chosen.append(matches[0])
-    return tuple(dict.fromkeys(chosen)) or selection.subjects
+    return tuple(dict.fromkeys(chosen)) or selection.groups
 
 
 __all__ = [
+    "INNER_SPLITS",
     "Edition",
     "Fold",
     "Protocol",
     "Published",
     "Selection",
+    "check_training",
     "fingerprint",
+    "groups_of",
     "nearest_edition",
     "protocol_for",
     "protocol_named",
@@ -273,17 +297,3 @@ __all__ = [
     "select",
     "with_classes",
 ]
-
-
-def groups_of(clips_by_subject: Mapping[str, int], splits: int = INNER_SPLITS) -> list[tuple[str, ...]]:
-    """Subjects in `splits` groups of about equally many clips; one subject each where there are fewer of them.
-
-    The subject with the most clips goes first, always to the group with the fewest; nothing is drawn.
-    """
-    groups: list[list[str]] = [[] for _ in range(min(splits, len(clips_by_subject)))]
-    sizes = [0] * len(groups)
-    for subject in sorted(clips_by_subject, key=lambda subject: (-clips_by_subject[subject], subject)):
-        smallest = sizes.index(min(sizes))
-        groups[smallest].append(subject)
-        sizes[smallest] += clips_by_subject[subject]
-    return [tuple(sorted(group)) for group in groups]

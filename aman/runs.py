@@ -11,8 +11,9 @@ import pandas as pd
 
 from aman.errors import DataError
 from aman.intervals import KIND
-from aman.scoring import accuracy_interval
+from aman.scoring import LEFT_OUT, accuracy_interval
 from aman.sheets.own import read_csv
+from aman.splits import EVERY_SUBJECT
 
 COPIES = "artifacts"
 """Name of the folder in which MLflow keeps a run's files: copies of what lies in the run's own folder."""
@@ -36,11 +37,11 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
 COLUMNS = {
     PREDICTIONS: ("clip", "subject", "label", "prediction"),
     EPOCHS: ("clip", "subject", "label", "prediction", "epoch"),
-    FOLDS: ("subject", "seconds", "device", "key"),
+    FOLDS: ("seconds", "device", "key"),
 }
 """What the tables must hold."""
 
-TEXTS = ("subject", "clip", "label", "prediction", "device", "key")
+TEXTS = ("subject", LEFT_OUT, "clip", "label", "prediction", "device", "key")
 """Columns whose cells are names, whatever they look like."""
 
 
@@ -71,6 +72,27 @@ class Run:
     def fingerprint(self) -> str:
         """sha256 over clip ids and classes: runs of one protocol with different ones scored different clips."""
         return str(self.values["fingerprint"])
+
+    @property
+    def split(self) -> str:
+        """Which clips were left out together, in words. Earlier runs do not say it: they left out every subject."""
+        return str(self.values.get("split", {}).get("rule", EVERY_SUBJECT.text))
+
+    @property
+    def one(self) -> str:
+        """What a left-out group is called: `subject`, `fold`, `database` or `test set`."""
+        return str(self.values.get("split", {}).get("one", EVERY_SUBJECT.one))
+
+    @property
+    def size(self) -> str:
+        """`246 clips, 26 subjects`; where clips are learned from alone or other groups are left out, how many."""
+        clips, folds = int(self.values["clips"]), int(self.values["folds"])
+        if self.one == EVERY_SUBJECT.one:
+            return f"{clips} clips, {folds} subjects"
+        whole = int(self.values.get("clips_of_the_protocol", clips))
+        of = f" of {whole}" if whole != clips else ""
+        groups = f"{folds} left-out {self.one if folds == 1 else self.values['split']['many']}"
+        return f"{clips}{of} clips predicted, {self.values['subjects']} subjects, {groups}"
 
     @property
     def settings(self) -> Mapping[str, Any]:

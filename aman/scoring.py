@@ -15,6 +15,9 @@ import pandas as pd
 from aman.errors import DataError
 from aman.intervals import Measure, accuracy, difference_interval, f1, recall, share_interval, uar, uf1
 
+LEFT_OUT = "left_out"
+"""Column of a table of predictions that names the group which a clip was left out with, where that is no subject."""
+
 Interval = tuple[float, float]
 """Low and high end, 95 %, over subjects: `aman.intervals`."""
 
@@ -25,7 +28,8 @@ class Scores:
 
     clips: int
     folds: int
-    """Subjects."""
+    """Groups that were left out: subjects, where the table names no others in the column `LEFT_OUT`."""
+    subjects: int
     accuracy: float
     uf1: float
     """Unweighted F1: mean over classes of 2TP / (2TP + FP + FN)."""
@@ -37,7 +41,7 @@ class Scores:
     """TP / n of each class, in the order of the classes; None for a class without a clip, which has no recall."""
     mean_fold_accuracy: float
     mean_fold_f1: float
-    """Mean over folds of the macro-F1 over the classes that the fold's subject shows."""
+    """Mean over folds of the macro-F1 over the classes that the fold's clips show."""
     interval: Interval
     """Of the pooled accuracy."""
     uf1_interval: Interval
@@ -71,7 +75,9 @@ class Comparison:
 
 
 def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
-    """Score a table with the columns `clip`, `subject`, `label` and `prediction` (class names), a row a clip."""
+    """Score a table with the columns `clip`, `subject`, `label` and `prediction` (class names), a row a clip, and
+    `LEFT_OUT` where groups other than subjects were left out: means over folds are means over them. Intervals are over
+    subjects whatever was left out, for clips of one subject are alike."""
     if predictions["clip"].duplicated().any():
         raise ValueError(f"clip scored twice: {predictions.loc[predictions['clip'].duplicated(), 'clip'].iloc[0]}")
     names = list(classes)
@@ -79,12 +85,15 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
     foreign = sorted({*true, *said} - set(names))
     if foreign:
         raise ValueError(f"{foreign[0]} is none of the classes {', '.join(names)}")
-    folds_SYY = _confusions(predictions, "prediction", names)
-    counts, all_YY = Counter(true), folds_SYY.sum(axis=0)
+    subjects_SYY = _confusions(predictions, "prediction", names)
+    grouped = LEFT_OUT in predictions
+    folds_GYY = _confusions(predictions, "prediction", names, LEFT_OUT) if grouped else subjects_SYY
+    counts, all_YY = Counter(true), subjects_SYY.sum(axis=0)
     majority, prior = chances(counts)
     return Scores(
         clips=len(predictions),
-        folds=len(folds_SYY),
+        folds=len(folds_GYY),
+        subjects=len(subjects_SYY),
         accuracy=float(accuracy(all_YY)),
         uf1=float(uf1(all_YY)),
         weighted_f1=float(np.average(f1(all_YY), weights=all_YY.sum(axis=1))),
@@ -92,15 +101,28 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
         per_class_recall={
             name: float(one) if counts[name] else None for name, one in zip(names, recall(all_YY), strict=True)
         },
-        mean_fold_accuracy=float(np.mean(accuracy(folds_SYY))),
-        mean_fold_f1=float(np.mean(_shown_f1(folds_SYY))),
-        interval=_ends(share_interval(accuracy, folds_SYY)),
-        uf1_interval=_ends(share_interval(uf1, folds_SYY)),
-        uar_interval=_ends(share_interval(uar, folds_SYY)),
+        mean_fold_accuracy=float(np.mean(accuracy(folds_GYY))),
+        mean_fold_f1=float(np.mean(_shown_f1(folds_GYY))),
+        interval=_ends(share_interval(accuracy, subjects_SYY)),
+        uf1_interval=_ends(share_interval(uf1, subjects_SYY)),
+        uar_interval=_ends(share_interval(uar, subjects_SYY)),
         chance_majority=majority,
         chance_prior=prior,
         confusion_YY=all_YY.astype(int).tolist(),
     )
+
+
+def fold_column(table: pd.DataFrame) -> str:
+    """The column that names what a clip was left out with: `LEFT_OUT` where it is there, else `subject`."""
+    return LEFT_OUT if LEFT_OUT in table else "subject"
+
+
+def score_by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Scores]:
+    """The scores of each left-out group by itself, by its name; empty where every group is a subject. Classes that no
+    clip of a group shows count 0 in its UF1 and UAR."""
+    if LEFT_OUT not in predictions:
+        return {}
+    return {str(name): score(mine, classes) for name, mine in predictions.groupby(LEFT_OUT)}
 
 
 def chances(counts: Mapping[str, int]) -> tuple[float, float]:
@@ -162,7 +184,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, classes: Sequence[str]) -
 def right_by_epoch(table: pd.DataFrame) -> list[npt.NDArray[np.bool_]]:
     """One boolean array (epochs, clips) a fold of a table with the column `epoch`, where every epoch has every clip."""
     table = table.assign(right=table["label"] == table["prediction"])
-    folds = [fold.pivot(index="epoch", columns="clip", values="right") for _, fold in table.groupby("subject")]
+    by = table.groupby(fold_column(table))
+    folds = [fold.pivot(index="epoch", columns="clip", values="right") for _, fold in by]
     if any(fold.isna().to_numpy().any() for fold in folds):
         raise ValueError("an epoch lacks a clip of its fold")
     return [fold.to_numpy(dtype=bool) for fold in folds]
@@ -179,12 +202,13 @@ def best_test_epoch_accuracy(correct_by_epoch: Sequence[npt.NDArray[np.int_] | n
 
 
 def best_test_epoch(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each subject's best epoch on the test clips (the first of several) of a table with the column
+    """The rows of each fold's best epoch on the test clips (the first of several) of a table with the column
     `epoch`: the predictions behind `best_test_epoch_accuracy`, to be shown as tuned on the test only."""
     table = table.assign(right=table["label"] == table["prediction"])
-    right = table.groupby(["subject", "epoch"])["right"].sum().reset_index()
-    best = right.loc[right.groupby("subject")["right"].idxmax(), ["subject", "epoch"]]
-    return table.drop(columns="right").merge(best, on=["subject", "epoch"])
+    fold = fold_column(table)
+    right = table.groupby([fold, "epoch"])["right"].sum().reset_index()
+    best = right.loc[right.groupby(fold)["right"].idxmax(), [fold, "epoch"]]
+    return table.drop(columns="right").merge(best, on=[fold, "epoch"])
 
 
 def guessing_best_of(labels_by_fold: Iterable[Iterable[str]], epochs: int) -> float:
@@ -209,8 +233,8 @@ def guessing_best_of(labels_by_fold: Iterable[Iterable[str]], epochs: int) -> fl
 
 
 def labels_by_fold(predictions: pd.DataFrame) -> list[list[str]]:
-    """The labels of each subject's clips, a row of the table a clip."""
-    return [list(fold["label"]) for _, fold in predictions.groupby("subject")]
+    """The labels of each fold's clips, a row of the table a clip."""
+    return [list(fold["label"]) for _, fold in predictions.groupby(fold_column(predictions))]
 
 
 def _same(what: str, expected: str, both: pd.DataFrame, wrong: "pd.Series[bool]") -> None:
@@ -227,17 +251,19 @@ def _ends(interval: npt.NDArray[np.float64]) -> Interval:
     return float(low), float(high)
 
 
-def _confusions(table: pd.DataFrame, column: str, classes: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Clips by subject, true class and predicted class."""
+def _confusions(
+    table: pd.DataFrame, column: str, classes: Sequence[str], by: str = "subject"
+) -> npt.NDArray[np.float64]:
+    """Clips by subject (or by the groups of another column), true class and predicted class."""
     numbers = {name: number for number, name in enumerate(classes)}
-    subjects, _ = pd.factorize(table["subject"], sort=True)
+    subjects, _ = pd.factorize(table[by], sort=True)
     found = np.zeros((subjects.max() + 1, len(numbers), len(numbers)))
     np.add.at(found, (subjects, table["label"].map(numbers), table[column].map(numbers)), 1)
     return found
 
 
 def _shown_f1(confusion_SYY: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Macro-F1 of each fold over the classes that its subject shows. Asking scikit-learn for every fold takes most of
+    """Macro-F1 of each fold over the classes that its clips show. Asking scikit-learn for every fold takes most of
     the time of a score, and a search scores hundreds of configurations."""
     shown_SY, said_SY = confusion_SYY.sum(axis=2), confusion_SYY.sum(axis=1)
     f1_SY = 2 * np.diagonal(confusion_SYY, axis1=1, axis2=2) / np.maximum(shown_SY + said_SY, 1)

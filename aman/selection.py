@@ -1,13 +1,15 @@
-"""Inner selection: for every left-out subject, the configuration that is best on the other subjects alone.
+"""Inner selection: for every left-out group, the configuration that is best on its training clips alone.
 
-The other subjects are split into groups of about equally many clips, whole subjects each; every group is predicted once
-from the rest. What is chosen may depend on nothing of the left-out (outer) subject, so that the outer score stays an
-honest one.
+A left-out group is a subject, or what the protocol's split leaves out together. The subjects of its training clips are
+divided into groups of about equally many clips, whole subjects each; every one is predicted once from the rest. What is
+chosen may depend on nothing of the left-out (outer) group, so that the outer score stays an honest one.
 
 What it costs: with 5 configurations and 5 groups `casme2-5` takes 26 x 5 x 5 = 650 inner trainings, and one more of
 the chosen configuration for each of the 26 outer folds; 5 configurations on the outer folds alone are 130. No inner
 task serves two outer folds: of 130 about 15 learn from the same clips as another, but predict others.
 """
+
+from collections import Counter
 
 from aman.errors import DataError, UsageError
 from aman.protocols import INNER_SPLITS, Selection, groups_of
@@ -15,23 +17,25 @@ from aman.training.fold import FoldTask
 
 
 def inner_tasks(selection: Selection, outer: str, *, seed: int, splits: int = INNER_SPLITS) -> list[FoldTask]:
-    """The folds to train for choosing a configuration when `outer` is left out; no clip of `outer` is in any.
+    """The folds to train for choosing a configuration when the group `outer` is left out: no clip of `outer` is in any,
+    and none that the training for `outer` does not learn from.
 
     A task bears the names of the subjects it leaves out, which its seed follows from. `UsageError` for fewer than two
-    groups or an unknown subject, `DataError` where fewer than two other subjects are there.
+    inner splits or an unknown group, `DataError` where the training clips are of fewer than two subjects.
     """
     if splits < 2:
         raise UsageError(got=f"{splits} inner splits", expected="2 or more", fix="5 is usual")
-    if outer not in selection.subjects:
+    one = selection.split.one
+    if outer not in selection.groups:
         raise UsageError(
-            got=f"the left-out subject {outer}", expected="a subject of the protocol", fix="see jobs/protocols.py"
+            got=f"the left-out {one} {outer}", expected=f"a {one} of the protocol", fix="see jobs/protocols.py"
         )
-    others = [clip for clip in selection.clips if clip.subject != outer]
-    counts = {subject: sum(clip.subject == subject for clip in others) for subject in selection.subjects}
-    del counts[outer]
+    others = selection.fold(outer).train
+    found = Counter(clip.subject for clip in others)
+    counts = {subject: found[subject] for subject in selection.subjects if found[subject]}
     if len(counts) < 2:
         raise DataError(
-            got=f"{len(counts)} subject beside the left-out {outer}",
+            got=f"{len(counts)} subject to learn from beside the left-out {one} {outer}",
             expected="two or more, one to choose on and one to learn from",
             fix="choose nothing: name one configuration",
         )

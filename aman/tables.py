@@ -81,6 +81,23 @@ def score_table(
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
 
 
+def group_table(by_group: Mapping[str, Scores], one: str) -> list[str]:
+    """A line for each left-out group under a head: clips, subjects and scores in per cent. `one` is what a group is
+    called. Empty where there are no groups."""
+    if not by_group:
+        return []
+    cells = [[f"left-out {one}", "clips", "subjects", "accuracy", "UF1", "UAR", "majority"]]
+    for name, found in by_group.items():
+        shares = (found.accuracy, found.uf1, found.uar, found.chance_majority)
+        cells.append([name, str(found.clips), str(found.subjects), *map(percent, shares)])
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return [
+        f"  {row[0]:<{widths[0]}}  "
+        + "  ".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in cells
+    ]
+
+
 def confusion_table(scores: Scores) -> str:
     """Clips by true class (rows) and predicted class (columns), and the recall of each class in per cent."""
     names = list(scores.per_class_recall)
@@ -117,6 +134,7 @@ def score_values(scores: Scores) -> dict[str, Any]:
     return {
         "clips": scores.clips,
         "folds": scores.folds,
+        "subjects": scores.subjects,
         "accuracy": scores.accuracy,
         "uf1": scores.uf1,
         "uar": scores.uar,

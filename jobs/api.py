@@ -1,6 +1,6 @@
 """Benchmarks from Python: `aman.benchmark("casme2", root="/data/CASMEII", method="ststnet")` is jobs/loso.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import settings_of, variant
-from jobs.command_line import root_of, start_of, usual_recipe
+from jobs.command_line import roots_of, start_of, usual_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,12 @@ class Benchmark:
 def benchmark(
     database: str = "synthetic",
     *,
-    root: str = "",
+    root: str | Sequence[str] = "",
     method: str = methods.USUAL,
     recipe: str = "",
     protocol: str = "",
+    split: str = "",
+    labels: str = "",
     store: str = "",
     seed: int = 0,
     here: bool = False,
@@ -46,8 +48,9 @@ def benchmark(
 ) -> Benchmark:
     """Run a benchmark, or find it in the store, and give its tables. No run's folder is written and nothing is tracked.
 
-    `root`, `method`, `recipe`, `protocol`, `store` and `seed` are options of jobs/loso.py; `settings` are fields of the
-    method's settings, `k=9, epochs=20`. `here` trains in this process without Ray; without it the session of Ray is the
+    `root`, `method`, `recipe`, `protocol`, `split`, `labels`, `store` and `seed` are options of jobs/loso.py; databases
+    side by side are written `casme2+samm+smic`, with one root or one for each. `settings` are fields of the method's
+    settings, `k=9, epochs=20`. `here` trains in this process without Ray; without it the session of Ray is the
     one that runs, or one of its own. `say` is given each line of progress.
 
     Raises `aman.errors.UserError` for what a user can mend: wrong settings (`UsageError`), wrong data (`DataError`).
@@ -69,12 +72,15 @@ def benchmark(
         )
     wanted = variant(start, **settings)
     chosen.check(wanted)
-    ensure_database(database, root, False, say)
+    roots = [root] if isinstance(root, str) else list(root)
+    ensure_database(database, " ".join(roots), False, say)
     request = Request(
         database=database,
-        root=root_of(database, root),
+        root=roots_of(database, roots),
         recipe=wanted,
         protocol=protocol,
+        split=split,
+        labels=labels,
         store=store,
         seed=seed,
         here=here,

@@ -14,6 +14,7 @@ import tyro
 
 from aman import methods
 from aman.databases import databases, find, names
+from aman.databases.side_by_side import AND
 from aman.errors import SessionLostError, UsageError, UserError
 from aman.sheets.text import printable
 
@@ -26,11 +27,31 @@ DONE, SOME_FOLDS_FAILED, INTERRUPTED = 0, 3, 130
 """Exit codes beside those of `UserError`: 2 usage, 4 data."""
 
 DATABASE_HELP = f"One of {names()}, or a .py file of your own that defines DATABASE (docs/add_a_database.md)."
+DATABASES_HELP = f"{DATABASE_HELP} Several are put side by side: casme2 samm smic --protocol cross."
 ROOT_HELP = "Folder of the release, or s3://bucket/folder. " + " ".join(
     f"{one.name}: made in {one.default_root} where no folder is named."
     for one in databases().values()
     if one.default_root
 )
+
+
+PROTOCOL_TEXT = (
+    "Which clips and classes count (jobs/protocols.py lists them), and how they are divided: NAME-kfold5-seed0 in five"
+    " folds over subjects, NAME-cross leaves out every database once, NAME-cross-to-DATABASE predicts one from the"
+    " others, and NAME alone leaves out every subject once. Empty: the database's own."
+)
+SPLIT_TEXT = "Table clip,set of your own (train, test or unused) in place of leaving out every subject once."
+LABELS_TEXT = "Table database,label,class of your own: which label of the sheet is which class. Others do not count."
+
+ROOTS_HELP = f"{ROOT_HELP} Of several databases one folder that holds all, or one for each in the same order."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolOptions:
+    """Options of every job that says which clips count and which are left out together."""
+
+    split: Annotated[str, tyro.conf.arg(help=SPLIT_TEXT)] = ""
+    labels: Annotated[str, tyro.conf.arg(help=LABELS_TEXT)] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +95,15 @@ class EngineOptions:
     synthetic_recipe: ClassVar[str] = "quick"
     """Name of the recipe for the synthetic database where none is asked for."""
 
-    def request_of(self, database: str, root: str, protocol: str, recipe: methods.Recipe, **more: Any) -> "Request":
+    def request_of(
+        self, database: str, root: str | Sequence[str], protocol: str, recipe: methods.Recipe, **more: Any
+    ) -> "Request":
         """The request that these options make of a database and the settings of a method."""
         from cluster.experiment.plan import Request
 
         return Request(
             database=database,
-            root=root_of(database, root),
+            root=roots_of(database, (root,) if isinstance(root, str) else root),
             recipe=recipe,
             store=self.store,
             protocol=protocol,
@@ -96,7 +119,7 @@ class EngineOptions:
 class RecipeOptions(EngineOptions, MethodOptions):
     """Options of every job that prepares or trains with one recipe."""
 
-    def request_for(self, database: str, root: str, protocol: str, **more: Any) -> "Request":
+    def request_for(self, database: str, root: str | Sequence[str], protocol: str, **more: Any) -> "Request":
         """The request that these options make of a database."""
         return self.request_of(database, root, protocol, self.settings, **more)
 
@@ -112,24 +135,29 @@ class TrackedOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(RecipeOptions):
-    """Options of every job that works on a database."""
+class BenchmarkOptions(ProtocolOptions, RecipeOptions):
+    """Options of every job that works on a database, or on several side by side."""
 
-    database: Annotated[str, tyro.conf.arg(help=DATABASE_HELP)] = "synthetic"
-    root: Annotated[str, tyro.conf.arg(help=ROOT_HELP)] = ""
-    protocol: str = ""
-    """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
+    database: Annotated[tuple[str, ...], tyro.conf.arg(help=DATABASES_HELP)] = ("synthetic",)
+    root: Annotated[tuple[str, ...], tyro.conf.arg(help=ROOTS_HELP)] = ()
+    protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_TEXT)] = ""
+
+    @property
+    def one_database(self) -> str:
+        """The database, or several side by side, as one name."""
+        return AND.join(self.database)
 
     def request(self, **more: Any) -> "Request":
         """The request that these options make."""
-        return self.request_for(self.database, self.root, self.protocol, **more)
+        tables = {"split": self.split, "labels": self.labels}
+        return self.request_for(self.one_database, self.root, self.protocol, **tables, **more)
 
 
 class SplitOptions:
     """Options of a job of which some arguments are read by others than the job itself."""
 
     @classmethod
-    def split(cls, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    def sorted_out(cls, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
         """The job's own arguments, and those of the others by the name of each."""
         return list(arguments), {}
 
@@ -140,15 +168,30 @@ class SplitOptions:
 
 def root_of(database: str, root: str) -> str:
     """Where a database is: the folder or bucket that the user named, or the folder in which jobs make the database."""
-    default = find(database).default_root
-    if not root and not default:
+    found = find(database)
+    if not root and not found.default_root:
         made = " or ".join(one.name for one in databases().values() if one.default_root)
         raise UsageError(
-            got=f"--database {database} without --root",
-            expected=f"where the database is: {find(database).about}",
+            got=f"--database {' '.join(database.split(AND))} without --root",
+            expected=f"where the database is: {found.about}",
             fix=f"add --root DIR, or --database {made} to go without a release",
         )
-    return root or default
+    return root or found.default_root
+
+
+def roots_of(database: str, roots: Sequence[str]) -> str | tuple[str, ...]:
+    """Where databases side by side are: one folder or bucket that holds all, or one for each in their order; of a
+    single database `root_of`."""
+    if len(roots) < 2:
+        return root_of(database, "".join(roots))
+    parts = find(database).parts
+    if len(roots) != len(parts):
+        raise UsageError(
+            got=f"--root {' '.join(roots)} for --database {' '.join(database.split(AND))}",
+            expected="one folder that holds all, or one for each database in the same order" if parts else "one --root",
+            fix="name one --root, or as many as databases",
+        )
+    return tuple(roots)
 
 
 def say(line: str) -> None:
@@ -163,7 +206,7 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     default: Any = kind()
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
-    given, own = default.split(given) if isinstance(default, SplitOptions) else (given, {})
+    given, own = default.sorted_out(given) if isinstance(default, SplitOptions) else (given, {})
     options: Any = tyro.cli(
         kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,)
     )

@@ -42,7 +42,7 @@ def main(options: Options) -> int:
         return DONE
     methods = [Single(name=one.method.name, recipe=one.settings) for one in options.wanted]
     recipes = {one.method.name: one.recipe_name for one in options.wanted}
-    requests = [options.request_of(*place, methods[0].recipe) for place in options.places]
+    requests = [options.request_of(*place, methods[0].recipe, **options.tables) for place in options.places]
     tables, experiment = plan_tables(requests, methods, {}, options.seed_range, choice="none")
     say(plan_text(experiment))
     if options.plan:

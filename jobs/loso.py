@@ -1,4 +1,5 @@
-"""A whole leave-one-subject-out benchmark of a method: prepare what is missing, train every fold, score, log.
+"""A whole benchmark of a method: prepare what is missing, train every fold, score, log. Every subject is left out once,
+unless `--protocol` names another split: k folds, training and test set, one database predicted from others.
 
 Laptop: `python jobs/loso.py` (AMAN on the synthetic database, recipe `quick`), or with `--database casme2 --root
 /data/CASMEII`; `--method lbp-top` takes another method.
@@ -21,7 +22,8 @@ class Options(TrackedOptions, BenchmarkOptions):
     """Options of loso."""
 
     subjects: tuple[str, ...] = ()
-    """Leave out these subjects only (01 07 ...). Empty: every one."""
+    """Leave out these subjects only (01 07 ...), or where the protocol leaves out other groups these ones, by the names
+    that --plan shows. Empty: every one."""
     json: Path | None = None
     """File for the result as JSON."""
 
@@ -37,7 +39,7 @@ def main(options: Options) -> int:
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
-    if not ensure_database(options.database, options.root, options.plan, say):
+    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
         return DONE
     experiment = plan_experiment(options.request(subjects=options.subjects))
     say(texts.plan_text(experiment))

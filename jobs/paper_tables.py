@@ -56,7 +56,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
         points = [variant(base, **{setting: value}) for value in values]
         name = CEILING_CHOSEN if part == "inner" else LEVEL_CHOSEN
         choices[name] = [one.name for one in configurations if one.recipe in points]
-    requests = [options.request_for(*place) for place in options.places]
+    requests = [options.request_for(*place, **options.tables) for place in options.places]
     shared = {name: value for name, value in settings_of(base).items() if name in ALIGNMENT}
     beside = [
         wanted_of(one, usual_recipe(one, EngineOptions.synthetic_recipe, options.database), shared) for one in others

@@ -34,7 +34,7 @@ def main(options: Options) -> int:
     from cluster.experiment.run import prepare_all
     from cluster.experiment.texts import plan_text
 
-    if not ensure_database(options.database, options.root, options.plan, say):
+    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
         return DONE
     experiment = plan_experiment(options.request())
     plan = experiment.first
@@ -58,7 +58,7 @@ def main(options: Options) -> int:
     if report.failed:
         say(f"Next: correct the {len(report.failed)} clips that are named above and run the same command")
         return DataError.code
-    say(f"Next: python jobs/loso.py --database {options.database} with the same settings")
+    say(f"Next: python jobs/loso.py --database {' '.join(options.database)} with the same settings")
     return DONE
 
 

@@ -15,18 +15,19 @@ import tyro
 from aman.databases import Database, find
 from aman.errors import UsageError
 from aman.protocols import Edition, Protocol, protocol_named, protocols
-from jobs.command_line import DATABASE_HELP, DONE, run_job, say
+from jobs.command_line import DATABASE_HELP, DONE, ProtocolOptions, run_job, say
 
 if TYPE_CHECKING:
     from aman.protocols import Selection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ProtocolOptions):
     """Options of protocols."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = ()
-    """Protocols to show (casme2-5 megc2019 ...). Empty: every one."""
+    """Protocols to show (casme2-5 megc2019 casme2-5-kfold5-seed0 casme2+samm-cross ...). Empty: every one that leaves
+    out subjects, or that a database itself divides."""
     database: Annotated[str, tyro.conf.arg(help=f"Whose protocols. {DATABASE_HELP} Empty: every database.")] = ""
     root: str = ""
     """Folder of the release, or s3://bucket/folder, with one NAME: its fingerprint, and what guessing gets on it."""
@@ -39,7 +40,10 @@ def main(options: Options) -> int:
     from aman.tables import write_json
 
     every = find(options.database).protocols if options.database else protocols().values()
-    chosen = [protocol_named(name, options.database) for name in options.names] or list(every)
+    tables = options.split, options.labels
+    if any(tables) and len(options.names) != 1:
+        raise UsageError(got="--split or --labels without one NAME", expected="the NAME they change", fix="name it")
+    chosen = [protocol_named(name, options.database, *tables) for name in options.names] or list(every)
     if options.root and len(chosen) != 1:
         raise UsageError(got=f"--root for {len(chosen)} protocols", expected="one NAME with it", fix="name one")
     shown = [_show(protocol, find(options.database or protocol.database)) for protocol in chosen]
@@ -57,6 +61,8 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
     say(f"  {database.title}; under --root: {database.about}")
     if database.unverified:
         say(f"  unverified: {database.unverified}")
+    if protocol.split.of_groups:
+        say(f"  left out: {protocol.split.text}")
     editions = [_show_edition(protocol, edition) for edition in protocol.editions]
     if not editions:
         say("  no published size")
@@ -70,6 +76,7 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
         "database": protocol.database,
         "rule": protocol.rule,
         "unverified": database.unverified or None,
+        "split": protocol.split.text,
         "classes": list(protocol.classes),
         "editions": editions,
         "excluded": dict(protocol.excluded),
@@ -81,15 +88,24 @@ def _show_edition(protocol: Protocol, edition: Edition) -> dict[str, Any]:
     from aman.scoring import chances
     from aman.tables import percent, printed_text, reachable
 
-    majority, prior = chances(edition.counts)
+    tested, folds = edition.tested or edition, protocol.split.count
+    majority, prior = chances(tested.counts)
     counts = ", ".join(f"{name} {count}" for name, count in edition.counts.items())
-    say(f"  {edition.name}: {edition.clips} clips ({counts}), {edition.folds} folds")
+    size = f"{edition.folds} folds"
+    if protocol.split.of_groups:
+        size = f"{edition.folds} subjects" + (f", {folds} {protocol.split.many}" if folds else "")
+    say(f"  {edition.name}: {edition.clips} clips ({counts}), {size}")
+    if edition.tested:
+        counts = ", ".join(f"{name} {count}" for name, count in tested.counts.items())
+        say(f"    predicted, {tested.name}: {tested.clips} clips ({counts}), {tested.folds} subjects")
     say(f"    chance, in %: {percent(majority)} (majority class), {percent(prior)} (class priors)")
     shown = {
         "name": edition.name,
         "clips": edition.clips,
         "counts": dict(edition.counts),
-        "folds": edition.folds,
+        "folds": folds if protocol.split.of_groups else edition.folds,
+        "subjects": edition.folds,
+        "predicted": {"name": tested.name, "clips": tested.clips, "counts": dict(tested.counts)},
         "chance": {"majority": majority, "prior": prior},
         "paper": None,
     }
@@ -104,17 +120,21 @@ def _show_edition(protocol: Protocol, edition: Edition) -> dict[str, Any]:
 def _show_release(selection: "Selection") -> dict[str, Any]:
     from aman.scoring import guessing_best_of
     from aman.tables import percent
+    from cluster.experiment.texts import split_lines
 
-    labels = [[selection.class_name(clip) for clip in selection.fold(one).test] for one in selection.subjects]
+    labels = [[selection.class_name(clip) for clip in selection.fold(one).test] for one in selection.groups]
     guessing = {epochs: guessing_best_of(labels, epochs) for epochs in (1, 50)}
     edition = f", {selection.edition.name}" if selection.edition else ""
     say(f"  release: {len(selection.clips)} clips, {len(labels)} folds{edition}, fingerprint {selection.fingerprint}")
+    for line in split_lines(selection):
+        say(f"    {line}")
     if selection.incomplete:
         say(f"    incomplete: {selection.shortfall}")
     for epochs, accuracy in guessing.items():
         say(f"    guessing by class priors, every fold's best of {epochs} epochs, in %: {percent(accuracy)}")
     return {
         "clips": len(selection.clips),
+        "predicted_clips": len(selection.predicted),
         "folds": len(labels),
         "fingerprint": selection.fingerprint,
         "incomplete": selection.incomplete,

@@ -8,7 +8,7 @@ Time: some seconds. The paper has 75.40 % on CASME II (Table 2), which is no who
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +17,11 @@ import tyro
 
 from aman.errors import DataError, UsageError
 from aman.protocols import protocol_named, protocols
-from jobs.command_line import DATABASE_HELP, DONE, run_job, say
+from jobs.command_line import DATABASE_HELP, DONE, ProtocolOptions, run_job, say
 
 if TYPE_CHECKING:
-    from aman.predictions import Predictions, ReleaseCheck
+    from aman.predictions import Predictions
+    from aman.release_check import ReleaseCheck
     from aman.scoring import Comparison, Scores
 
 EPOCHS = 50
@@ -32,21 +33,25 @@ UNKNOWN = "and the protocol has no published size to check them by"
 """Said instead of complete or incomplete."""
 
 
-PROTOCOL_HELP = f"One of {', '.join(protocols())}, or one of --database FILE.py: jobs/protocols.py shows them."
+PROTOCOL_HELP = (
+    f"One of {', '.join(protocols())}, or one of --database FILE.py: jobs/protocols.py shows them. Also one that is"
+    " divided otherwise, by its whole name as scores.json has it: casme2-5-kfold5-seed0, casme2+samm+smic-cross."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ProtocolOptions):
     """Options of score."""
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = tyro.MISSING
-    """CSV of predictions: clip, subject, label, prediction, and epoch where there are several."""
+    """CSV of predictions: clip, subject, label, prediction, and epoch where there are several. Where groups other than
+    subjects are left out, left_out may name the group of each clip."""
     protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_HELP)] = tyro.MISSING
     database: Annotated[str, tyro.conf.arg(help=f"{DATABASE_HELP} Empty: the protocol's own.")] = ""
     against: Path | None = None
     """Another such table of the same clips, to compare with."""
     root: str = ""
-    """Folder of the release, or s3://bucket/folder: clips, labels and subjects are checked against it."""
+    """Folder of the release, or s3://bucket/folder: clips, labels, subjects and groups are checked against it."""
     fingerprint: str = ""
     """What the fingerprint must be, eight leading digits or more."""
     epochs: int = 0
@@ -63,6 +68,7 @@ class Result:
 
     given: "Predictions"
     scores: "Scores"
+    by_group: "Mapping[str, Scores]"
     literature: float | None
     guessing: dict[int, float]
     check: "ReleaseCheck | None"
@@ -95,7 +101,13 @@ def main(options: Options) -> int:
 
 def _refuse(options: Options) -> None:
     """Wrong options, before anything is read."""
-    protocol_named(options.protocol, options.database)
+    protocol = protocol_named(options.protocol, options.database, options.split, options.labels)
+    if options.fingerprint and not protocol.split.all_predicted:
+        raise UsageError(
+            got=f"--fingerprint with {protocol.name}, which keeps clips for training only",
+            expected="a protocol that predicts every clip, for the table lacks the others",
+            fix="check the table with --root, which shows the fingerprint of the release",
+        )
     if options.fingerprint and not re.fullmatch("[0-9a-fA-F]{8,64}", options.fingerprint):
         expected = "8 to 64 hexadecimal digits"
         raise UsageError(
@@ -112,11 +124,20 @@ def _refuse(options: Options) -> None:
 
 
 def _score(options: Options) -> Result:
-    from aman.predictions import check_release, read_predictions
-    from aman.scoring import best_test_epoch_accuracy, compare, guessing_best_of, labels_by_fold, right_by_epoch, score
+    from aman.predictions import read_predictions
+    from aman.release_check import check_release
+    from aman.scoring import (
+        best_test_epoch_accuracy,
+        compare,
+        guessing_best_of,
+        labels_by_fold,
+        right_by_epoch,
+        score,
+        score_by_group,
+    )
     from cluster.experiment.plan import select_at
 
-    protocol = protocol_named(options.protocol, options.database)
+    protocol = protocol_named(options.protocol, options.database, options.split, options.labels)
     selection = select_at(options.root, protocol, options.database) if options.root else None
     given = read_predictions(options.file, selection.protocol if selection else protocol)
     if not given.fingerprint.startswith(options.fingerprint.lower()):
@@ -131,6 +152,7 @@ def _score(options: Options) -> Result:
     return Result(
         given=given,
         scores=score(table, classes),
+        by_group=score_by_group(table, classes),
         literature=None if given.by_epoch is None else best_test_epoch_accuracy(right_by_epoch(given.by_epoch)),
         guessing={epochs: guessing_best_of(labels_by_fold(table), epochs)},
         check=check_release(given, selection) if selection else None,
@@ -139,13 +161,17 @@ def _score(options: Options) -> Result:
 
 
 def _text(options: Options, result: Result) -> Iterator[str]:
-    from aman.tables import comparison_table, confusion_table, printed_text, score_table
+    from aman.tables import comparison_table, confusion_table, group_table, printed_text, score_table
 
     scores, check = result.scores, result.check
     if result.given.encoding:
         yield f"{options.file.name} is not UTF-8: read as {result.given.encoding}"
-    yield f"fingerprint {result.given.fingerprint}"
-    if check:
+    split = result.given.protocol.split
+    if result.given.fingerprint:
+        yield f"fingerprint {result.given.fingerprint}"
+    elif check:
+        yield f"fingerprint of the release {check.fingerprint}: its clips for training are in no table of predictions"
+    if check and result.given.fingerprint:
         same = check.fingerprint == result.given.fingerprint
         yield f"fingerprint of the release {'is equal' if same else f'differs: {check.fingerprint}'}"
     size = f"{scores.clips} clips, {scores.folds} folds"
@@ -153,7 +179,9 @@ def _text(options: Options, result: Result) -> Iterator[str]:
     stamp = {True: f"incomplete: {result.why}", False: f"complete: {size}{sure}", None: f"{size}, {UNKNOWN}"}
     yield stamp[result.incomplete]
     notes = [stamp[True]] if result.incomplete else []
-    yield score_table(scores, options.protocol, result.literature, notes, result.guessing)
+    notes += [split.text] if split.of_groups else []
+    yield score_table(scores, result.given.protocol.name, result.literature, notes, result.guessing)
+    yield from group_table(result.by_group, split.one)
     yield confusion_table(scores)
     if options.printed:
         yield f"printed elsewhere, in %: {printed_text(options.printed, scores.clips)}"
@@ -167,7 +195,9 @@ def _json(options: Options, result: Result) -> dict[str, Any]:
     check, scores, given = result.check, result.scores, result.given
     ((epochs, guessing),) = result.guessing.items()
     return {
-        "protocol": options.protocol,
+        "protocol": given.protocol.name,
+        "split": given.protocol.split.text,
+        "by_group": {name: score_values(one) for name, one in result.by_group.items()},
         "fingerprint": given.fingerprint,
         "incomplete": result.incomplete,
         "incomplete_why": UNKNOWN if result.incomplete is None else result.why,
@@ -177,7 +207,12 @@ def _json(options: Options, result: Result) -> dict[str, Any]:
         if result.literature is None
         else {"best_test_epoch_accuracy": result.literature, "epochs": given.epochs},
         "against": {"file": str(options.against), **asdict(result.comparison)} if result.comparison else None,
-        "release": {**asdict(check), "fingerprint_equal": check.fingerprint == given.fingerprint} if check else None,
+        "release": {
+            **asdict(check),
+            "fingerprint_equal": check.fingerprint == given.fingerprint if given.fingerprint else None,
+        }
+        if check
+        else None,
         "printed": {"percent": options.printed, **asdict(reachable(options.printed, scores.clips))}
         if options.printed
         else None,

@@ -11,7 +11,16 @@ import tyro
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import Alignment, Method, Recipe, settings_of, variant
-from jobs.command_line import DATABASE_HELP, EngineOptions, SplitOptions, TrackedOptions, say, start_of, usual_recipe
+from jobs.command_line import (
+    DATABASE_HELP,
+    EngineOptions,
+    ProtocolOptions,
+    SplitOptions,
+    TrackedOptions,
+    say,
+    start_of,
+    usual_recipe,
+)
 
 ALL = "all"
 """What stands for every method of aman/methods/."""
@@ -22,14 +31,16 @@ OWN_OPTION = re.compile(r"--([A-Za-z][\w-]*)\.([\w-]+.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabasesOptions(TrackedOptions, EngineOptions):
+class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
     """Options of the jobs that work on several databases."""
 
     database: Annotated[tuple[str, ...], tyro.conf.arg(help=f"One or more: {DATABASE_HELP}")] = ("synthetic",)
     root: tuple[str, ...] = ()
-    """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none."""
+    """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none.
+    Databases that are put side by side with a + between them (casme2+samm) have one folder that holds all."""
     protocol: tuple[str, ...] = ()
-    """Their protocols, in the same order (jobs/protocols.py lists them). Empty: each database's own."""
+    """Their protocols, in the same order (jobs/protocols.py lists them; NAME-kfold5-seed0 and NAME-cross divide the
+    clips in other ways). Empty: each database's own."""
     seeds: int = 1
     """Seeds from --seed on; the report shows their mean and spread."""
     usd_per_gpu_hour: float = 0
@@ -45,6 +56,13 @@ class DatabasesOptions(TrackedOptions, EngineOptions):
                     expected=f"one --{name} for each database, in the same order",
                     fix="leave it out, or give as many",
                 )
+        for name in ("split", "labels"):
+            if getattr(self, name) and len(self.database) > 1:
+                raise UsageError(
+                    got=f"--{name} {getattr(self, name)} for --database {' '.join(self.database)}",
+                    expected="a table of one database's clips",
+                    fix="run the job once for each database",
+                )
         pairs = list(zip(self.database, self.protocol or self.database, strict=True))
         if len(set(pairs)) < len(pairs) or not pairs:
             raise UsageError(
@@ -58,6 +76,11 @@ class DatabasesOptions(TrackedOptions, EngineOptions):
             raise UsageError(
                 got=f"--usd-per-gpu-hour {self.usd_per_gpu_hour}", expected="a price", fix="0 leaves it out"
             )
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The tables of the user's own that change the protocol."""
+        return {"split": self.split, "labels": self.labels}
 
     @property
     def places(self) -> list[tuple[str, str, str]]:
@@ -94,7 +117,7 @@ class MethodsOptions(SplitOptions, DatabasesOptions):
     """A `Wanted` for each method, once all arguments are read."""
 
     @classmethod
-    def split(cls, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    def sorted_out(cls, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
         rest: list[str] = []
         own: dict[str, list[str]] = {}
         mine = rest

@@ -66,7 +66,7 @@ def main(options: Options) -> int:
         names = space.names(options.settings)
         study = Study(choices=space.choices, names=names, proposals=options.samples, seed=options.seed)
     say(f"{Path(options.space).stem}: {space.reproduces}")
-    if not ensure_database(options.database, options.root, options.plan, say):
+    if not ensure_database(options.one_database, " ".join(options.root), options.plan, say):
         return DONE
     most = options.samples if options.search == "random" else 0
     experiment = plan_experiment(

@@ -54,6 +54,9 @@ OPTIONS = {
     usd-per-gpu-hour weight-decay workers""",
 }
 
+for job in ("loso", "prepare", "tune", "paper", "ablation", "compare", "score", "protocols", "check_database"):
+    OPTIONS[job] += " split labels"  # every job that says which clips count and which are left out together
+
 
 HELP = """
 import runpy, sys

@@ -62,7 +62,7 @@ def test_labels_of_the_left_out_subject_change_no_fitted_number_of_its_fold(name
     first = weights(planned(root, tmp_path / "first", small_recipe(name)))
     other = planned(root, tmp_path / "other", small_recipe(name))
     plan = other.first
-    outer, labels = plan.subjects[0], sorted({clip.label for clip in plan.selection.clips})
+    outer, labels = plan.left_out[0], sorted({clip.label for clip in plan.selection.clips})
     shuffled = tuple(
         replace(clip, label=labels[labels.index(clip.label) - 1]) if clip.subject == outer else clip
         for clip in plan.selection.clips

@@ -235,7 +235,7 @@ def test_no_label_and_no_file_of_a_clip_reaches_a_worker(release: Path, tmp_path
     for spec in experiment.todo():
         labels = dict(zip(spec.task.train_clips, spec.task.train_labels, strict=True))
         assert not set(spec.task.test_clips) & labels.keys()
-        assert set(spec.task.train_subjects) == set(experiment.first.subjects) - {spec.task.subject}
+        assert set(spec.task.train_subjects) == set(experiment.first.left_out) - {spec.task.subject}
 
 
 def test_a_process_that_is_sent_settings_knows_their_method(tmp_path: Path) -> None:

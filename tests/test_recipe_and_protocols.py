@@ -148,7 +148,7 @@ def test_a_fold_trains_on_everyone_but_the_subject_that_it_tests(root: Path) -> 
     tested: list[Clip] = []
     for subject in selection.subjects:
         fold = selection.fold(subject)
-        assert fold.subject == subject
+        assert fold.left_out == subject
         assert {clip.subject for clip in fold.test} == {subject}
         assert subject not in {clip.subject for clip in fold.train}
         assert sorted((*fold.train, *fold.test), key=lambda clip: clip.clip_id) == list(selection.clips)

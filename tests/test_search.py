@@ -199,7 +199,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
 ) -> None:
     plan = planned(root, plain_store, "inner")
     chosen = trained_here(plan).chosen()
-    outer = plan.first.subjects[0]
+    outer = plan.first.left_out[0]
     mine = {(name, spec.task.subject): spec.key for name, one in plan.plans.items() for spec in one.folds}
     weights = plan.plans[chosen[outer]].finished[mine[chosen[outer], outer]].weights_sha256
     other = planned(root, plain_store, "inner")

@@ -210,7 +210,7 @@ def test_labels_of_the_left_out_subject_change_no_proposal_for_it(root: Path, st
     study = Study(choices=SPACE.choices, names=SPACE.names(TINY), proposals=12, seed=3)
     plan = planned(root, store, study=study)
     queue = trained_here(plan)
-    outer, truth = plan.first.subjects[0], plan.first.truth
+    outer, truth = plan.first.left_out[0], plan.first.truth
     first = replay(plan, queue)
     clips = plan.first.selection.clips
     mine = [clip.clip_id for clip in clips if clip.subject == outer]

@@ -148,7 +148,7 @@ def test_casme2_with_five_configurations_takes_650_inner_trainings_and_no_task_t
 
 
 def test_too_few_subjects_or_splits_and_an_unknown_subject_are_refused() -> None:
-    with pytest.raises(DataError, match="got 1 subject beside the left-out casme2/01"):
+    with pytest.raises(DataError, match="got 1 subject to learn from beside the left-out subject casme2/01"):
         inner_tasks(selection_of((3, 3)), "casme2/01", seed=0)
     with pytest.raises(UsageError, match="got 1 inner splits"):
         inner_tasks(selection_of((3, 3, 3)), "casme2/01", seed=0, splits=1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aman.databases.base import Database, Edition, Protocol, Published
 from aman.databases.index import ArrayRow, Clip, Index, Problem, unusable
+from aman.databases.side_by_side import AND, side_by_side
 from aman.errors import UsageError
 from aman.own_file import run_file, running
 
@@ -37,11 +38,14 @@ def names(conjunction: str = "or") -> str:
 
 
 def find(name: str) -> Database:
-    """The database of this name, or that of the .py file at this path. Runs that file.
+    """The database of this name, or that of the .py file at this path; or several side by side, `casme2+samm`. Runs
+    such a file.
 
     `UsageError` for a name that is unknown, and for a file that is missing, cannot be run or defines no database.
     """
     path = Path(name)
+    if AND in name and not path.is_file():
+        return side_by_side([find(one) for one in name.split(AND)], databases().values())
     if path.suffix == ".py":
         return _of_file(path)
     if name not in databases():

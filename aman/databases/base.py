@@ -11,6 +11,7 @@ from pathlib import Path
 from aman.databases.index import Index
 from aman.errors import DataError, UsageError
 from aman.sheets.text import flaw, shown
+from aman.splits import EVERY_SUBJECT, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,9 @@ class Edition:
     counts: Mapping[str, int]
     """Clips of each class."""
     folds: int
+    """Subjects: as many folds, where every subject is left out once."""
+    tested: "Edition | None" = None
+    """The clips of these that are predicted, where a split keeps the others for training only. None: all of them."""
     marks: Mapping[str, str] = field(default_factory=dict)
     """Labels of a few clips, by clip id, that differ between editions: they show which edition a sheet is."""
 
@@ -86,6 +90,9 @@ class Protocol:
     """Whether users name their clips as they like, so that a name may begin like that of another database."""
     rule: str
     """Which clips count, in words."""
+    split: Split = EVERY_SUBJECT
+    """Which clips are left out of a training together (`aman.splits`). The usual one leaves out every subject once;
+    `Parts(train=("training",), test=("test A",))` takes the sets that the reader states as `Clip.part`."""
 
     def class_of(self, database: str, label: str) -> str | None:
         """Class of a clip of `database` with this label of the sheet, or None where it does not count."""
@@ -137,6 +144,9 @@ class Database:
     """Frames a second of its cameras; several where clips differ, and then each clip has its own. Empty: unknown."""
     unverified: str = ""
     """Why nobody can vouch for the reader yet: what of the real release was not seen. Empty: counted on real tables."""
+    parts: "tuple[Database, ...]" = ()
+    """The databases that this one puts side by side, in the order in which a user names their folders; empty for all
+    others."""
     any_protocol: bool = False
     """Whether the clips are those of other databases, so that protocols of these apply too. Their labels may then be
     class names already."""
@@ -157,7 +167,8 @@ class Database:
                     fix="write the name of the database there",
                 )
             classes = {name for labels in protocol.labels.values() for name in labels.values()}
-            classes |= {name for edition in protocol.editions for name in edition.counts}
+            sizes = [*protocol.editions, *(edition.tested for edition in protocol.editions if edition.tested)]
+            classes |= {name for edition in sizes for name in edition.counts}
             if not classes <= set(protocol.classes):
                 raise UsageError(
                     got=f"protocol {protocol.name!r} with a class {min(classes - set(protocol.classes))!r}",
@@ -171,16 +182,20 @@ class Database:
         return self.protocols[0]
 
     def index(self, root: Path) -> Index:
-        """Read the index under `root`.
+        """Read the index under `root`. Raises what `checked` raises."""
+        index = self.read(root)
+        if len(self.fps) == 1:
+            clips = tuple(clip if clip.fps else replace(clip, fps=self.fps[0]) for clip in index)
+            index = replace(index, clips=clips)
+        return self.checked(index)
+
+    def checked(self, index: Index) -> Index:
+        """The index that the reader made, as it is.
 
         Raises `DataError` where the reader names its clips such that no benchmark could keep them apart: a clip id
         twice, a clip id or subject without the name of a database in front, or a clip id, subject or label that is no
         text of one line.
         """
-        index = self.read(root)
-        if len(self.fps) == 1:
-            clips = tuple(clip if clip.fps else replace(clip, fps=self.fps[0]) for clip in index)
-            index = replace(index, clips=clips)
         for clip in index:
             database, _, rest = clip.clip_id.partition("/")
             if not database or not rest or not clip.subject.startswith(f"{database}/"):

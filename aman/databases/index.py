@@ -99,6 +99,8 @@ class Problem:
     """That clip's label: whether its protocol misses it."""
     objective: str = ""
     """That clip's objective class, likewise."""
+    part: str = ""
+    """That clip's part of the release (`Clip.part`), where it is known."""
 
     def __str__(self) -> str:
         where = f"{self.file}, row {self.row}" if self.row else self.file
@@ -106,7 +108,15 @@ class Problem:
 
 
 def unusable(
-    *, file: str, row: int | None, what: str, fix: str, clip_id: str, label: str | None = None, objective: str = ""
+    *,
+    file: str,
+    row: int | None,
+    what: str,
+    fix: str,
+    clip_id: str,
+    label: str | None = None,
+    objective: str = "",
+    part: str = "",
 ) -> Problem:
     """A problem that costs the clip."""
     return Problem(
@@ -118,6 +128,7 @@ def unusable(
         clip_id=clip_id,
         label=label or None,
         objective=objective,
+        part=part,
     )
 
 

@@ -9,7 +9,16 @@ from aman.errors import DataError
 from aman.protocols import published
 from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep, columns_of
-from aman.report.details import Compared, against_fixed_level, chosen, comparison_details, hours, provenance, scored
+from aman.report.details import (
+    Compared,
+    against_fixed_level,
+    chosen,
+    comparison_details,
+    groups,
+    hours,
+    provenance,
+    scored,
+)
 from aman.report.heat import attention, attention_summary, confusion
 from aman.report.page import Figure, Section, named, page, write_page
 from aman.report.tables import Table, sweep_table, table_2
@@ -51,7 +60,7 @@ def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequ
     ]
     none = "No run chose its configuration by inner folds: jobs/tune.py --selection inner makes one."
     return [
-        Section(title="What was scored", tables=[scored(columns)]),
+        Section(title="What was scored", tables=[scored(columns), *groups(there)]),
         Section(title="Table 2: methods", tables=[table_2(columns)]),
         *(_sweep(sweep, columns) for sweep in sweeps),
         *(

@@ -13,7 +13,8 @@ from aman.errors import DataError
 from aman.report.columns import LEVEL_CHOSEN, Column
 from aman.report.tables import Table
 from aman.runs import FOLDS, Run
-from aman.scoring import Comparison, compare
+from aman.scoring import LEFT_OUT, Comparison, compare
+from aman.splits import EVERY_SUBJECT
 from aman.tables import percent
 
 DIGITS = 12
@@ -100,7 +101,8 @@ def scored(columns: Sequence[Column]) -> Table:
                 "column": column.title,
                 "database": str(whole.values["database"]),
                 "clips": str(whole.values["clips"]),
-                "subjects": str(whole.values["folds"]),
+                "subjects": str(whole.values.get("subjects", whole.values["folds"])),
+                "left out": f"{whole.one}: {whole.split}" if whole.one != EVERY_SUBJECT.one else whole.split,
                 "classes": str(len(whole.classes)),
                 "fingerprint": whole.fingerprint[:DIGITS],
                 "runs": str(len(column.runs)),
@@ -130,24 +132,52 @@ def scored(columns: Sequence[Column]) -> Table:
 
 
 def chosen(runs: Sequence[tuple[str, Run]]) -> Table:
-    """Which configuration each left-out subject was scored with; pairs of a column's title and a run."""
+    """Which configuration each left-out group was scored with; pairs of a column's title and a run."""
+    one = "subject" if all(run.one == "subject" for _, run in runs) else LEFT_OUT
     data = pd.DataFrame(
         [
-            {"column": title, "run": run.name, "subject": str(subject), "configuration": str(name)}
+            {"column": title, "run": run.name, one: str(group), "configuration": str(name)}
             for title, run in runs
-            for subject, name in run.values["chosen"].items()
+            for group, name in run.values["chosen"].items()
         ],
-        columns=["column", "run", "subject", "configuration"],
+        columns=["column", "run", one, "configuration"],
     )
-    grouped = data.groupby(["column", "run", "configuration"], sort=False)["subject"]
-    shown = grouped.agg(subjects=lambda one: str(len(one)), which=lambda one: ", ".join(one)).reset_index()
+    grouped = data.groupby(["column", "run", "configuration"], sort=False)[one]
+    shown = grouped.agg(folds=lambda some: str(len(some)), which=lambda some: ", ".join(some)).reset_index()
+    shown = shown.rename(columns={"folds": "subjects"}) if one == "subject" else shown
     return Table(
         name="chosen",
         title="What inner folds chose",
-        caption="The configuration that inner folds over the other subjects chose, by the subjects it was chosen for.",
+        caption="The configuration that inner folds over the other subjects chose, by the subjects it was chosen for."
+        if one == "subject"
+        else "The configuration that inner folds over the training clips chose, by what was left out.",
         shown=shown,
         data=data,
     )
+
+
+def groups(columns: Sequence[Column]) -> list[Table]:
+    """Scores of each left-out group by itself, where groups are no subjects: a row a run and group."""
+    rows: list[dict[str, Any]] = []
+    for column in columns:
+        for run in column.used:
+            for name, one in run.values.get("by_group", {}).items():
+                about = {"column": column.title, "run": run.name, "left out": f"{run.one} {name}"}
+                rows.append({**about, **{key: one[key] for key in ("clips", "subjects", "accuracy", "uf1", "uar")}})
+    if not rows:
+        return []
+    data = pd.DataFrame(rows).sort_values(["column", "run", "left out"], ignore_index=True)
+    shares = {name: [percent(one) for one in data[name]] for name in ("accuracy", "uf1", "uar")}
+    return [
+        Table(
+            name="left-out-groups",
+            title="By left-out group",
+            caption="Scores in % of each fold, database or test set by itself. A class that no clip of a group shows "
+            "counts 0 in its UF1 and UAR.",
+            shown=data.assign(**shares).astype(str),
+            data=data,
+        )
+    ]
 
 
 def hours(columns: Sequence[Column]) -> Table:

@@ -43,10 +43,10 @@ def write_leaderboard(runs: Sequence[Run], missing: Sequence[Mapping[str, str]],
         ranks_section(columns),
         *(Section(title=f"Differences on {one.title}", tables=by_part(one.honest)) for one in columns),
     ]
-    seeds = len({run.seed for run in runs})
+    seeds, splits = len({run.seed for run in runs}), dict.fromkeys(run.split for run in runs)
     lead = (
         f"{len(names)} methods ({', '.join(names)}) under {', '.join(dict.fromkeys(run.protocol for run in runs))}, "
-        f"{seeds} seed{'s' * (seeds != 1)}; every subject left out once. A click on the head of a column sorts by it."
+        f"{seeds} seed{'s' * (seeds != 1)}; {'; '.join(splits)}. A click on the head of a column sorts by it."
     )
     tables = named(sections)
     return write_page(out, PAGE, page(lead, sections, tables, TITLE, sorting=True), tables)
@@ -66,11 +66,11 @@ def _database(column: Column) -> Section:
     remarks = [text for text in dict.fromkeys(remarks) if text not in ("", "complete")]
     marks = {text: f"({letters(place)})" for place, text in enumerate(remarks)}
     shown = pd.DataFrame([_shown(row, marks) for row in rows])
-    size = f"{run.values['clips']} clips, {run.values['folds']} subjects, {len(run.classes)} classes"
+    size = f"{run.size}, {len(run.classes)} classes"
     board = Table(
         name=f"leaderboard-{slug(column.title)}",
         title=f"{column.title}: {size}",
-        caption="Scores in %, pooled over the clips of all left-out subjects, mean over seeds; the interval is one of "
+        caption="Scores in %, pooled over all left-out clips, mean over seeds; the interval is one of "
         "95 % over subjects. The last epoch counts, and no setting was chosen by the left-out clips. The column "
         f"“{TUNED}” shows each fold's best epoch on its own left-out clips, as published scripts often do, with what "
         "guessing gets in that way. Published numbers may be of other clips, folds or classes: their letter leads to "

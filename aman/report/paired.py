@@ -12,7 +12,8 @@ from aman.ranking import LEVEL, holm
 from aman.report.columns import Column, Configuration
 from aman.report.heat import slug
 from aman.report.tables import Table
-from aman.scoring import Comparison, compare
+from aman.scoring import LEFT_OUT, Comparison, compare
+from aman.splits import EVERY_SUBJECT
 from aman.tables import percent
 
 
@@ -123,7 +124,10 @@ def by_part(found: Sequence[Configuration]) -> list[Table]:
     titles = [one.title for one in ordered]
     heads = [one.title if titles.count(one.title) == 1 else one.name for one in ordered]
     named, place = dict(zip(heads, ordered, strict=True)), slug(base.runs[0].protocol)
+    one = base.runs[0].one
+    groups = [_by(named, LEFT_OUT, f"by-{slug(one)}-{place}", f"By {one}")] if one != EVERY_SUBJECT.one else []
     return [
+        *groups,
         _by(named, "subject", f"by-subject-{place}", "By subject"),
         _by(named, "label", f"by-class-{place}", "By class"),
     ]
@@ -147,7 +151,7 @@ def _by(named: Mapping[str, Configuration], part: str, name: str, title: str) ->
     order = [one for one in named[first].runs[0].classes if one in counts] if part == "label" else sorted(counts.index)
     data = pd.DataFrame(
         {
-            "class" if part == "label" else "subject": order,
+            {"label": "class", LEFT_OUT: "left out"}.get(part, part): order,
             "clips": [int(counts[one]) for one in order],
             f"{first}, right in %": [float(shares[first].get(one, np.nan)) for one in order],
             **{

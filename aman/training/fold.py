@@ -11,7 +11,8 @@ class FoldTask:
     """What a trainer is given of one fold. Labels are class numbers of the training clips only."""
 
     subject: str
-    """The subject that is left out."""
+    """Name of what is left out: a subject or, under splits into other groups (`aman.splits`), that group. The seed of
+    the training follows from it."""
     train_clips: tuple[str, ...]
     train_labels: tuple[int, ...]
     test_clips: tuple[str, ...]
@@ -32,6 +33,7 @@ class FoldResult:
     """Predictions of one fold, row by row in the order of `clips`."""
 
     subject: str
+    """Name of what was left out, as in `FoldTask`."""
     clips: tuple[str, ...]
     probabilities: list[list[float]]
     """Softmax after the last epoch, clip by class."""

@@ -1,4 +1,4 @@
-"""Configurations x left-out subjects: what loso, tune and paper have in common. A loso is a grid of one.
+"""Configurations x left-out groups of clips: what loso, tune and paper have in common. A loso is a grid of one.
 
 An experiment is one grid or several, of other databases and seeds. What is finished is found by its content key, so
 that the same command goes on where it stopped, and experiments that overlap train no fold twice.
@@ -35,7 +35,8 @@ from cluster.store.names import FOLDS
 
 @dataclass(kw_only=True)
 class Grid:
-    """Configurations x left-out subjects of one database with one seed, and what of them is there."""
+    """Configurations x left-out groups of one protocol with one seed, and what of them is there. A left-out group is a
+    subject, or what the protocol's split leaves out together."""
 
     request: Request
     """What was asked for, with the recipe that the configurations vary."""
@@ -43,10 +44,10 @@ class Grid:
     left_out: dict[str, str]
     """Why a configuration cannot be run, by its name; such configurations are not in `plans`."""
     plans: dict[str, Plan]
-    """A benchmark for each other configuration, all of one protocol; their folds are those of the left-out subjects."""
+    """A benchmark for each other configuration, all of one protocol; their folds are those of the left-out groups."""
     choice: Choice
     inner: dict[tuple[str, str], list[FoldSpec]] = field(default_factory=dict)
-    """Inner folds by configuration and left-out subject; empty unless they choose."""
+    """Inner folds by configuration and left-out group; empty unless they choose."""
     results: dict[str, Known] = field(default_factory=dict)
     """What is finished, by key."""
     study: Study | None = None
@@ -61,8 +62,8 @@ class Grid:
 
     @property
     def lanes(self) -> tuple[str, ...]:
-        """For whom a configuration is chosen: every left-out subject, or `NOBODY`."""
-        return self.first.subjects if self.choice == "inner" else (NOBODY,)
+        """For what a configuration is chosen: every left-out group, or `NOBODY`."""
+        return self.first.left_out if self.choice == "inner" else (NOBODY,)
 
     def choosing(self) -> list[tuple[str, str, FoldSpec]]:
         """Configuration, lane and fold of all that a choice rests on."""
@@ -89,7 +90,7 @@ class Grid:
         return found
 
     def outer_keys(self) -> dict[tuple[str, str], str]:
-        """Key of the fold of a left-out subject by configuration and subject, where inner folds choose."""
+        """Key of the fold of a left-out group by configuration and group, where inner folds choose."""
         if self.choice != "inner":
             return {}
         return {(name, spec.subject): spec.key for name, plan in self.plans.items() for spec in plan.folds}
@@ -266,8 +267,8 @@ def look_up(grids: Iterable[Grid]) -> None:
 def _name_folds(grid: Grid) -> None:
     selection, seed = grid.first.selection, grid.request.seed
     roster = Roster.of(selection, seed)
-    outer = [roster.without(subject) for subject in grid.first.subjects]
-    lanes = grid.first.subjects if grid.choice == "inner" else ()
+    outer = [roster.without(group) for group in grid.first.left_out]
+    lanes = grid.first.left_out if grid.choice == "inner" else ()
     inner = {lane: [roster.fold(task) for task in inner_tasks(selection, lane, seed=seed)] for lane in lanes}
     folds = [*outer, *(fold for some in inner.values() for fold in some)]
     texts: dict[Inputs, list[Text]] = {}

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from aman import protocols
-from aman.databases import reader_for
+from aman.databases import find
 from aman.databases.index import Index
 from aman.errors import DataError
 from aman.inputs.base import weights_of
-from aman.protocols import Selection, protocol_for, restrict, select
+from aman.protocols import Selection, check_training, protocol_for, restrict, select
 from aman.training.base import Recipe
 from aman.training.fold import FoldResult
 from cluster.features.given import plan_given
@@ -22,15 +22,15 @@ from cluster.features.loaded import Inputs
 from cluster.folds.keys import FoldSpec
 from cluster.folds.results import read_result
 from cluster.store.base import Store
+from cluster.store.joined import JoinedRelease, Release, Root, index_of, open_releases
 from cluster.store.open import open_store
-from cluster.store.releases import BucketRelease, FolderRelease, open_release
 from cluster.store.results import Cache
 
 Choice = Literal["none", "inner", "literature"]
-"""What chooses among the configurations: nothing, inner folds over the other subjects, or the left-out subjects
-themselves, which is tuning on the test."""
+"""What chooses among the configurations: nothing, inner folds over the subjects of the training clips, or the left-out
+clips themselves, which is tuning on the test."""
 TUNED = "tuned on test"
-"""What is said wherever a number was chosen by the subjects that it is of."""
+"""What is said wherever a number was chosen by the clips that it is of."""
 Stopping = Literal["none", "race", "asha"]
 
 
@@ -64,12 +64,17 @@ class Request:
     """What a user asks for."""
 
     database: str
-    root: str | Path
-    """Folder or table on disk, or `s3://bucket/folder`."""
+    root: Root
+    """Folder or table on disk, or `s3://bucket/folder`; one for all databases side by side, or one for each."""
     recipe: Recipe
     store: str
     protocol: str = ""
+    split: str = ""
+    """Table of a user's own with the clips that are learned from and predicted."""
+    labels: str = ""
+    """Table of a user's own with the classes of labels."""
     subjects: tuple[str, ...] = ()
+    """The only groups to leave out, of subjects or of what the protocol's split has in their place; empty for all."""
     seed: int = 0
     workers: int = 0
     gpus_per_worker: float = 1
@@ -93,7 +98,8 @@ class Plan:
 
     request: Request
     selection: Selection
-    subjects: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """The groups that are left out, one fold each: all of the selection's, or those that were asked for."""
     weights: dict[str, str]
     """Digests of all weights that the recipe uses, by name."""
     clips: dict[str, ClipPlan]
@@ -149,15 +155,15 @@ class Plan:
         reasons = []
         if self.selection.incomplete:
             reasons.append(self.selection.shortfall)
-        if done < len(self.selection.subjects):
-            reasons.append(f"{len(self.selection.subjects) - done} of {len(self.selection.subjects)} folds missing")
+        if done < (folds := len(self.selection.groups)):
+            reasons.append(f"{folds - done} of {folds} folds missing")
         return "; ".join(reasons)
 
 
 class Reading:
     """A release that is opened once for several plans: its index, and the digests of its files as they are wanted."""
 
-    def __init__(self, release: FolderRelease | BucketRelease, index: Index) -> None:
+    def __init__(self, release: Release | JoinedRelease, index: Index) -> None:
         self.release, self.index, self.known = release, index, dict[tuple[Path, ...], tuple[str, ...]]()
 
     def digests(self, paths: Sequence[Path]) -> Sequence[str]:
@@ -170,9 +176,9 @@ class Reading:
 @contextmanager
 def reading(request: Request) -> Iterator[Reading]:
     """The release of the request while plans are made of it."""
-    read = reader_for(request.database)
-    with open_release(request.root, open_store(request.store)) as release:
-        yield Reading(release, release.index(read))
+    database = find(request.database)
+    with open_releases(request.root, database, open_store(request.store)) as release:
+        yield Reading(release, index_of(release, database))
 
 
 def make_plan(request: Request, release: Callable[[], Reading] | None = None) -> Plan:
@@ -187,7 +193,7 @@ def make_plan(request: Request, release: Callable[[], Reading] | None = None) ->
     method.view(request.recipe)
     if refused := method.refusal(request.recipe):
         raise refused
-    protocol = protocol_for(request.database, request.protocol)
+    protocol = protocol_for(request.database, request.protocol, request.split, request.labels)
     with ExitStack() as opened:
         known = release() if release else opened.enter_context(reading(request))
         selection = select(known.index, protocol)
@@ -204,7 +210,7 @@ def make_plan(request: Request, release: Callable[[], Reading] | None = None) ->
     plan = Plan(
         request=request,
         selection=selection,
-        subjects=restrict(selection, request.subjects),
+        left_out=restrict(selection, request.subjects),
         weights=weights,
         clips={plan.clip.clip_id: plan for plan in plans},
         store=open_store(request.store),
@@ -253,7 +259,8 @@ def drop(plan: Plan, failed: Sequence[Prepared]) -> None:
     plan.selection = replace(plan.selection, clips=left)
     if len(plan.selection.subjects) < 2:
         raise unusable(plan.problems, plan.selection.expected_clips)
-    plan.subjects = tuple(subject for subject in plan.subjects if subject in plan.selection.subjects)
+    check_training(plan.selection)
+    plan.left_out = tuple(group for group in plan.left_out if group in plan.selection.groups)
     plan.clips = {name: clip for name, clip in plan.clips.items() if name not in gone}
 
 
@@ -267,7 +274,8 @@ def unusable(problems: list[str], clips: int) -> DataError:
     )
 
 
-def select_at(root: str | Path, protocol: protocols.Protocol, database: str = "") -> Selection:
+def select_at(root: Root, protocol: protocols.Protocol, database: str = "") -> Selection:
     """The clips at `root` that count under the protocol, read as its own database or as another one that it serves."""
-    with open_release(root) as found:
-        return select(found.index(reader_for(database or protocol.database)), protocol)
+    found = find(database or protocol.database)
+    with open_releases(root, found) as release:
+        return select(index_of(release, found), protocol)

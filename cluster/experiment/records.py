@@ -1,5 +1,6 @@
 """Runs as MLflow gets them: a benchmark, a search with its configurations, the paper's tables."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,13 +56,18 @@ def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -
             "chance/majority": scores.chance_majority,
             "chance/class_priors": scores.chance_prior,
             **(peek if outcome.epochs > 1 else {}),
+            **{
+                f"left_out/{re.sub(r'[^A-Za-z0-9_. /-]', '_', group)}/{name}": value
+                for group, one in outcome.by_group.items()
+                for name, value in (("accuracy", one.accuracy), ("uf1", one.uf1), ("uar", one.uar))
+            },
             "time/training_seconds": sum(result.seconds for _, result in finished),
         },
         curves={"train/loss": losses} if losses else {},
         tags={
             **tags_of(plan),
             "incomplete": outcome.incomplete or "no",
-            "weights_sha256": content_key({subject: result.weights_sha256 for subject, result in finished}),
+            "weights_sha256": content_key({group: result.weights_sha256 for group, result in finished}),
             "job": about.job,
             "selection": about.selection,
             "stamp": about.stamp or HONEST,
@@ -78,7 +84,9 @@ def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -
         dataset_profile={
             "num_rows": len(selection.clips),
             "protocol": selection.protocol.name,
-            "folds": len(selection.subjects),
+            "folds": len(selection.groups),
+            "subjects": len(selection.subjects),
+            "predicted_clips": len(selection.predicted),
             "classes": selection.counts(),
         },
     )
@@ -96,6 +104,7 @@ def tags_of(plan: Plan) -> dict[str, str]:
     return {
         "protocol": plan.selection.protocol.name,
         "fingerprint": plan.selection.fingerprint,
+        "split": plan.selection.split.text,
         "checkpoint_rule": CHECKPOINT_RULE,
         **{f"{name}_sha256": digest for name, digest in plan.weights.items() if digest},
         **provenance(),
@@ -127,7 +136,7 @@ def track_search(
 
 
 def _child(grid: Grid, found: SearchOutcome, name: str, parent: RunRecord, recipe_name: str) -> RunRecord:
-    """A configuration's run: its scores where they are of every left-out subject, else what it can be at most."""
+    """A configuration's run: its scores where they are of every left-out group, else what it can be at most."""
     plan, standing = replace(grid.plans[name]), found.standings[name]  # a copy, so that what it reads is let go
     shown = title(plan.request, recipe_name)
     tags = {"job": parent.tags["job"], "selection": grid.choice, "configuration": name, "state": standing.state}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from aman.databases import find
 from aman.errors import DataError
 from aman.methods import OWN_MODULE
 from aman.training.fold import FoldResult
@@ -24,7 +25,7 @@ from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import Schedule
 from cluster.machines.own_folder import own_folder
 from cluster.machines.session import Slots, capacity, ray_session
-from cluster.store.releases import in_bucket, open_release
+from cluster.store.joined import all_in_buckets, open_releases
 
 REPAIRS = 3
 """How often inputs that turn out damaged are made again before the run gives up."""
@@ -70,7 +71,7 @@ class OnRay:
 
     def prepare(self, plan: Plan, clips: list[ClipPlan], say: Say) -> Report:
         """As Ray tasks. Where workers may not see this machine's disk, files are sent to them."""
-        send_files = not capacity().ours and not in_bucket(plan.request.root)
+        send_files = not capacity().ours and not all_in_buckets(plan.request.root)
         return prepare(clips, plan.inputs, plan.store.uri, send_files=send_files, say=say)
 
     def train(self, work: Work) -> tuple[dict[str, str], list[str]]:
@@ -198,7 +199,7 @@ def _prepare_clips(plan: Plan, clips: list[ClipPlan], where: Executor, say: Say)
     frames = [clip for clip in clips if clip.clip.arrays is None]
     report = where.prepare(plan, frames, say) if frames else Report()
     if given:
-        with open_release(plan.request.root, plan.store) as release:
+        with open_releases(plan.request.root, find(plan.request.database), plan.store) as release:
             for clip in given:
                 report.add(publish_given(clip, plan.inputs, plan.cache, release.read))
     say(report.text)
@@ -285,5 +286,5 @@ def names_of(grid: Grid, many: bool) -> dict[str, str]:
 
 
 def failures_of(plan: Plan, done: Done) -> dict[str, str]:
-    """Reason of each failed fold of the plan, by left-out subject."""
+    """Reason of each failed fold of the plan, by left-out group."""
     return {spec.subject: done.failed[spec.key] for spec in plan.folds if spec.key in done.failed}

@@ -10,7 +10,15 @@ import pandas as pd
 
 from aman.content import content_key
 from aman.errors import FoldsFailedError
-from aman.scoring import Scores, best_test_epoch_accuracy, guessing_best_of, labels_by_fold, score
+from aman.scoring import (
+    LEFT_OUT,
+    Scores,
+    best_test_epoch_accuracy,
+    guessing_best_of,
+    labels_by_fold,
+    score,
+    score_by_group,
+)
 from aman.training.fold import FoldResult
 from cluster.experiment.plan import Plan
 
@@ -20,6 +28,8 @@ class Outcome:
     """What a run came to."""
 
     scores: Scores
+    by_group: Mapping[str, Scores]
+    """Of each left-out group by itself; empty where every group is a subject."""
     best_test_epoch: float
     """Accuracy of the best epoch of each fold on its own left-out clips, as published scripts report it: it peeks."""
     epochs: int
@@ -31,7 +41,7 @@ class Outcome:
     computed_clips: int
     computed_folds: int
     failed_folds: dict[str, str]
-    """Reason by subject."""
+    """Reason by left-out group."""
     key: str
     """Digest of everything the scores were computed from."""
 
@@ -54,6 +64,7 @@ def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dic
     epochs = max(len(result.epoch_classes) for result in plan.finished.values())
     return Outcome(
         scores=score(predictions, plan.selection.protocol.classes),
+        by_group=score_by_group(predictions, plan.selection.protocol.classes),
         best_test_epoch=best_test_epoch_accuracy(by_epoch),
         epochs=epochs,
         guessing=guessing_best_of(labels_by_fold(predictions), epochs),
@@ -67,7 +78,8 @@ def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dic
 
 
 def pool(plan: Plan) -> pd.DataFrame:
-    """Predictions of all finished folds, a row a clip, joined with the labels by clip id."""
+    """Predictions of all finished folds, a row a clip, joined with the labels by clip id. The column `left_out` names
+    the group of a clip where groups are no subjects."""
     classes = plan.selection.protocol.classes
     clips = {clip.clip_id: clip for clip in plan.selection.clips}
     rows: list[dict[str, object]] = []
@@ -78,6 +90,7 @@ def pool(plan: Plan) -> pd.DataFrame:
                 {
                     "clip": clip_id,
                     "subject": clip.subject,
+                    **({LEFT_OUT: result.subject} if plan.selection.split.of_groups else {}),
                     "label": classes[plan.selection.class_of(clip)],
                     "prediction": classes[int(np.argmax(probabilities))],
                     **{f"p_{name}": value for name, value in zip(classes, probabilities, strict=True)},
@@ -91,25 +104,28 @@ def pool_epochs(plan: Plan) -> pd.DataFrame:
     """What was predicted after every epoch, a row a clip and epoch, all folds pooled."""
     classes = plan.selection.protocol.classes
     clips = {clip.clip_id: clip for clip in plan.selection.clips}
+    grouped = plan.selection.split.of_groups
     rows = []
     for result in plan.finished.values():
         for epoch, said in enumerate(result.epoch_classes, start=1):
             for clip_id, number in zip(result.clips, said, strict=True):
                 label = classes[plan.selection.class_of(clips[clip_id])]
-                rows.append((clip_id, clips[clip_id].subject, label, classes[number], epoch))
-    table = pd.DataFrame(rows, columns=["clip", "subject", "label", "prediction", "epoch"])
+                rows.append((clip_id, clips[clip_id].subject, result.subject, label, classes[number], epoch))
+    table = pd.DataFrame(rows, columns=["clip", "subject", LEFT_OUT, "label", "prediction", "epoch"])
+    table = table if grouped else table.drop(columns=LEFT_OUT)
     return table.sort_values(["clip", "epoch"], ignore_index=True)
 
 
 def fold_table(plan: Plan) -> pd.DataFrame:
-    """A row a finished fold: who was left out, clips, how many are right, seconds, device, digest of the weights."""
-    truth = plan.truth
+    """A row a finished fold: what was left out, clips, how many are right, seconds, device, digest of the weights. The
+    first column is `subject`, or `left_out` where groups are no subjects."""
+    truth, first = plan.truth, LEFT_OUT if plan.selection.split.of_groups else "subject"
     rows = []
     for spec in plan.folds:
         if (one := plan.finished.get(spec.key)) is not None:
             rows.append(
                 {
-                    "subject": spec.subject,
+                    first: spec.subject,
                     "clips": len(one.clips),
                     "right": right_of(one, truth),
                     "seconds": round(one.seconds, 3),

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aman.inputs.base import stages
+from aman.protocols import Selection
 from aman.racing import Standing
-from aman.tables import score_table
+from aman.tables import group_table, score_table
 from aman.versions import edited
 from cluster.experiment.grid import Experiment, Grid
 from cluster.experiment.plan import TUNED, Plan, Request
@@ -72,7 +73,8 @@ def _database_lines(grid: Grid) -> list[str]:
     counts = ", ".join(f"{name} {count}" for name, count in selection.counts().items())
     lines = [
         f"{selection.protocol.name}: {len(selection.clips)} clips ({counts}), {len(selection.subjects)} subjects,"
-        f" fingerprint {selection.fingerprint[:12]}"
+        f" fingerprint {selection.fingerprint[:12]}",
+        *split_lines(selection),
     ]
     if selection.incomplete:
         lines.append(f"incomplete: {selection.shortfall}")
@@ -80,6 +82,27 @@ def _database_lines(grid: Grid) -> list[str]:
         lines.append(f"excluded by the protocol: {len(selection.excluded)} clips (jobs/check_database.py names them)")
     lines += [f"not used: {problem}" for problem in plan.problems]
     return [*lines, *(f"remark: {remark}" for remark in plan.remarks)]
+
+
+def split_lines(selection: Selection) -> list[str]:
+    """What is left out together, where that is not every subject once: a line for the rule, and one for each fold."""
+    split = selection.split
+    if not split.of_groups:
+        return []
+    lines = [f"split: {split.text}; {len(selection.predicted)} of {len(selection.clips)} clips are predicted"]
+    for name in selection.groups:
+        fold = selection.fold(name)
+        subjects = [len({clip.subject for clip in clips}) for clips in (fold.train, fold.test)]
+        lines.append(
+            f"  {split.one} {name}: learns from {len(fold.train)} clips of {subjects[0]} subjects, predicts"
+            f" {len(fold.test)} clips of {subjects[1]} subjects"
+        )
+    if both := selection.on_both_sides:
+        lines.append(
+            f"remark: of {len(both)} subjects some clips are learned from and others predicted"
+            f" ({', '.join(both[:3])}{', ...' * (len(both) > 3)}): the scores say little of new subjects"
+        )
+    return lines
 
 
 def _folds_lines(grid: Grid) -> list[str]:
@@ -91,27 +114,35 @@ def _folds_lines(grid: Grid) -> list[str]:
         return [*lines, *(f"cannot run here: {name}: {why}" for name, why in grid.left_out.items())]
     if grid.choice == "none":
         return [f"folds: {done} done, {len(keys) - done} to train"]
-    count = f"{len(keys)} folds"
+    count, split = f"{len(keys)} folds", grid.first.selection.split
+    one = split.one
     if grid.study is not None:
         most = grid.study.proposals * len(keys) // len(grid.plans)
         count = f"{grid.study.proposals} proposals"
-        count += " for each left-out subject" if grid.choice == "inner" else ""
+        count += f" for each left-out {one}" if grid.choice == "inner" else ""
         count += f", at most {min(most, len(keys))} folds of {len(keys)}"
-    by = "inner folds over the other subjects" if grid.choice == "inner" else f"left-out subjects ({TUNED})"
+    by = "inner folds over the other subjects" if grid.choice == "inner" else f"left-out {split.many} ({TUNED})"
+    if split.of_groups and grid.choice == "inner":
+        by = "inner folds over the subjects of the training clips"
     lines = [f"seed {grid.request.seed}: {len(grid.plans)} configurations, chosen by {by}: {count}, {done} done"]
     for why, many in Counter(grid.left_out.values()).items():
         lines.append(f"left out: {many} configurations: {why}")
     if grid.choice == "inner":
-        lines.append(f"then {len(grid.first.subjects)} folds of the left-out subjects with what was chosen")
+        lines.append(f"then {len(grid.first.left_out)} folds of the left-out {split.many} with what was chosen")
     return lines
 
 
 def final_text(plan: Plan, outcome: Outcome, notes: tuple[str, ...] = ()) -> str:
     """The table of a benchmark."""
     said = [*notes, *([f"incomplete: {outcome.incomplete}"] if outcome.incomplete else [])]
-    said += [f"fold {subject} failed: {why}" for subject, why in outcome.failed_folds.items()]
+    said += [f"fold {group} failed: {why}" for group, why in outcome.failed_folds.items()]
     peek = outcome.epochs > 1
-    return score_table(
+    split, clips = plan.selection.split, len(plan.selection.clips)
+    if split.of_groups:
+        said.insert(0, f"{split.text}; {outcome.scores.clips} of {clips} clips are predicted")
+    if both := plan.selection.on_both_sides:
+        said.append(f"of {len(both)} subjects some clips are learned from and others predicted")
+    table = score_table(
         outcome.scores,
         plan.selection.protocol.name,
         outcome.best_test_epoch if peek else None,
@@ -119,13 +150,15 @@ def final_text(plan: Plan, outcome: Outcome, notes: tuple[str, ...] = ()) -> str
         {outcome.epochs: outcome.guessing} if peek else {},
         plan.request.recipe.method.title or plan.request.recipe.method.name,
     )
+    return "\n".join([table, *group_table(outcome.by_group, split.one)])
 
 
 def search_text(grid: Grid, found: SearchOutcome, paper: Mapping[str, float]) -> str:
     """The configurations of a search and what was chosen; `paper` has the accuracies in % that it prints, by
     configuration."""
     stamp = TUNED if grid.choice == "literature" else ""
-    of = "left-out subjects" if grid.choice == "literature" else "inner folds"
+    split = grid.first.selection.split
+    of = f"left-out {split.many}" if grid.choice == "literature" else "inner folds"
     shown = best_of(found.standings, SHOWN)
     width = max(len(name) for name in shown)
     lines = [f"configurations, accuracy over {of}{f' ({stamp})' if stamp else ''}"]
@@ -137,15 +170,15 @@ def search_text(grid: Grid, found: SearchOutcome, paper: Mapping[str, float]) ->
         lines.append(f"  the best {len(shown)} of {len(found.standings)}; configurations.csv has all")
     if grid.choice == "inner":
         counts = Counter(found.chosen.values())
-        lines.append("chosen, each without the subject that it was chosen for:")
-        lines += [f"  {name:{width}}  for {count} subjects" for name, count in counts.most_common()]
+        lines.append(f"chosen, each without the {split.one} that it was chosen for:")
+        lines += [f"  {name:{width}}  for {count} {split.many}" for name, count in counts.most_common()]
     elif NOBODY in found.chosen:
         lines.append(f"best: {found.chosen[NOBODY]} ({stamp})")
     return "\n".join([*lines, *(f"a fold failed: {why}" for why in found.failed.values())])
 
 
 def search_title(grid: Grid, found: SearchOutcome, recipe_name: str) -> str:
-    """What the run of the chosen is called: the configuration, or that they differ from subject to subject."""
+    """What the run of the chosen is called: the configuration, or that they differ from fold to fold."""
     if grid.choice == "literature":
         return title(grid.plans[found.chosen[NOBODY]].request, recipe_name)
     return f"chosen by inner folds {recipe_name} s{grid.first.request.seed}"

@@ -45,11 +45,11 @@ class About:
     recipe: str
     """The recipe that the settings began with."""
     selection: str = "fixed"
-    """Who chose the configuration: `fixed` (the user), `inner` folds, or `literature` (the left-out subjects)."""
+    """Who chose the configuration: `fixed` (the user), `inner` folds, or `literature` (the left-out clips)."""
     stamp: str = ""
     """What has to be said wherever the numbers are shown: `tuned on test`, or nothing."""
     chosen: Mapping[str, str] = field(default_factory=dict)
-    """Configuration by left-out subject, where inner folds chose."""
+    """Configuration by left-out group, where inner folds chose."""
     parameters: int | None = None
     """Numbers that training fits, where somebody counted them: methods that train no network have none."""
 
@@ -66,7 +66,7 @@ class Run:
     @cached_property
     def attention(self) -> dict[str, dict[str, Any]]:
         """What is to be said of each attention of the method (`aman.attention.summary`). Empty where configurations
-        differ from subject to subject."""
+        differ from fold to fold."""
         request = self.plan.request
         axes = {} if self.about.selection == "inner" else request.recipe.method.axes(request.recipe)
         return attention_summary(self.outcome.predictions, axes, find(request.database), Path(str(request.root)))
@@ -75,7 +75,7 @@ class Run:
         """predictions.csv, epochs.csv (what was predicted after every epoch, for jobs/score.py), folds.csv, the tables
         in `more` and, where wanted, the figures; their paths. `UsageError` where the folder cannot be written.
 
-        Where inner folds chose, attention over other levels and frames for every subject makes no one figure."""
+        Where inner folds chose, attention over other levels and frames for every fold makes no one figure."""
         tables = {
             **(more or {}),
             PREDICTIONS: self.outcome.predictions,
@@ -104,7 +104,7 @@ class Run:
         """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user
         wants one; its path. Before MLflow has the run there is no `run_id`."""
         plan, outcome = self.plan, self.outcome
-        protocol, recipe = plan.selection.protocol, plan.request.recipe
+        protocol, recipe, split = plan.selection.protocol, plan.request.recipe, plan.selection.split
         result = {
             **asdict(self.about),
             "method": recipe.method.name,
@@ -115,6 +115,10 @@ class Run:
             "incomplete": bool(outcome.incomplete),
             "incomplete_why": outcome.incomplete,
             **score_values(outcome.scores),
+            "split": {"rule": split.text, "one": split.one, "many": split.many},
+            "clips_of_the_protocol": len(plan.selection.clips),
+            "subjects_on_both_sides": list(plan.selection.on_both_sides),
+            "by_group": {name: score_values(one) for name, one in outcome.by_group.items()},
             "literature": {"best_test_epoch_accuracy": outcome.best_test_epoch},
             "guessing_best_of": {"epochs": outcome.epochs, "accuracy": outcome.guessing},
             "paper_accuracy_percent": published_accuracy(protocol.name, recipe.method.title or recipe.method.name),

@@ -30,7 +30,7 @@ class FoldSpec:
 
     @property
     def subject(self) -> str:
-        """Who is left out."""
+        """Name of the group that is left out."""
         return self.fold.subject
 
     @property

@@ -1,6 +1,6 @@
 """Folds as a few positions in one list of clips.
 
-A `FoldTask` holds every clip of its fold. Those of 2,000 left-out subjects and 10,000 clips would be 20 million names;
+A `FoldTask` holds every clip of its fold. Those of 2,000 left-out groups and 10,000 clips would be 20 million names;
 so a driver keeps what is left out of each, and a task is made when it is trained.
 """
 
@@ -22,6 +22,10 @@ class Roster:
     subjects: tuple[str, ...]
     classes: int
     seed: int
+    groups: tuple[str, ...] = ()
+    """Group that each clip is left out with, empty text for one that is only learned from. Empty: the subjects."""
+    others_train: bool = True
+    """Whether clips of the other groups are learned from where a group is left out."""
 
     @classmethod
     def of(cls, selection: Selection, seed: int) -> "Roster":
@@ -33,6 +37,8 @@ class Roster:
             subjects=tuple(clip.subject for clip in selection.clips),
             classes=len(numbers),
             seed=seed,
+            groups=tuple(selection.group_of[clip.clip_id] for clip in selection.clips),
+            others_train=selection.split.others_train,
         )
 
     @cached_property
@@ -41,16 +47,18 @@ class Roster:
         return {clip: place for place, clip in enumerate(self.clips)}
 
     @cached_property
-    def by_subject(self) -> dict[str, tuple[int, ...]]:
-        """Positions of each subject's clips."""
+    def by_group(self) -> dict[str, tuple[int, ...]]:
+        """Positions of each group's clips."""
         found: dict[str, list[int]] = {}
-        for place, subject in zip(self.places.values(), self.subjects, strict=True):
-            found.setdefault(subject, []).append(place)
-        return {subject: tuple(places) for subject, places in found.items()}
+        for place, group in zip(self.places.values(), self.groups or self.subjects, strict=True):
+            found.setdefault(group, []).append(place)
+        return {group: tuple(places) for group, places in found.items()}
 
-    def without(self, subject: str) -> "Fold":
-        """The fold of a left-out subject."""
-        return Fold(roster=self, subject=subject, test=self.by_subject[subject], unseen=())
+    def without(self, group: str) -> "Fold":
+        """The fold of a left-out group: a subject, or whatever the protocol's split leaves out together."""
+        others = () if self.others_train else self.by_group.keys() - {group, ""}
+        unseen = tuple(place for other in sorted(others) for place in self.by_group[other])
+        return Fold(roster=self, subject=group, test=self.by_group[group], unseen=unseen)
 
     def fold(self, task: FoldTask) -> "Fold":
         """A task over some of these clips, in their order."""
@@ -67,10 +75,11 @@ class Fold:
 
     roster: Roster
     subject: str
+    """Name of the group that is left out: of a subject, a fold, a database or a test set."""
     test: tuple[int, ...]
     """Positions of the clips that are predicted, in their order."""
     unseen: tuple[int, ...]
-    """Positions of the clips that have no part in it: an inner fold sees nothing of the outer left-out subject."""
+    """Positions of the clips that have no part in it: an inner fold sees nothing of the outer left-out group."""
 
     @classmethod
     def of(cls, task: FoldTask) -> "Fold":

@@ -13,6 +13,7 @@ import pandas as pd
 
 from aman.errors import UsageError
 from aman.racing import Standing
+from aman.scoring import LEFT_OUT
 from cluster.experiment.grid import Experiment, Grid
 from cluster.experiment.plan import TUNED, Plan, Stopping
 from cluster.experiment.run import Executor, OnRay, run
@@ -28,7 +29,7 @@ class SearchOutcome:
     standings: dict[str, Standing]
     """By configuration, in the order of the grid."""
     chosen: dict[str, str]
-    """Configuration by left-out subject, chosen without it; or the one for `NOBODY`, tuned on the test."""
+    """Configuration by left-out group, chosen without it; or the one for `NOBODY`, tuned on the test."""
     clips: int
     """Clips that this run prepared."""
     trained: int
@@ -110,7 +111,7 @@ def _trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue: A
 
 
 def chosen_plan(grid: Grid, found: SearchOutcome) -> Plan | None:
-    """The folds of what was chosen: of all left-out subjects, each with the configuration chosen without it, or of the
+    """The folds of what was chosen: of all left-out groups, each with the configuration chosen without it, or of the
     one configuration that was chosen by them. None where nothing could be chosen."""
     if not found.chosen:
         return None
@@ -122,14 +123,14 @@ def chosen_plan(grid: Grid, found: SearchOutcome) -> Plan | None:
             name = found.chosen.get(spec.subject)
             folds += [one for one in grid.plans[name].folds if one.subject == spec.subject] if name else []
         known = frozenset(spec.key for spec in folds if spec.key in grid.results)
-        base = replace(grid.first.request, recipe=grid.request.recipe)  # what is chosen differs by subject
+        base = replace(grid.first.request, recipe=grid.request.recipe)  # what is chosen differs by group
         plan = replace(grid.first, request=base, folds=folds, known=known)
     return plan if plan.finished else None
 
 
 def configurations_table(grid: Grid, found: SearchOutcome) -> pd.DataFrame:
     """A row a configuration, in the order of the grid; an accuracy only where every fold of it is there. Of a search by
-    proposals those that were proposed, over the subjects that they were proposed for."""
+    proposals those that were proposed, over the left-out groups that they were proposed for."""
     rows: list[dict[str, Any]] = []
     for one in grid.configurations:
         if one.name in grid.left_out:
@@ -163,11 +164,12 @@ def configurations_table(grid: Grid, found: SearchOutcome) -> pd.DataFrame:
 
 def search_tables(grid: Grid, found: SearchOutcome) -> dict[str, pd.DataFrame]:
     """configurations.csv, chosen.csv, and proposals.csv where there were any."""
-    chosen = [{"subject": lane or "all", "configuration": name} for lane, name in found.chosen.items()]
+    first = LEFT_OUT if grid.first.selection.split.of_groups else "subject"
+    chosen = [{first: lane or "all", "configuration": name} for lane, name in found.chosen.items()]
     tables = {"configurations.csv": configurations_table(grid, found), "chosen.csv": pd.DataFrame(chosen)}
     if grid.study is not None:
         proposals = [
-            {"subject": lane or "all", "proposal": number, "configuration": name}
+            {first: lane or "all", "proposal": number, "configuration": name}
             for lane, names in grid.proposed.items()
             for number, name in enumerate(names, start=1)
         ]
