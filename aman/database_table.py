@@ -29,8 +29,8 @@ PROTOCOLS = """
 # The protocols
 
 Clips and subjects are those of the published tables, one line for each edition of a table. Each fold leaves one subject
-out, unless the rule says otherwise: then the clips that are predicted are counted, too. "Largest class" is the accuracy of a method that always answers with the most
-frequent class, in per cent.
+out, unless the rule says otherwise; then the line also counts the clips and subjects that are predicted. "Largest
+class" is the accuracy of a method that always answers with the most frequent class, in per cent.
 
 """
 NOTES = """
