@@ -194,6 +194,17 @@ def test_clips_that_were_cut_are_read_by_subject_recording_and_onset(tmp_path: P
     assert not index.problems
 
 
+def test_the_sheet_of_the_authors_counts_before_a_copy_and_a_later_one_before_an_earlier(tmp_path: Path) -> None:
+    root = small_casme3(tmp_path, row(), row(2))
+    sheet(root / "casme3_table.xlsx", HEADER, row(onset=11))
+    assert not find("casme3").index(root).problems
+    sheet(root / "cas(me)3_part_A_ME_label_JpgIndex_v2_refined.xlsx", HEADER, row(onset=11), row(2))
+    index = find("casme3").index(root)
+    assert [clip.clip_id for clip in index] == ["casme3/spNO.1/a_11", "casme3/spNO.2/a_10"]
+    (problem,) = index.problems
+    assert "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx is there too" in problem.what
+
+
 def test_a_clip_as_a_video_counts_its_frames_from_one(tmp_path: Path) -> None:
     root = tmp_path
     sheet(root / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", HEADER, row())

@@ -58,7 +58,8 @@ def name_of(cells: Mapping[str, str]) -> Name:
 
 ROWS = Rows(
     database="casme3",
-    sheet_name=re.compile(r"^(cas\(?me\)?\^?3_part_?a_me_.*|casme3_table.*)\.(xlsx|csv)$", re.IGNORECASE),
+    sheet_name=re.compile(r"^cas\(?me\)?\^?3_part_?a_me_label.*\.(xlsx|csv)$", re.IGNORECASE),
+    also=re.compile(r"^casme3_table.*\.(xlsx|csv)$", re.IGNORECASE),
     sheet_example="cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
     worksheet="label",
     columns=("Subject", "Filename"),

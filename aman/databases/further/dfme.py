@@ -49,7 +49,7 @@ def part_of(sheet: Path) -> str:
 
 ROWS = Rows(
     database="dfme",
-    sheet_name=re.compile(r"^(?:dfme[ _]*)?(train|test[ _]*[ab])(?![a-z]*_?MaE).*\.(xlsx|csv)$", re.IGNORECASE),
+    sheet_name=re.compile(r"^(?:dfme[ _]*)?(train|test[ _]*[ab]).*\.(xlsx|csv)$", re.IGNORECASE),
     sheet_example="training_full_with_AU.xlsx, testA_full_with_AU.xlsx and testB_full_with_AU.xlsx",
     columns=("Subject", "Filename"),
     onset="OnsetFrame",

@@ -41,6 +41,8 @@ class Rows:
     database: str
     sheet_name: re.Pattern[str]
     sheet_example: str
+    also: re.Pattern[str] | None = None
+    """Name of copies that circulate: read where no sheet of the usual name is there."""
     worksheet: str = ""
     columns: tuple[str, ...]
     """Columns that name a clip; a sheet without one of them is refused."""
@@ -105,7 +107,7 @@ def read_rows(root: Path, rows: Rows) -> Index:
 
 def find_sheets(found: Listing, rows: Rows) -> tuple[list[Path], list[Problem]]:
     """The sheet of each part of the release: the last by its name, a workbook rather than its copy as CSV."""
-    paths = found.find(rows.sheet_name)
+    paths = found.find(rows.sheet_name) or (found.find(rows.also) if rows.also else [])
     if not paths:
         raise DataError(
             got=f"no {rows.sheet_example} under {found.root}",
