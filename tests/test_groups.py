@@ -236,8 +236,8 @@ def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_on
 def test_a_search_chooses_within_the_training_clips_of_every_group(
     call_job: Call, here: Path, three: Path, ready_tables: None
 ) -> None:
-    space = "from tune_spaces import Space\n\nSPACE = Space(reproduces='nothing', choices={'epochs': (1, 2)})\n"
-    (here / "mine.py").write_text(space)
+    space = "SPACE = Space(method='ststnet', reproduces='nothing', choices={'epochs': (1, 2)})"
+    (here / "mine.py").write_text(f"from tune_spaces import Space\n\n{space}\n")
     wanted = ["--database", "casme2", "samm", "smic", "--root", three, "--protocol", "kfold3-seed0"]
     wanted += [
         "--method",

@@ -92,10 +92,11 @@ def split_lines(selection: Selection) -> list[str]:
     lines = [f"split: {split.text}; {len(selection.predicted)} of {len(selection.clips)} clips are predicted"]
     for name in selection.groups:
         fold = selection.fold(name)
-        subjects = [len({clip.subject for clip in clips}) for clips in (fold.train, fold.test)]
+        learned, predicted = (len({clip.subject for clip in clips}) for clips in (fold.train, fold.test))
+        named = name if name.startswith(split.one) else f"{split.one} {name}"
         lines.append(
-            f"  {split.one} {name}: learns from {len(fold.train)} clips of {subjects[0]} subjects, predicts"
-            f" {len(fold.test)} clips of {subjects[1]} subjects"
+            f"  {named}: learns from {len(fold.train)} clips of {learned} subjects, predicts {len(fold.test)} clips of"
+            f" {predicted} subjects"
         )
     if both := selection.on_both_sides:
         lines.append(
