@@ -69,8 +69,8 @@ def main(options: Options) -> int:
         say(f"unverified: {database.unverified}")
     say(text(found))
     if options.json:
-        more = {"unverified": database.unverified or None, "table": table(index, found)}
-        write_json(options.json, {**as_json(found), **more})
+        clips = {"unverified": database.unverified or None, "table": table(index, found)}
+        write_json(options.json, {**as_json(found), **clips})
     if found.shortfall:
         say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
         return DataError.code
