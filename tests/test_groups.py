@@ -257,7 +257,7 @@ def test_a_search_chooses_within_the_training_clips_of_every_group(
     found = json.loads((here / "found.json").read_text())
     assert sorted(found["chosen"]) == [f"fold-{number}-of-3-seed-0" for number in (1, 2, 3)]
     (folder,) = (here / "runs/tune").iterdir()
-    assert list(pd.read_csv(folder / "chosen.csv").columns) == ["left_out", "configuration"]
+    assert list(pd.read_csv(folder / "chosen.csv").columns)[:2] == ["left_out", "configuration"]
 
 
 def test_methods_are_compared_under_a_split_into_groups(
