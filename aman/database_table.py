@@ -29,8 +29,8 @@ PROTOCOLS = """
 # The protocols
 
 Clips and subjects are those of the published tables, one line for each edition of a table. Each fold leaves one subject
-out, unless the rule says otherwise. "Largest class" is the accuracy of a method that always answers with the most
-frequent class, in per cent.
+out, unless the rule says otherwise; then the line also counts the clips and subjects that are predicted. "Largest
+class" is the accuracy of a method that always answers with the most frequent class, in per cent.
 
 """
 NOTES = """
@@ -97,14 +97,16 @@ def protocol_rows(protocol: Protocol) -> list[dict[str, str]]:
 def protocol_row(protocol: Protocol, edition: Edition | None) -> dict[str, str]:
     """What the second table says of one edition of a protocol, by the head of the column."""
     counts = dict(edition.counts) if edition else {}
+    tested = edition.tested if edition else None
+    predicted = dict(tested.counts) if tested else counts
     classes = ", ".join(f"{name} {count}" for name, count in counts.items()) or ", ".join(protocol.classes)
     return {
         "`--protocol`": f"`{protocol.name}`",
         "edition": edition.name if edition else "no published size",
         "classes": classes or "those of the data",
-        "clips": str(edition.clips) if edition else "-",
-        "subjects": str(edition.folds) if edition else "-",
-        "largest class": f"{100 * max(counts.values()) / sum(counts.values()):.1f}" if counts else "-",
+        "clips": (str(edition.clips) if edition else "-") + (f", {tested.clips} predicted" if tested else ""),
+        "subjects": (str(edition.folds) if edition else "-") + (f", {tested.folds} predicted" if tested else ""),
+        "largest class": f"{100 * max(predicted.values()) / sum(predicted.values()):.1f}" if counts else "-",
         "rule": protocol.rule,
     }
 

@@ -59,10 +59,10 @@ def main(options: Options) -> int:
 def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
     say(f"{protocol.name} ({protocol.database}): {protocol.rule}")
     say(f"  {database.title}; under --root: {database.about}")
-    if protocol.split.of_groups:
-        say(f"  left out: {protocol.split.text}")
     if database.unverified:
         say(f"  unverified: {database.unverified}")
+    if protocol.split.of_groups:
+        say(f"  left out: {protocol.split.text}")
     editions = [_show_edition(protocol, edition) for edition in protocol.editions]
     if not editions:
         say("  no published size")
@@ -75,8 +75,8 @@ def _show(protocol: Protocol, database: Database) -> dict[str, Any]:
         "name": protocol.name,
         "database": protocol.database,
         "rule": protocol.rule,
-        "split": protocol.split.text,
         "unverified": database.unverified or None,
+        "split": protocol.split.text,
         "classes": list(protocol.classes),
         "editions": editions,
         "excluded": dict(protocol.excluded),

@@ -1,5 +1,6 @@
 """Databases that came after: whole look-alikes have the published counts, and what cannot be used is named."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
 WHOLE = {
     "casme3": {"casme3-7": (860, 94), "casme3-4": (860, 94), "casme3-3": (699, 88), "casme3-3-htnet": (687, 87)},
     "casme3c": {"casme3c-4": (165, 30), "casme3c-3": (145, 29)},
-    "dfme": {"dfme-7": (2629, 259)},
+    "dfme": {"dfme-7": (2629, 259), "dfme-7-test-a": (2330, 218), "dfme-7-test-b": (2155, 217)},
     "megc2018": {"megc2018": (253, 47), "casme2-objective-5": (185, 26), "samm-objective-5": (68, 21)},
     "mmew": {
         "mmew-7": (300, 30),
@@ -101,6 +102,23 @@ def test_without_the_table_of_2018_the_objective_classes_are_those_of_the_sheet_
         assert (len(selection.clips), len(selection.subjects)) == size and not selection.incomplete
         assert selection.edition and selection.edition.name == "sheet of 2019"
     assert len(select(find("casme2").index(tmp_path), protocols()["casme2-5"]).clips) == 249
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "clips", "subjects"), [("dfme-7-test-a", 474, 42), ("dfme-7-test-b", 299, 41)])
+def test_the_challenge_of_dfme_learns_from_training_and_predicts_a_test_part(
+    whole: Callable[[str], tuple[Path, list[Made]]], name: str, clips: int, subjects: int
+) -> None:
+    selection = select(find("dfme").index(whole("dfme")[0]), protocols()[name])
+    predicted = selection.predicted
+    assert (len(predicted), len({clip.subject for clip in predicted})) == (clips, subjects)
+    learned = [clip for clip in selection.clips if clip not in set(predicted)]
+    assert (len(learned), len({clip.subject for clip in learned})) == (1856, 176)
+    assert {clip.part for clip in learned} == {"training"} and not selection.on_both_sides
+    edition = selection.edition
+    assert edition and edition.tested
+    found = Counter(selection.class_name(clip) for clip in predicted)
+    assert found == dict(edition.tested.counts)
 
 
 @pytest.mark.slow

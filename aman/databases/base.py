@@ -140,13 +140,13 @@ class Database:
     """What is known of the movement of a clip, by folder of the release and clip id; None where nobody knows."""
     default_root: str = ""
     """Folder where jobs/synthesize.py makes the database when a job is given no `--root`. Empty: nobody can make it."""
-    parts: "tuple[Database, ...]" = ()
-    """The databases that this one puts side by side, in the order in which a user names their folders; empty for all
-    others."""
     fps: tuple[float, ...] = ()
     """Frames a second of its cameras; several where clips differ, and then each clip has its own. Empty: unknown."""
     unverified: str = ""
     """Why nobody can vouch for the reader yet: what of the real release was not seen. Empty: counted on real tables."""
+    parts: "tuple[Database, ...]" = ()
+    """The databases that this one puts side by side, in the order in which a user names their folders; empty for all
+    others."""
     any_protocol: bool = False
     """Whether the clips are those of other databases, so that protocols of these apply too. Their labels may then be
     class names already."""
@@ -183,18 +183,19 @@ class Database:
 
     def index(self, root: Path) -> Index:
         """Read the index under `root`. Raises what `checked` raises."""
-        return self.checked(self.read(root))
+        index = self.read(root)
+        if len(self.fps) == 1:
+            clips = tuple(clip if clip.fps else replace(clip, fps=self.fps[0]) for clip in index)
+            index = replace(index, clips=clips)
+        return self.checked(index)
 
     def checked(self, index: Index) -> Index:
-        """The index that the reader made, with the frame rate of the database where all its clips have one.
+        """The index that the reader made, as it is.
 
         Raises `DataError` where the reader names its clips such that no benchmark could keep them apart: a clip id
         twice, a clip id or subject without the name of a database in front, or a clip id, subject or label that is no
         text of one line.
         """
-        if len(self.fps) == 1:
-            clips = tuple(clip if clip.fps else replace(clip, fps=self.fps[0]) for clip in index)
-            index = replace(index, clips=clips)
         for clip in index:
             database, _, rest = clip.clip_id.partition("/")
             if not database or not rest or not clip.subject.startswith(f"{database}/"):

@@ -97,10 +97,10 @@ class Problem:
     """The clip that cannot be used because of it, or None where it is a remark."""
     label: str | None = None
     """That clip's label: whether its protocol misses it."""
-    part: str = ""
-    """That clip's part of the release (`Clip.part`), where it is known."""
     objective: str = ""
     """That clip's objective class, likewise."""
+    part: str = ""
+    """That clip's part of the release (`Clip.part`), where it is known."""
 
     def __str__(self) -> str:
         where = f"{self.file}, row {self.row}" if self.row else self.file
@@ -115,8 +115,8 @@ def unusable(
     fix: str,
     clip_id: str,
     label: str | None = None,
-    part: str = "",
     objective: str = "",
+    part: str = "",
 ) -> Problem:
     """A problem that costs the clip."""
     return Problem(
@@ -127,8 +127,8 @@ def unusable(
         consequence=f"{clip_id} cannot be used",
         clip_id=clip_id,
         label=label or None,
-        part=part,
         objective=objective,
+        part=part,
     )
 
 

@@ -7,12 +7,14 @@ The sheets of training, test A and test B name disjoint subjects. Frames count f
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from aman.databases.base import Database, Edition, Protocol, counts, same
+from aman.databases.base import Database, Edition, Protocol, Published, counts, same
 from aman.databases.index import Index
 from aman.databases.reading.nested import Form
 from aman.databases.reading.rows import Name, Rows, read_rows
+from aman.splits import Parts
 
 NAMED = re.compile(r"^(?:sub)?0*(\d{1,4})_0*(\d{1,4})$", re.IGNORECASE | re.ASCII)
 SUBJECT = re.compile(r"^(?:sub)?0*(\d{1,4})(?:\.0*)?$", re.IGNORECASE | re.ASCII)
@@ -93,6 +95,20 @@ def edition(*parts: str) -> Edition:
     return Edition(name=name, counts=counts(SEVEN, *map(sum, columns)), folds=folds)
 
 
+def train_to(test: str, published: Mapping[str, Published]) -> Protocol:
+    """The protocol of the challenge that learns from training and predicts a test part."""
+    return Protocol(
+        name=f"dfme-7-{test.replace(' ', '-').lower()}",
+        database="dfme",
+        classes=SEVEN,
+        labels={"dfme": same(*SEVEN)},
+        split=Parts(train=("training",), test=(test,)),
+        editions=(replace(edition("training", test), tested=edition(test)),),
+        published=published,
+        rule=f"learn from training, predict {test}",
+    )
+
+
 DATABASE = Database(
     name="dfme",
     title="DFME, released part",
@@ -108,6 +124,18 @@ DATABASE = Database(
             labels={"dfme": same(*SEVEN)},
             editions=(edition(*SIZES),),
             rule="every clip of training, test A and test B; 259 folds, one for each subject",
+        ),
+        train_to("test A", {}),
+        train_to(
+            "test B",
+            {
+                "best of CCAC 2024": Published(
+                    accuracy=41.5,
+                    uf1=40.2,
+                    source="results of the challenge CCAC 2024",
+                    note="the best entry of the challenge, whose method is not in this project",
+                )
+            },
         ),
     ),
 )

@@ -165,7 +165,9 @@ def once(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem]]:
         contradicted.add(key)
         what, fix, clip_id = f"{what}, and says otherwise", "keep the row that is right", other.name.clip_id
         problems.append(
-            unusable(file=entry.file, row=entry.row, what=what, fix=fix, clip_id=clip_id, label=other.label)
+            unusable(
+                file=entry.file, row=entry.row, what=what, fix=fix, clip_id=clip_id, label=other.label, part=other.part
+            )
         )
     return [entry for key, entry in first.items() if key not in contradicted], problems
 
@@ -217,7 +219,14 @@ def make_clip(entry: Entry, rows: Rows, copy: Copy, root: Path) -> tuple[Clip | 
     def lost(what: str, fix: str) -> tuple[None, list[Problem]]:
         known = "" if entry.wrong[0] else entry.label
         one = unusable(
-            file=entry.file, row=entry.row, what=what, fix=fix, clip_id=clip_id, label=known, objective=objective
+            file=entry.file,
+            row=entry.row,
+            what=what,
+            fix=fix,
+            clip_id=clip_id,
+            label=known,
+            objective=objective,
+            part=entry.part,
         )
         return None, [*problems, one]
 
