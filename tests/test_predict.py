@@ -177,7 +177,7 @@ def test_files_that_are_no_whole_model_are_refused(model: Path, tmp_path: Path, 
     for change, why in (
         (lambda: content[:-3], "damaged"),
         (lambda: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:], "damaged"),
-        (lambda: content.replace(rb'\\\"seed\\\": 0', rb'\\\"seed\\\": 1'), "damaged"),
+        (lambda: content.replace(rb"\\\"seed\\\": 0", rb"\\\"seed\\\": 1"), "damaged"),
         (lambda: b"a text that is no model", "no model file"),
         (lambda: b"", "no model file"),
         (TRUNK.read_bytes, "no model file"),
