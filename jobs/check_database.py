@@ -15,20 +15,28 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from aman.errors import DataError
-from jobs.command_line import DATABASE_HELP, DONE, ROOT_HELP, root_of, run_job, say
+from jobs.command_line import (
+    DATABASE_HELP,
+    DONE,
+    PROTOCOL_TEXT,
+    ROOT_HELP,
+    ProtocolOptions,
+    root_of,
+    run_job,
+    say,
+)
 
 if TYPE_CHECKING:
     from aman.check import Check
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ProtocolOptions):
     """Options of check_database."""
 
     database: Annotated[str, tyro.conf.arg(help=DATABASE_HELP)] = "casme2"
     root: Annotated[str, tyro.conf.arg(help=ROOT_HELP)] = ""
-    protocol: str = ""
-    """Which clips and classes count (jobs/protocols.py lists them). Empty: the database's own."""
+    protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_TEXT)] = ""
     images: bool = True
     """Decode every frame too, and read every array."""
     json: Path | None = None
@@ -44,7 +52,7 @@ def main(options: Options) -> int:
     from cluster.store.releases import open_release
 
     database, root = find(options.database), root_of(options.database, options.root)
-    protocol = protocol_for(options.database, options.protocol)
+    protocol = protocol_for(options.database, options.protocol, options.split, options.labels)
     with open_release(root) as release:
         index = release.index(database.index)
         listed = release.look(database.official_list) if database.official_list else None
@@ -66,17 +74,19 @@ def main(options: Options) -> int:
     if found.shortfall:
         say(f"Next: mend what is named above; a run as it is would be incomplete ({found.shortfall})")
         return DataError.code
-    protocol_option = f" --protocol {options.protocol}" if options.protocol else ""
-    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(root)}{protocol_option}")
+    named = {"protocol": options.protocol, "split": options.split, "labels": options.labels}
+    more = "".join(f" --{name} {quote(value)}" for name, value in named.items() if value)
+    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(root)}{more}")
     return DONE
 
 
 def text(found: "Check") -> str:
     """Counts beside those of the protocol."""
-    wanted = found.edition
+    wanted, split = found.edition, found.protocol.split
+    folds = split.count if split.of_groups else wanted.folds if wanted else None
     lines = [
         f"{found.protocol.name}: {found.clips} clips{f' of {wanted.clips} ({wanted.name})' if wanted else ''},"
-        f" {found.folds} folds{f' of {wanted.folds}' if wanted else ''},"
+        f" {found.folds} folds{f' of {folds}' if folds else ''},"
         f" {len(found.problems)} problems, fingerprint {found.fingerprint[:12] or 'none'}"
     ]
     for name, count in found.counts.items():
