@@ -78,7 +78,9 @@ class TrackerClient:
         from mlflow.tracking import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self.uri, self.file, self.patience = uri, file, patience
+        # MLflow keeps connections by URI: a relative one would lead to the file of a folder that the process was in.
+        self.uri = uri if file is None else f"sqlite:///{file.absolute()}"
+        self.file, self.patience = file, patience
         self.at_once = AT_ONCE if self.file is None else 1
         self.experiments: dict[str, str] = {}
         with self._alone():
