@@ -178,18 +178,24 @@ def test_workers_are_as_many_as_gpus_hold_or_one_a_cpu() -> None:
     assert Slots(cpus=8, gpus=2).workers(5) == 5
 
 
+def first_fold(root: Path, folder: Path) -> tuple[Plan, Loaded, list[Any], list[Any]]:
+    """A prepared plan, what a worker has loaded for its first fold, and the arrays of training and left-out clips."""
+    plan = planned(root, folder).first
+    prepare_here(plan)
+    recipe, task = plan.request.recipe, plan.folds[0].task
+    loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
+    loaded.load(plan.inputs, task.clips)
+    return plan, loaded, loaded.arrays_of(recipe, task.train_clips), loaded.arrays_of(recipe, task.test_clips)
+
+
 def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
     root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cluster.features import loaded as module
 
     monkeypatch.setattr(module, "COPIED_AT_MOST", 0)
-    plan = planned(root, tmp_path).first
-    prepare_here(plan)
+    plan, loaded, train, test = first_fold(root, tmp_path)
     recipe, spec = plan.request.recipe, plan.folds[0]
-    loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
-    loaded.load(plan.inputs, spec.task.clips)
-    train, test = (loaded.arrays_of(recipe, clips) for clips in (spec.task.train_clips, spec.task.test_clips))
     assert isinstance(train[0], Rows)
     assert train[0].arrays[0].untyped_storage().data_ptr() in {
         array.untyped_storage().data_ptr() for arrays in loaded.arrays.values() for array in arrays
@@ -204,12 +210,8 @@ def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     from aman.training import neural
 
     monkeypatch.setattr(neural, "KEEP_SECONDS", -1.0)
-    plan = planned(root, tmp_path).first
-    prepare_here(plan)
+    plan, _, train, test = first_fold(root, tmp_path)
     recipe, spec = plan.request.recipe, plan.folds[0]
-    loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
-    loaded.load(plan.inputs, spec.task.clips)
-    train, test = (loaded.arrays_of(recipe, clips) for clips in (spec.task.train_clips, spec.task.test_clips))
     steps: list[int] = []
     per_epoch = ceil(len(spec.task.train_clips) / TINY.training.batch)
 
