@@ -9,8 +9,8 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`aman.benchmark`, which is `jobs.api.benchmark`: it is looked up when it is asked for, so that the method alone
-    needs nothing of what runs it."""
+    """`aman.benchmark` is the function `benchmark` of `jobs.api`. It is imported when somebody asks for it, and not
+    before: this package by itself imports nothing that runs a benchmark."""
     if name != "benchmark":
         raise AttributeError(f"module 'aman' has no attribute {name!r}")
     from importlib import import_module

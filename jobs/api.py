@@ -9,7 +9,7 @@ import pandas as pd
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import settings_of, variant
-from jobs.command_line import roots_of, start_of, usual_recipe
+from jobs.command_line import EngineOptions, roots_of, start_of, usual_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def benchmark(
     from cluster.experiment.score import outcome_of
 
     chosen = methods.find(method)
-    _, start = start_of(chosen, recipe or usual_recipe(chosen, "quick", [database]))
+    _, start = start_of(chosen, recipe or usual_recipe(chosen, EngineOptions.synthetic_recipe, [database]))
     known = settings_of(start)
     if unknown := sorted(settings.keys() - known.keys()):
         raise UsageError(

@@ -32,9 +32,11 @@ PATIENCE, PATIENCE_A_RUN = 45.0, 1.0
 def log_or_keep(
     uri: str, parent: RunRecord, children: Sequence[RunRecord], out: Path, say: Callable[[str], None]
 ) -> str | None:
-    """Log a benchmark and its configurations; the parent's id. Where the tracker fails, or takes longer than anybody
-    should wait, the records are in a file in `out`, `say` is told how to upload them, and it is None. It is None, too,
-    where nothing is to be logged (`NONE`); what an earlier job kept in `out` stays.
+    """Log a benchmark and its configurations. Returns the id of the benchmark's run.
+
+    Returns None where the tracker fails, or takes longer than anybody should wait: the records are then in a file in
+    `out`, and `say` is told how to upload them. Returns None as well where `uri` is `NONE`: nothing is logged, and a
+    file that an earlier job left in `out` stays.
 
     A server is told by a process of its own, which ends with the patience: nothing that a server answers, however late
     or much, holds this one.
