@@ -10,21 +10,17 @@ with 1e-5 trains 100 epochs in batches of 32. The printed scores (Table 2 of the
 in place of 246 or 249.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe
+from aman.methods import Alignment, Recipe
+from aman.models.from_file import RANDOM, FromFile
 from aman.training.checks import check_training
 from aman.training.motion import Motion
 
 SIZE = 227
 """Side of the maps, as AlexNet takes them."""
-RANDOM = "random"
-"""Weights of no file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +49,13 @@ class Settings(Recipe):
     training: Training = field(default_factory=Training)
 
 
-class Dssn(Neural, settings=Settings):
+class Dssn(FromFile, settings=Settings):
     """The method."""
 
     name = "dssn"
     title = "DSSN"
     timed_clips = 8
+    holds = "AlexNet's first two convolutions"
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.pictures.motion import MotionMaps
@@ -68,22 +65,7 @@ class Dssn(Neural, settings=Settings):
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)
-        if settings.weights == RANDOM:
-            return
-        if not Path(settings.weights).is_file():
-            raise UsageError(
-                got=f"--weights {settings.weights}, which is no file",
-                expected=f"`{RANDOM}`, or a file of AlexNet's first two convolutions",
-                fix="check the path of --weights FILE",
-            )
-        self.weights(settings)
-
-    def absolute(self, settings: Settings) -> Any:
-        weights = settings.weights if settings.weights == RANDOM else str(Path(settings.weights).absolute())
-        return replace(super().absolute(settings), weights=weights)
-
-    def starts_from(self, settings: Settings) -> tuple[str, ...]:
-        return () if settings.weights == RANDOM else (settings.weights,)
+        self.check_weights(settings)
 
     def weights(self, settings: Settings) -> dict[str, str]:
         if settings.weights == RANDOM:
@@ -92,11 +74,6 @@ class Dssn(Neural, settings=Settings):
         from aman.models.dssn import Stream
 
         return {"alexnet": digest(Stream(settings.weights))}
-
-    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
-        """The digest of the weights counts, and not their path."""
-        parts = super().key_parts(replace(settings, weights=RANDOM), weights)
-        return {**parts, "weights": dict(weights)} if self.starts_from(settings) else parts
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.models.dssn import DSSN

@@ -16,18 +16,15 @@ released files disagree. At full size it is for a GPU. The recipe `small` is our
 number belongs to it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import Alignment, Recipe, within
+from aman.models.from_file import RANDOM, FromFile
 from aman.training.checks import check_training
 
-RANDOM = "random"
-"""Weights of no file."""
 MULTIPLE = 16
 """A picture's side is a multiple of this, the side of a patch."""
 FIRST, LONGER = 4, 2
@@ -75,12 +72,13 @@ RECIPES = {"small": Settings(size=64, dim=48, depth=2, heads=3, training=Trainin
 """`small` takes minutes on a processor."""
 
 
-class SlsttMethod(Neural, settings=Settings):
+class SlsttMethod(FromFile, settings=Settings):
     """The method."""
 
     name = "slstt"
     title = "SLSTT"
     recipes = RECIPES
+    holds = "torchvision's vit_b_16"
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.motion.long_term import LongFlow
@@ -101,22 +99,7 @@ class SlsttMethod(Neural, settings=Settings):
                     expected=f"a multiple of {of}",
                     fix=f"--{option} {value // of * of or of}",
                 )
-        if settings.weights == RANDOM:
-            return
-        if not Path(settings.weights).is_file():
-            raise UsageError(
-                got=f"--weights {settings.weights}, which is no file",
-                expected=f"`{RANDOM}`, or a file of torchvision's vit_b_16",
-                fix="check the path of --weights FILE",
-            )
-        self.weights(settings)
-
-    def absolute(self, settings: Settings) -> Any:
-        weights = settings.weights if settings.weights == RANDOM else str(Path(settings.weights).absolute())
-        return replace(super().absolute(settings), weights=weights)
-
-    def starts_from(self, settings: Settings) -> tuple[str, ...]:
-        return () if settings.weights == RANDOM else (settings.weights,)
+        self.check_weights(settings)
 
     def weights(self, settings: Settings) -> dict[str, str]:
         if settings.weights == RANDOM:
@@ -124,11 +107,6 @@ class SlsttMethod(Neural, settings=Settings):
         from aman.backbone import digest
 
         return {"transformer": digest(self.build(settings, 2, 0).look)}
-
-    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
-        """The digest of the weights counts, and not their path."""
-        parts = super().key_parts(replace(settings, weights=RANDOM), weights)
-        return {**parts, "weights": dict(weights)} if self.starts_from(settings) else parts
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.models.attention.slstt import SLSTT
