@@ -75,7 +75,7 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
 
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri="sqlite:///runs/mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{here}/runs/mlflow.db")
     run = client.get_run(result["run_id"])
     assert run.data.metrics["pooled/accuracy"] == pytest.approx(result["accuracy"])
     assert run.info.run_name == f"loso {result['name']}"
@@ -169,7 +169,7 @@ def test_a_run_without_a_damaged_clip_is_stamped_incomplete_in_every_output(
 
     from mlflow.tracking import MlflowClient
 
-    run = MlflowClient(tracking_uri="sqlite:///runs/mlflow.db").get_run(result["run_id"])
+    run = MlflowClient(tracking_uri=f"sqlite:///{here}/runs/mlflow.db").get_run(result["run_id"])
     assert run.data.tags["incomplete"] == "1 clips of the protocol missing"
 
 

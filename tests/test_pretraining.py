@@ -327,7 +327,7 @@ def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_p
     from mlflow.tracking import MlflowClient
     from safetensors import safe_open
 
-    client = MlflowClient(tracking_uri="sqlite:///mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{here}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("pretraining").experiment_id])  # type: ignore[union-attr]
     with safe_open("trunk.safetensors", "pt") as file:
         about, names = json.loads(file.metadata()["about"]), set(file.keys())
