@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -79,6 +79,48 @@ def score_table(
         rows.append(("paper: note", paper.note))
     rows += [("note", note) for note in notes]
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
+
+
+def verdict(accuracy: float, interval: tuple[float, float], majority: float) -> str:
+    """An accuracy with its interval beside chance (always the most frequent class), and in a sentence what that
+    means. Shares in [0, 1]."""
+    low, high = interval
+    means = "holds the chance level: it is not shown that this does better than always saying the most frequent class"
+    if low > majority:
+        means = "is above chance: new subjects' expressions are told apart better than by saying one class always"
+    elif high < majority:
+        means = "is below chance: always saying the most frequent class does better"
+    numbers = f"Accuracy {percent(accuracy)} % [{percent(low)}, {percent(high)}], chance {percent(majority)} %"
+    return f"{numbers}. The 95 % interval over subjects {means}."
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, numbers on the right. Signs that would be read as Markdown or HTML are escaped."""
+
+    def line(cells: Sequence[str]) -> str:
+        escaped = (re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", " ".join(cell.split())) for cell in cells)
+        return f"| {' | '.join(escaped)} |"
+
+    return "\n".join([line(head), f"|---|{'---:|' * (len(head) - 1)}", *map(line, rows)])
+
+
+def score_markdown(scores: Scores, literature: float | None = None) -> str:
+    """The scores of a benchmark in per cent as a table in Markdown, with intervals and chance; `literature` as in
+    `score_table`."""
+
+    def row(name: str, value: float, interval: tuple[float, float] | None = None) -> tuple[str, str, str]:
+        return name, percent(value), f"{percent(interval[0])} to {percent(interval[1])}" if interval else ""
+
+    rows = [
+        row("accuracy", scores.accuracy, scores.interval),
+        row("UF1", scores.uf1, scores.uf1_interval),
+        row("UAR", scores.uar, scores.uar_interval),
+        row("chance: the most frequent class", scores.chance_majority),
+        row("chance: the class shares", scores.chance_prior),
+    ]
+    if literature is not None:
+        rows.append(row("best test epoch, tuned on test", literature))
+    return markdown(("score", "%", "95 % over subjects"), rows)
 
 
 def group_table(by_group: Mapping[str, Scores], one: str) -> list[str]:
