@@ -81,17 +81,18 @@ def score_table(
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
 
 
-def verdict(accuracy: float, interval: tuple[float, float], majority: float) -> str:
-    """An accuracy with its interval beside chance (always the most frequent class), and in a sentence what that
-    means. Shares in [0, 1]."""
+def verdict(interval: tuple[float, float], majority: float) -> str:
+    """In a sentence what a 95 % interval of the accuracy means beside chance, which is the accuracy of always saying
+    the most frequent class. Shares in [0, 1]."""
     low, high = interval
-    means = "holds the chance level: it is not shown that this does better than always saying the most frequent class"
+    rule, means = "always saying the most frequent class", "holds"
+    why = f"it is not shown that the method does better than {rule}"
     if low > majority:
-        means = "is above chance: new subjects' expressions are told apart better than by saying one class always"
+        means, why = "is above", f"the method tells expressions of new subjects apart better than {rule}"
     elif high < majority:
-        means = "is below chance: always saying the most frequent class does better"
-    numbers = f"Accuracy {percent(accuracy)} % [{percent(low)}, {percent(high)}], chance {percent(majority)} %"
-    return f"{numbers}. The 95 % interval over subjects {means}."
+        means, why = "is below", f"{rule} does better than the method"
+    between = f"{percent(low)} to {percent(high)} %"
+    return f"The 95 % interval over subjects, {between}, {means} the chance level of {percent(majority)} %: {why}."
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

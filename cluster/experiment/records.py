@@ -112,7 +112,8 @@ def score_note(outcome: Outcome, about: About, protocol: str) -> str:
     said += [f"**Incomplete**: {outcome.incomplete}."] if outcome.incomplete else []
     table = score_markdown(outcome.scores, outcome.best_test_epoch if outcome.epochs > 1 else None)
     scores = outcome.scores
-    first = f"{protocol}, {scores.clips} clips. {verdict(scores.accuracy, scores.interval, scores.chance_majority)}"
+    first = f"Accuracy {percent(scores.accuracy)} % on {protocol}, {scores.clips} clips. "
+    first += verdict(scores.interval, scores.chance_majority)
     return "\n\n".join([first, *said, table])
 
 

@@ -21,8 +21,9 @@ from aman.drawn import drawn_once, figures_key
 from aman.errors import UsageError
 from aman.inputs.base import View, stages
 from aman.inputs.images import Images
+from aman.moving import write_moving
 from aman.protocols import published_accuracy
-from aman.runs import EPOCHS, FOLDS, LOSSES, PREDICTIONS, SCORES, STRIPS, package_version
+from aman.runs import EPOCHS, FOLDS, LOSSES, MOVING, PREDICTIONS, SCORES, STRIPS, package_version
 from aman.sheets.own import write_csv
 from aman.sheets.text import printable
 from aman.tables import score_values, write_json
@@ -103,7 +104,7 @@ class Run:
         shown = extras and any(isinstance(stage, Images) for stage in stages(self.plan.inputs))
         key = figures_key({"outcome": self.outcome.key, "extras": extras}, [Path(__file__)])
         again = partial(draw, self.plan, self.outcome, self.folder, extras=extras)
-        return drawn_once(self.folder, key, again, needed=[STRIPS] if shown else [])
+        return drawn_once(self.folder, key, again, needed=[STRIPS, MOVING] if shown else [])
 
     def write_scores(self, seconds: float, run_id: str | None = None, wanted: Path | None = None) -> Path:
         """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user
@@ -188,15 +189,13 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
 
     files: list[Path] = []
 
-    def add(name: str, figure: Callable[..., None], *what: Any) -> None:
+    def add(name: str, figure: Callable[..., list[Path]], *what: Any) -> None:
         try:
-            figure(*what, out / name)
+            files.extend(figure(*what, out / name))
         except OSError:
             raise
         except Exception as error:
             sys.stderr.write(f"warning: no figure {out / name}: {printable(str(error).partition(chr(10))[0])}\n")
-        else:
-            files.append(out / name)
 
     add("confusion.png", confusion_figure, outcome.scores.confusion_YY, plan.selection.protocol.classes)
     if not extras:
@@ -209,7 +208,26 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
     strips = magnified_clips(plan, grids[0]) if grids else {}
     if strips:
         add(STRIPS, magnification_figure, strips, grids[0].grid.factors)
+        add(MOVING, partial(moving_clip, plan, outcome.predictions, grids[0]))
     return files
+
+
+def moving_clip(plan: Plan, predictions: pd.DataFrame, images: Images, path: Path) -> list[Path]:
+    """A GIF of the clip that is predicted rightly with the highest probability (of any clip, where none is right), of
+    those whose images are in the cache: as it is, at the highest level that the method sees, and their difference."""
+    grid, view = images.grid, plan.request.recipe.method.view(plan.request.recipe)
+    highest = max(view.factors) if view is not None else 1
+    factor = highest if highest > 1 else max(grid.factors)
+    sure = predictions[[f"p_{name}" for name in plan.selection.protocol.classes]].max(axis=1)
+    wrong = predictions["label"] != predictions["prediction"]
+    order = predictions.assign(wrong=wrong, sure=-sure).sort_values(["wrong", "sure", "clip"])
+    for clip, label, said in zip(order["clip"], order["label"], order["prediction"], strict=True):
+        seen = partial(images.unpack, view=View(frames=grid.frames, factors=(1, factor)))
+        image_LKCHW = plan.cache.load(images.name, plan.clips[clip].keys[images], seen)
+        if image_LKCHW is not None:
+            plain_LHWC, magnified_LHWC = image_LKCHW.transpose(1, 0, 3, 4, 2)
+            return [write_moving(path, plain_LHWC, magnified_LHWC, factor, f"{clip}: {label}, predicted {said}")]
+    return []
 
 
 def magnified_clips(plan: Plan, images: Images) -> dict[str, npt.NDArray[np.uint8]]:
