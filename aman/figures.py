@@ -1,4 +1,4 @@
-"""Figures of a benchmark: charts as PNG, and beside it as SVG and PDF for papers; pictures as PNG alone."""
+"""Figures of a benchmark as PNG; charts of a report as SVG and PDF for papers, too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,12 +62,15 @@ def _save(figure: Figure, path: Path, beside: Sequence[str] = FOR_PAPERS) -> lis
     with rc_context({"svg.hashsalt": path.stem}):
         for file in files:
             figure.savefig(file, dpi=DOTS_PER_INCH, metadata=dates.get(file.suffix))
+            figure.set_layout_engine("none")  # the layout is found: looking for it again would take as long as drawing
     return files
 
 
-def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> list[Path]:
+def confusion_figure(
+    confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path, beside: Sequence[str] = ()
+) -> list[Path]:
     """Clips by true class (rows) and predicted class (columns), and their share of the row in per cent, which is the
-    shade as well."""
+    shade as well; `beside` as in `_save`."""
     counts = np.asarray(confusion_YY)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(1.8 + 0.85 * len(classes), 1.4 + 0.75 * len(classes)), layout="constrained")
@@ -81,13 +84,19 @@ def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[st
     axes.set_xticks(range(len(classes)), shown, rotation=40, ha="right")
     axes.set_yticks(range(len(classes)), shown)
     axes.set(xlabel="predicted", ylabel="true")
-    return _save(figure, path)
+    return _save(figure, path, beside)
 
 
 def attention_figure(
-    attention_CX: npt.NDArray[np.float64], labels: Sequence[str], ticks: Sequence[int], axis: str, path: Path
+    attention_CX: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    ticks: Sequence[int],
+    axis: str,
+    path: Path,
+    beside: Sequence[str] = (),
 ) -> list[Path]:
-    """Mean attention of the left-out clips of each class over levels or frames, each clip's weights summing to 1."""
+    """Mean attention of the left-out clips of each class over levels or frames, each clip's weights summing to 1;
+    `beside` as in `_save`."""
     share_CX = attention_CX / attention_CX.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -100,7 +109,7 @@ def attention_figure(
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set(xlabel=axis, ylabel="mean share of attention")
     axes.legend(fontsize="small")
-    return _save(figure, path)
+    return _save(figure, path, beside)
 
 
 def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from small import TINY_OPTIONS, small_database
 
-from aman.figures import attention_figure, confusion_figure, drawable, font_families, magnification_figure
+from aman.figures import FOR_PAPERS, attention_figure, confusion_figure, drawable, font_families, magnification_figure
 from aman.moving import SIZE, TITLE_HEIGHT, difference, write_moving
 from jobs import loso
 
@@ -22,8 +22,7 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
     rows = {name: np.zeros((2, 8, 8, 3), np.uint8) for name in NAMES}
     magnification_figure(rows, [1, 2], tmp_path / "strips.png")
     assert all(np.asarray(cv2.imread(str(path))).std() > 0 for path in tmp_path.glob("*.png"))
-    kinds = sorted(path.suffix for path in tmp_path.iterdir())
-    assert kinds == [".pdf", ".pdf", ".png", ".png", ".png", ".svg", ".svg"]
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_name_that_no_font_can_write_is_a_number() -> None:
@@ -36,7 +35,7 @@ def test_equal_figures_are_equal_bytes(tmp_path: Path) -> None:
     both = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        both.append(confusion_figure([[3, 1], [0, 0]], ["a", "b"], tmp_path / name / "c.png"))
+        both.append(confusion_figure([[3, 1], [0, 0]], ["a", "b"], tmp_path / name / "c.png", FOR_PAPERS))
     first, second = both
     assert [path.suffix for path in first] == [".png", ".svg", ".pdf"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

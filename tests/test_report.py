@@ -441,7 +441,7 @@ def test_figures_show_what_the_predictions_and_losses_say_and_are_drawn_once(her
 
 
 def test_the_page_says_when_by_what_and_where_it_and_its_runs_were_made(here: Path) -> None:
-    noted = {"began": "2026-01-02T03:04:05+00:00", "ended": "2026-01-02T05:06:07+00:00"}
+    noted: dict[str, Any] = {"began": "2026-01-02T03:04:05+00:00", "ended": "2026-01-02T05:06:07+00:00"}
     made_run(here / "runs" / "a", **noted, version="9.8.7", machine="An abacus, 3 CPUs")
     made_run(here / "runs" / "b", settings={"k": 8})
     foot = re.sub(r"\s+", " ", report(here).partition("<footer>")[2])

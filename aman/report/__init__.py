@@ -17,10 +17,17 @@ from aman.report.details import (
     provenance,
     scored,
 )
-from aman.report.drawings import magnification_section, subjects_section, sweep_section, training_section
+from aman.report.drawings import (
+    attention_figures,
+    confusion_figures,
+    magnification_section,
+    subjects_section,
+    sweep_section,
+    training_section,
+)
 from aman.report.headline import headlines, made_text, runs_table
 from aman.report.heat import attention, attention_summary, confusion
-from aman.report.page import Section, write_page
+from aman.report.page import Figure, Section, write_page
 from aman.report.tables import Table, table_2
 from aman.runs import Run
 
@@ -62,8 +69,13 @@ def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequ
         Section(title="Runs and their scores", tables=[runs_table(there)]),
         subjects_section(there),
         training_section(there),
-        _by_base("Confusion", there, confusion),
-        _by_base("Attention", there, lambda column, base: [*attention_summary(column, base), *attention(column, base)]),
+        _by_base("Confusion", there, confusion, confusion_figures),
+        _by_base(
+            "Attention",
+            there,
+            lambda column, base: [*attention_summary(column, base), *attention(column, base)],
+            attention_figures,
+        ),
         magnification_section(there),
         Section(title="What was scored", tables=[scored(columns), *groups(there)]),
         Section(title="Table 2: methods", tables=[table_2(columns)]),
@@ -80,10 +92,14 @@ def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequ
 
 
 def _by_base(
-    title: str, columns: Sequence[Column], make: Callable[[Column, Configuration], Iterable[Table]]
+    title: str,
+    columns: Sequence[Column],
+    make: Callable[[Column, Configuration], Iterable[Table]],
+    draw: Callable[[Column, Configuration], Iterable[Figure]],
 ) -> Section:
-    """Tables of each column's fixed configuration, or of another method where AMAN was not run."""
+    """Tables and figures of each column's fixed configuration, or of another method where AMAN was not run."""
     tables: list[Table] = []
+    figures: list[Figure] = []
     texts = []
     for column in columns:
         base = column.base or next(iter(column.others), None)
@@ -92,6 +108,7 @@ def _by_base(
             continue
         try:
             tables += make(column, base)
+            figures += draw(column, base)
         except DataError as error:
             texts.append(f"{column.title}: {error.got}.")
-    return Section(title=title, tables=tables, texts=texts)
+    return Section(title=title, tables=tables, figures=figures, texts=texts)

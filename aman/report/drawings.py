@@ -4,9 +4,12 @@ import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from aman.attention import shares_of
 from aman.errors import DataError
 from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep
@@ -102,6 +105,40 @@ def _training(column: Column, one: Configuration, losses: pd.DataFrame, accuracy
         draw=draw,
         data=data,
     )
+
+
+def confusion_figures(column: Column, base: Configuration) -> list[Figure]:
+    """The confusion matrix for papers; the page has it as tables."""
+    counts = np.sum([run.values["confusion"] for run in base.runs], axis=0).tolist()
+    classes = base.runs[0].classes
+
+    def draw(path: Path) -> list[Path]:
+        from aman.figures import FOR_PAPERS, confusion_figure
+
+        return confusion_figure(counts, classes, path, FOR_PAPERS)
+
+    name = f"confusion-matrix-{slug(column.title)}"
+    caption = f"{column.title}: both in one picture, for papers."
+    return [Figure(name=name, caption=caption, of=[counts, list(classes)], draw=draw, shown=False)]
+
+
+def attention_figures(column: Column, base: Configuration) -> list[Figure]:
+    """The attention along each axis of the method, as lines by class. `DataError` as `aman.report.heat.attention`."""
+    clips, figures = pd.concat([run.table() for run in base.runs]), []
+    for name, axis in base.runs[0].axes.items():
+        share_CX, labels = shares_of(clips, name), [str(one) for one in clips["label"]]
+        at = list(axis["at"]) or list(range(share_CX.shape[1]))
+
+        def draw(path: Path, what: Any = (share_CX, labels, at, axis["label"])) -> list[Path]:
+            from aman.figures import FOR_PAPERS, attention_figure
+
+            return attention_figure(*what, path, FOR_PAPERS)
+
+        means = pd.DataFrame(share_CX).groupby(labels).agg(["mean", "size"]).to_numpy().tolist()
+        file, caption = f"attention-{axis['plural']}-lines-{slug(column.title)}", f"{column.title}, {axis['plural']}"
+        about = [means, sorted(set(labels)), at, axis["label"]]
+        figures.append(Figure(name=file, caption=f"{caption}: as lines, for papers.", of=about, draw=draw, shown=False))
+    return figures
 
 
 def sweep_section(sweep: Sweep, columns: Sequence[Column]) -> Section:

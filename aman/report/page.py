@@ -40,6 +40,8 @@ class Figure:
     draw: Callable[[Path], list[Path]]
     """Draws it to the path, which ends in `ending`, and to others with the same stem; the files, the path first."""
     ending: str = ".png"
+    shown: bool = True
+    """Whether the page shows it: else only links lead to its files."""
     data: pd.DataFrame | None = None
     """Its numbers, as CSV."""
 
