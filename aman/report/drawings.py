@@ -4,9 +4,9 @@ import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aman.attention import shares_of
@@ -129,16 +129,20 @@ def attention_figures(column: Column, base: Configuration) -> list[Figure]:
         share_CX, labels = shares_of(clips, name), [str(one) for one in clips["label"]]
         at = list(axis["at"]) or list(range(share_CX.shape[1]))
 
-        def draw(path: Path, what: Any = (share_CX, labels, at, axis["label"])) -> list[Path]:
-            from aman.figures import FOR_PAPERS, attention_figure
-
-            return attention_figure(*what, path, FOR_PAPERS)
-
+        draw = partial(_lines, share_CX, labels, at, axis["label"])
         means = pd.DataFrame(share_CX).groupby(labels).agg(["mean", "size"]).to_numpy().tolist()
         file, caption = f"attention-{axis['plural']}-lines-{slug(column.title)}", f"{column.title}, {axis['plural']}"
         about = [means, sorted(set(labels)), at, axis["label"]]
         figures.append(Figure(name=file, caption=f"{caption}: as lines, for papers.", of=about, draw=draw, shown=False))
     return figures
+
+
+def _lines(
+    share_CX: npt.NDArray[np.float64], labels: Sequence[str], at: Sequence[int], axis: str, path: Path
+) -> list[Path]:
+    from aman.figures import FOR_PAPERS, attention_figure
+
+    return attention_figure(share_CX, labels, at, axis, path, FOR_PAPERS)
 
 
 def sweep_section(sweep: Sweep, columns: Sequence[Column]) -> Section:

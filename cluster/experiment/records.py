@@ -36,9 +36,9 @@ def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -
     plan, outcome, about = run.plan, run.outcome, run.about
     scores, selection = outcome.scores, plan.selection
     finished = [(spec.subject, plan.finished[spec.key]) for spec in plan.folds if spec.key in plan.finished]
-    curves = {
-        "curves/train_loss": mean_losses(plan),
-        "curves/left_out_accuracy": accuracy_by_epoch(pool_epochs(plan)),
+    curves = {  # MLflow's page of charts has the groups of names in the order of the alphabet
+        "by_epoch/train_loss": mean_losses(plan),
+        "by_epoch/left_out_accuracy": accuracy_by_epoch(pool_epochs(plan)),
     }
     peek = {
         "literature/accuracy": outcome.best_test_epoch,

@@ -130,7 +130,7 @@ class TrackerClient:
                 tags = {}
             run_id, then = str(run.info.run_id), run.info.start_time
             curves = record.curves.items()  # before the single numbers: the UI has its charts in this order
-            metrics = [Metric(name, value, then, step) for name, curve in curves for step, value in enumerate(curve)]
+            metrics = [Metric(name, value, then, step) for name, curve in curves for step, value in enumerate(curve, 1)]
             metrics += [Metric(name, value, then, 0) for name, value in record.scores.items()]
             old = run.data.params  # of an unfinished run: MLflow lets nobody change them
             params = [Param(name, str(value)) for name, value in record.parameters.items() if name not in old]
