@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,13 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
 
     client = MlflowClient(tracking_uri=f"sqlite:///{here}/runs/mlflow.db")
     run = client.get_run(result["run_id"])
-    assert run.data.metrics["pooled/accuracy"] == pytest.approx(result["accuracy"])
+    assert run.data.metrics["pooled/accuracy"] == round(result["accuracy"], 4)
+    assert run.data.metrics["by_epoch/left_out_accuracy"] == round(result["accuracy"], 4), (
+        "the last epoch is what counts"
+    )
+    times = [datetime.fromisoformat(result[name]).timestamp() for name in ("began", "ended")]
+    assert [run.info.start_time / 1000, run.info.end_time / 1000] == times
+    assert f"| accuracy | {100 * result['accuracy']:.1f} |" in run.data.tags["mlflow.note.content"]
     assert run.info.run_name == f"loso {result['name']}"
     assert result["name"] == "k=2 n=2 layer4 align=none magnifier=linear epochs=3 quick s0"
     assert {name: run.data.params[name] for name in ("k", "recipe", "seed")} == {
@@ -96,7 +103,16 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
     profile = json.loads(dataset.profile or "")
     assert (profile["num_rows"], profile["folds"], list(profile["classes"])) == (9, 3, result["classes"])
     there = {item.path for item in client.list_artifacts(result["run_id"])}
-    assert there >= {"predictions.csv", "epochs.csv", "folds.csv", "folds.json", "scores.json", "confusion.png"}
+    assert there >= {
+        "predictions.csv",
+        "epochs.csv",
+        "folds.csv",
+        "folds.json",
+        "scores.json",
+        "confusion.png",
+        "losses.csv",
+        "magnified.gif",
+    }
 
     code, text = call("--root", whole, *SETTINGS, "--store", store, "--json", "again.json")
     again = json.loads((here / "again.json").read_text())

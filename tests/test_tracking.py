@@ -18,6 +18,8 @@ import pytest
 from hostile_trackers import hostile_tracker
 
 from aman.errors import DataError, UsageError
+from aman.tables import markdown
+from cluster.experiment.texts import what_differs
 from cluster.tracking import client as tracker_client
 from cluster.tracking import pending as unlogged
 from cluster.tracking.client import Patience, check_address
@@ -298,6 +300,17 @@ def test_the_columns_are_the_settings_in_which_runs_of_one_method_differ() -> No
     assert columns(one, {**one, "k": "7", "seed": "1", "grid_factors": "7"}) == ["`k`", "`seed`"]
     assert columns(one, {"method": "htnet", "dim": "8", "seed": "1"}) == ["`method`"]
     assert len(columns(*({str(name): str(name * run) for name in range(1, 20)} for run in (1, 2)))) == 8
+
+
+def test_names_below_a_run_say_what_differs() -> None:
+    assert what_differs(["k=7 n=11 quick s0", "k=8 n=11 quick s0"]) == ["k=7", "k=8"]
+    assert what_differs(["k=7 s0", "k=7 s1"]) == ["s0", "s1"] and what_differs(["k=7 s0"]) == ["k=7 s0"]
+    assert what_differs(["k=7", "k=7 rate=0.1"]) == ["k=7", "k=7 rate=0.1"], "nothing would be left of the first"
+
+
+def test_a_table_in_a_description_is_text_whatever_its_names_hold() -> None:
+    table = markdown(("run", "accuracy"), [("a|b <script> *c*", "70.8")])
+    assert table.splitlines() == ["| run | accuracy |", "|---|---:|", r"| a\|b \<script\> \*c\* | 70.8 |"]
 
 
 def test_no_password_is_shown_or_kept(out: Path, here: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
