@@ -55,6 +55,34 @@ class ProtocolOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SideBySideOptions(ProtocolOptions):
+    """Options of every job that takes a database, or several side by side, each in a folder of its own or all in one.
+    Each job has its own defaults."""
+
+    database: Annotated[tuple[str, ...], tyro.conf.arg(help=DATABASES_HELP)] = ()
+    root: Annotated[tuple[str, ...], tyro.conf.arg(help=ROOTS_HELP)] = ()
+
+    @property
+    def one_database(self) -> str:
+        """The database, or several side by side, as one name; empty where none is named."""
+        return AND.join(self.database)
+
+    @property
+    def release(self) -> str | tuple[str, ...]:
+        """Where the database is, or where the databases are; empty where no `--root` was named. `UsageError` where
+        there are several roots, and not as many as databases."""
+        if len(self.root) < 2:
+            return "".join(self.root)
+        if not self.database:
+            raise UsageError(
+                got=f"--root {' '.join(self.root)} without --database",
+                expected="the databases of these folders, in the same order",
+                fix="name them, as in --database casme2 samm smic",
+            )
+        return roots_of(self.one_database, self.root)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodOptions:
     """Options of every job that works with one method."""
 
@@ -136,17 +164,12 @@ class TrackedOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(ProtocolOptions, RecipeOptions):
-    """Options of every job that works on a database, or on several side by side."""
+class BenchmarkOptions(SideBySideOptions, RecipeOptions):
+    """Options of every job that trains on a database, or on several side by side."""
 
     database: Annotated[tuple[str, ...], tyro.conf.arg(help=DATABASES_HELP)] = ("synthetic",)
     root: Annotated[tuple[str, ...], tyro.conf.arg(help=ROOTS_HELP)] = ()
     protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_TEXT)] = ""
-
-    @property
-    def one_database(self) -> str:
-        """The database, or several side by side, as one name."""
-        return AND.join(self.database)
 
     def ensure(self) -> bool:
         """Make the database where it is missing and made by code; False if that is all that a plan can say. A protocol

@@ -1,6 +1,6 @@
 """The aligned clip: the stage that reads files, and that every other input begins with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -36,8 +36,17 @@ class AlignedClip:
     apex: int | None
     """Numbers of frames as the release counts them; `face_THWC[0]` is the onset, and behind it no number is left out:
     frames that are missing in the release are not counted."""
+    times: tuple[int, ...] = ()
+    """When each frame was taken, in frames from the first one, where some between are missing (`Clip.times`)."""
     notes: tuple[str, ...] = ()
     """Sentences about this clip for the user: two faces in its onset frame, for example."""
+
+    def around(self, position: int, steps: Sequence[int]) -> list[int]:
+        """Positions of the frames that were taken so many frames after the one at `position`, before it where a step is
+        negative. Where that frame is missing, the nearest one in time stands for it, of two the earlier one; the first
+        and the last frame stand for those outside the clip."""
+        times = np.asarray(self.times or range(len(self.face_THWC)))
+        return [int(np.argmin(np.abs(times - (times[position] + step)))) for step in steps]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,4 +95,6 @@ class Aligned(Input):
         else:
             face_THWC = faces.fit(frames_THWC, self.size)
         apex = None if clip.apex_position is None else clip.onset + clip.apex_position
-        return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=apex, notes=tuple(notes))
+        return AlignedClip(
+            face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=apex, times=clip.times, notes=tuple(notes)
+        )

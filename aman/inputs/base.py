@@ -26,8 +26,15 @@ class ClipFacts:
     apex: int | None
     """None where the release gives none."""
     offset: int
+    times: tuple[int, ...] = ()
+    """When each frame was taken, in frames from the first one, where some between are missing (`Clip.times`)."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Digests of the weights that the stages use, by the names that `Input.weights` gives them."""
+
+    @property
+    def gaps(self) -> dict[str, object]:
+        """What the key of a stage has that depends on the time of each frame: nothing for a clip without gaps."""
+        return {"times": self.times} if self.times else {}
 
 
 @dataclass(frozen=True, kw_only=True)

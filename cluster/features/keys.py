@@ -63,6 +63,7 @@ def plan_clip(
         onset=clip.onset,
         apex=None if position is None else clip.onset + position,
         offset=clip.offset,
+        times=clip.times,
         weights=weights,
     )
     return ClipPlan(clip=clip, keys=keys_of(inputs, facts), digests=files)

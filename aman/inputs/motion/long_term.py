@@ -24,7 +24,8 @@ class LongFlow(Input):
     """`picture_NCHW` uint8 RGB, 11 pictures of 224x224: the flow from the onset to each of 11 frames around the apex.
 
     The hue is the direction of the flow, the brightness its length, stretched to 0..255 in each picture; a picture
-    without motion is black. A clip without 5 frames on a side of its apex shows its first or last one several times.
+    without motion is black. A clip without 5 frames on a side of its apex shows its first or last one several times;
+    the nearest one in time stands for a frame that is missing.
     Source: Zhang, Hong, Arandjelovic and Zhao, "Short and long range relation based spatio-temporal transformer for
     micro-expression recognition", IEEE TAFFC, 2022.
     """
@@ -37,12 +38,12 @@ class LongFlow(Input):
     def key(self, source_key: str, facts: ClipFacts) -> str:
         # The apex enters as it enters the key of the keyframes, whose rule finds it where the release gives none.
         apex = Keyframes(source=self.source).key(source_key, facts)
-        return content_key({"stage": super().key(source_key, facts), "apex": apex, "library": library(self.flow)})
+        made_of = {"stage": super().key(source_key, facts), "apex": apex, "library": library(self.flow)}
+        return content_key({**made_of, **facts.gaps})
 
     def make(self, source: AlignedClip) -> npt.NDArray[np.uint8]:
         apex = int(Keyframes().make(replace(source))["positions_3"][1])
-        last = len(source.face_THWC) - 1
-        positions = [min(max(apex + step, 0), last) for step in range(-(FRAMES // 2), FRAMES // 2 + 1)]
+        positions = source.around(apex, range(-(FRAMES // 2), FRAMES // 2 + 1))
         onset = grey(source.face_THWC[0])
         made = {at: coloured(displacement(onset, grey(source.face_THWC[at]), self.flow)) for at in set(positions)}
         return np.stack([made[at] for at in positions])

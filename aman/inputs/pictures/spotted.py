@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy import fft
 
 from aman.content import content_key
-from aman.frames import Image
 from aman.inputs.aligned import AlignedClip
 from aman.inputs.base import ClipFacts, Input
 from aman.inputs.displacement import grey
@@ -23,7 +22,8 @@ from aman.inputs.lbp_top import codes
 HIGH_FREQUENCY = "high-frequency"
 """Rule of these keyframes: see `apex_of`."""
 WINDOW = 61
-"""Frames around a frame that are looked at; the first and the last frame stand for those outside the clip."""
+"""Frames around a frame that are looked at; the first and the last frame stand for those outside the clip, and the
+nearest one in time for one that is missing."""
 BLOCKS = 6
 """Rows and columns of blocks."""
 LEAST_DISTANCE = 31
@@ -39,29 +39,29 @@ class SpottedKeyframes(Keyframes):
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         # The annotated apex does not enter.
-        return content_key({"stage": Input.key(self, source_key, facts)})
+        return content_key({"stage": Input.key(self, source_key, facts), **facts.gaps})
 
     def make(self, source: AlignedClip) -> dict[str, npt.NDArray[Any]]:
-        apex = source.onset + apex_of(source.face_THWC)
+        apex = source.onset + apex_of(source)
         rule = np.frombuffer(HIGH_FREQUENCY.encode(), dtype=np.uint8)
         return {**super().make(replace(source, apex=apex)), "rule": rule}
 
 
-def apex_of(face_THWC: Image) -> int:
+def apex_of(clip: AlignedClip) -> int:
     """Position of the frame around which the high frequencies of the binary patterns are strongest.
 
     The first of equals counts, and the onset itself only where the clip has no other frame. Where the clip is shorter
     than the window, each window holds all of the clip and the sums differ little: on clips of about 27 frames the apex
     that is found is mostly near one end.
     """
-    sums = high_frequencies(face_THWC)
+    sums = high_frequencies(clip)
     return 1 + int(np.argmax(sums[1:])) if len(sums) > 1 else 0
 
 
-def high_frequencies(face_THWC: Image) -> list[float]:
+def high_frequencies(clip: AlignedClip) -> list[float]:
     """For each frame: its map of local binary patterns and those of the window around it are cut into blocks; the
     moduli of the high frequencies of each block (in y, x and time) are summed, and the sums of all blocks added."""
-    grey_THW = np.stack([grey(face) for face in face_THWC]).astype(np.float32)
+    grey_THW = np.stack([grey(face) for face in clip.face_THWC]).astype(np.float32)
     # Patterns of single frames: `codes` wants neighbours in time too, which the plane xy does not look at.
     pattern_THW = codes(np.concatenate([grey_THW[:1], grey_THW, grey_THW[-1:]]), "xy", (1, 1, 1))
     count, (height, width) = len(pattern_THW), (side // BLOCKS for side in pattern_THW.shape[1:])
@@ -75,10 +75,8 @@ def high_frequencies(face_THWC: Image) -> list[float]:
     )
     twice = np.where((x_steps == 0) | ((width % 2 == 0) & (x_steps == width // 2)), 1, 2)
     weight_TYX = (distance >= LEAST_DISTANCE) * twice
-    around = np.arange(WINDOW) - WINDOW // 2
+    steps_T = range(-(WINDOW // 2), WINDOW // 2 + 1)
     return [
-        float(
-            (np.abs(fft.fft(spectrum[np.clip(at + around, 0, count - 1)], axis=0)).sum(axis=(1, 2)) * weight_TYX).sum()
-        )
+        float((np.abs(fft.fft(spectrum[clip.around(at, steps_T)], axis=0)).sum(axis=(1, 2)) * weight_TYX).sum())
         for at in range(count)
     ]
