@@ -174,6 +174,9 @@ class Aman(Neural, settings=Settings):
     def begin(self, model: Any, settings: Settings, x_train: Sequence[Any]) -> None:
         model.begin(x_train[0])
 
+    def ahead(self, model: Any, settings: Settings, x: Sequence[Any]) -> Sequence[Any]:
+        return [model.ahead(x[0])]
+
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         return output.logits_BY, {"alpha": output.alpha_BNK, "beta": output.beta_BN}
 

@@ -36,6 +36,7 @@ class Neural(Protocol):
     def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
     def build(self, settings: Any, classes: int, seed: int) -> Any: ...
     def begin(self, model: Any, settings: Any, x_train: Sequence[Any]) -> None: ...
+    def ahead(self, model: Any, settings: Any, x: Sequence[Any]) -> Sequence[Any]: ...
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]: ...
     def loss(self, output: Any, labels_B: Any, settings: Any, counts_Y: Any) -> Any: ...
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]: ...
@@ -104,6 +105,8 @@ def train_fold(
     device = x_train[0].device
     model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)
     method.begin(model, settings, x_train)
+    x_train = method.ahead(model, settings, x_train)
+    x_test = method.ahead(model, settings, x_test) if task.test_clips else x_test
     labels = torch.tensor(task.train_labels, device=device)
     counts_Y = torch.bincount(labels.cpu(), minlength=task.classes).to(device)
     epochs, batch = settings.training.epochs, settings.training.batch
@@ -218,8 +221,9 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
     be_deterministic()
     training = settings.training
     batch = min(training.batch, method.timed_clips)
-    x = [torch.rand(batch, *shape) for shape in method.shapes(settings)]
+    x: Sequence[Any] = [torch.rand(batch, *shape) for shape in method.shapes(settings)]
     model = build(method, settings, classes, 0).train()
+    x = method.ahead(model, settings, x)
     optimiser, _ = method.optimiser(model, settings, training.epochs)
     labels = torch.arange(batch) % classes
     counts_Y = torch.bincount(labels, minlength=classes)
