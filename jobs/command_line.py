@@ -16,7 +16,9 @@ from aman import methods
 from aman.databases import databases, find, names
 from aman.databases.side_by_side import AND
 from aman.errors import SessionLostError, UsageError, UserError
+from aman.extras import extras_named
 from aman.sheets.text import printable
+from jobs.first_options import in_order
 
 if TYPE_CHECKING:
     from cluster.experiment.plan import Request
@@ -213,6 +215,7 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     """Options of a job from the command line. Those of a method are the fields of its settings, and a recipe's values
     are the defaults that are shown."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    kind = in_order(kind)
     default: Any = kind()
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
@@ -270,7 +273,8 @@ def run_job(kind: type[Options], main: Callable[[Options], int], description: st
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = main(parse(kind, description))
+        with extras_named():
+            code = main(parse(kind, description))
         sys.stdout.flush()
     except UserError as error:
         print(printable(f"error: {error}"), file=sys.stderr, flush=True)
