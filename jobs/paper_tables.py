@@ -65,7 +65,14 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     tables, experiment = plan_tables(requests, [*configurations, *singles], choices, options.seed_range)
     say(plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour, measuring=options.measure))
+        say(
+            estimate_text(
+                experiment,
+                usd_per_gpu_hour=options.usd_per_gpu_hour,
+                measuring=options.measure,
+                out=options.out or Path("runs"),
+            )
+        )
         return DONE
 
     from aman.runs import read_run

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.machines.own_folder import ROOM
 from cluster.machines.session import HEAD, LOCKED, PROMISED_GPUS, SLURM_NODES
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +109,7 @@ def test_the_batch_script_is_sound_shell_and_asks_for_the_signal_and_the_requeue
     for name, value in LOCKED.items():
         assert f"{name}={value}" in text
     assert SLURM_NODES in text and "cluster.machines.cpus" in text
+    assert f"-gt {ROOM} ]" in text and len(f"/tmp/aman-{10**8}") <= ROOM
 
 
 @pytest.mark.parametrize(
@@ -115,13 +117,18 @@ def test_the_batch_script_is_sound_shell_and_asks_for_the_signal_and_the_requeue
     [
         ({}, ["python"], "got no SLURM job"),
         ({"SLURM_JOB_NUM_NODES": "1"}, [], "without a command"),
+        (
+            {**dict.fromkeys(("SLURM_JOB_NUM_NODES", "SLURM_JOB_ID"), "1"), "AMAN_SCRATCH": "/a/longer/way/down"},
+            ["python"],
+            "expected at most 23 letters",
+        ),
     ],
 )
 def test_the_batch_script_refuses_what_it_cannot_run(variables: dict[str, str], words: list[str], why: str) -> None:
     script = str(ROOT / "slurm.sbatch")
     done = subprocess.run(
         ["bash", script, *words],
-        env={"PATH": "/usr/bin:/bin", **variables},
+        env={"PATH": "/usr/bin:/bin", "SLURM_SUBMIT_DIR": "/", **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
+from pathlib import Path
 
 from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
+from cluster.experiment.room import reading_text, room_text
 from cluster.experiment.score import Known
 from cluster.features.keys import ClipPlan
 from cluster.features.tasks import minutes
@@ -52,13 +54,21 @@ class Total:
     on_gpu: bool = False
     untimed: bool = False
     """Whether a part has no estimate."""
+    cache: float = 0.0
+    """Bytes that the cache will take, as far as they are known."""
 
 
 def estimate_text(
-    experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0, measuring: bool = False
+    experiment: Experiment,
+    *,
+    train: bool = True,
+    usd_per_gpu_hour: float = 0,
+    measuring: bool = False,
+    out: Path | None = None,
 ) -> str:
-    """Time of what is left, as a range. Without `train`, of the preparation alone. Nothing is started, and nothing is
-    stored but the timings that `measuring` makes first."""
+    """Time of what is left, as a range, bytes to read, and room where the cache and `out`, the results, go. Without
+    `train`, of the preparation alone. Nothing is started, and nothing is stored but the timings that `measuring` makes
+    first. `UsageError` where the store or `out` cannot be written."""
     if measuring:
         measure(experiment, train=train)
     todo, lacking = _left(experiment, train)
@@ -66,19 +76,22 @@ def estimate_text(
         return (
             "estimate: nothing to compute, some seconds to pool and score" if train else "estimate: nothing to prepare"
         )
-    request = experiment.first.request
+    request, store = experiment.first.request, experiment.first.store
     total = Total(slots=1 if request.here else request.workers or usable_cpus())
     for plan, clips in lacking:
         named = f" of {plan.selection.protocol.name}" if len(lacking) > 1 else ""
         _add_preparation(total, plan, clips, named)
+    if reading := reading_text(clip for _, clips in lacking for clip in clips):
+        total.lines.append(reading)
     finished = _finished(experiment)
     for method, specs in _by_method(todo).items():
-        speed = speed_of(specs, finished, experiment.first.store)
+        speed = speed_of(specs, finished, store)
         _add_training(total, method, specs, speed, experiment.partial, usd_per_gpu_hour)
     if usd_per_gpu_hour and todo and not total.on_gpu:
         total.lines.append(
             "no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours"
         )
+    total.lines += room_text(store, out, total.cache)
     start = 0.0 if request.here else SESSION_SECONDS
     workers = f"{total.slots} workers" if total.on_gpu else f"{total.slots} CPU worker{'s' * (total.slots > 1)}"
     timed = f"{minutes(total.low + start)} to {minutes(total.high + start)} (minutes:seconds) with {workers}"
@@ -151,6 +164,7 @@ def _add_preparation(total: Total, plan: Plan, clips: Sequence[ClipPlan], named:
         f" {each:.1f} s each, timed on {machine()}"
     )
     if size:
+        total.cache += len(clips) * size[0]
         total.lines.append(f"cache{named}: about {len(clips) * size[0] / 1e9:.2f} GB more, {size[0] / 1e6:.2f} MB each")
 
 
