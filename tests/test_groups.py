@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +295,28 @@ def test_the_protocols_job_and_the_check_show_what_is_left_out(call_job: Call, t
     assert code == 0 and "13 of 27 clips are predicted" in text
     code, text = call_job(check_database, "--database", THREE, "--protocol", "cross", "--root", three, "--no-images")
     assert code == 0 and "28 clips" in text and "3 folds" in text
+
+
+def test_a_plan_says_hours_and_cache_of_each_database(call_job: Call, here: Path, three: Path) -> None:
+    side_by_side = ["--database", "casme2", "samm", "smic", "--root", str(three), "--protocol", "cross"]
+    wanted = ["--here", "--store", here / "store", "--plan"]
+    code, text = call_job(loso, *side_by_side, "--method", "ststnet", *small_options("ststnet"), *wanted)
+    clips = {"casme2": 13, "samm": 9, "smic": 6}
+    assert code == 0
+    for name, count in clips.items():
+        assert f"preparation of {name}: {count} clips, not timed on this machine yet" in text
+    code, text = call_job(loso, *side_by_side, "--method", "ststnet", *small_options("ststnet"), *wanted, "--measure")
+    assert code == 0
+    hours = re.findall(r"^preparation of (\w+): about \S+ core-hours for (\d+) clips", text, re.MULTILINE)
+    assert dict(hours) == {name: str(count) for name, count in clips.items()}
+    sizes = re.findall(r"^cache (of \w+|in all): about (\S+) GB more", text, re.MULTILINE)
+    assert [name for name, _ in sizes] == ["of casme2", "of samm", "of smic", "in all"]
+    one_by_one = ["--database", "casme2", "smic", "--root", three / "c2", three / "smic", "--method", "ststnet"]
+    own = ["--align", "none", "--ststnet.flow", "dis", "--ststnet.epochs", "2"]
+    code, text = call_job(compare, *one_by_one, *own, *wanted, "--measure")
+    assert code == 0 and "preparation of casme2-5: about" in text and "preparation of smic-hs-3: about" in text
+    assert re.search(r"^  of these for casme2-5: \S+ to \S+ core-hours for 4 folds$", text, re.MULTILINE)
+    assert re.search(r"^  of these for smic-hs-3: \S+ to \S+ core-hours for 2 folds$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("protocol", ["cross", "megc2019"])

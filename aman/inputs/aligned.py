@@ -11,6 +11,7 @@ import numpy.typing as npt
 from aman import faces
 from aman.content import content_key
 from aman.databases.index import Clip
+from aman.errors import DataError
 from aman.frames import read_bytes, read_clip
 from aman.inputs.base import ClipFacts, Input
 from aman.versions import version_of
@@ -38,15 +39,42 @@ class AlignedClip:
     frames that are missing in the release are not counted."""
     times: tuple[int, ...] = ()
     """When each frame was taken, in frames from the first one, where some between are missing (`Clip.times`)."""
+    fps: float | None = None
+    """Frames that the camera took a second; None where the release does not say."""
     notes: tuple[str, ...] = ()
     """Sentences about this clip for the user: two faces in its onset frame, for example."""
 
-    def around(self, position: int, steps: Sequence[int]) -> list[int]:
+    def around(self, position: int, steps: Sequence[int], rate: float = 0) -> list[int]:
         """Positions of the frames that were taken so many frames after the one at `position`, before it where a step is
         negative. Where that frame is missing, the nearest one in time stands for it, of two the earlier one; the first
-        and the last frame stand for those outside the clip."""
+        and the last frame stand for those outside the clip.
+
+        With a `rate` the steps are those of a camera that takes so many frames a second, whatever the clip's own took
+        (`frames_of_step`).
+        """
         times = np.asarray(self.times or range(len(self.face_THWC)))
-        return [int(np.argmin(np.abs(times - (times[position] + step)))) for step in steps]
+        each = frames_of_step(rate, self.fps)
+        return [int(np.argmin(np.abs(times - (times[position] + each * step)))) for step in steps]
+
+
+def frames_of_step(rate: float, fps: float | None) -> float:
+    """How many frames of a clip with `fps` frames a second lie in a step of 1 / `rate` seconds; 1 for the rate 0, which
+    takes the frames as they are. `DataError` where `fps` is wanted and unknown."""
+    if not rate:
+        return 1
+    if not fps:
+        raise DataError(
+            got=f"--window-rate {rate:g} and a clip without a frame rate",
+            expected="a database whose frame rate is known: docs/databases.md has those of all",
+            fix="leave --window-rate out, or let the reader of your own database state fps",
+        )
+    return fps / rate
+
+
+def scaled(rate: float, facts: ClipFacts) -> dict[str, object]:
+    """What the key of a stage has that takes steps at `rate`: nothing for a clip whose camera had that rate."""
+    each = frames_of_step(rate, facts.fps)
+    return {} if each == 1 else {"frames of a step": each}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,5 +124,11 @@ class Aligned(Input):
             face_THWC = faces.fit(frames_THWC, self.size)
         apex = None if clip.apex_position is None else clip.onset + clip.apex_position
         return AlignedClip(
-            face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=apex, times=clip.times, notes=tuple(notes)
+            face_THWC=face_THWC,
+            points_68=points,
+            onset=clip.onset,
+            apex=apex,
+            times=clip.times,
+            fps=clip.fps,
+            notes=tuple(notes),
         )

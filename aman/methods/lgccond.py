@@ -19,6 +19,7 @@ chance in as many steps, and the apex found in the frequency domain is mostly ne
 its window of 61 frames. The recipe `quick` has small dense layers without dropout.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from aman.errors import UsageError
 from aman.inputs.base import Input
 from aman.methods import Alignment, Recipe, within
 from aman.models.on_trunk import OnTrunk
+from aman.training.settings import without
 from aman.training.trunk import Trunk
 
 
@@ -52,6 +54,9 @@ class Settings(Recipe):
     apex: Literal["spotted", "annotated"] = "spotted"
     """`spotted`: the apex is found in the frequency domain (paper). `annotated`: the one that the release gives, or the
     frame of the largest mean flow where it gives none."""
+    window_rate: float = 0
+    """Frames a second that the window around each frame is counted in where the apex is spotted: at 200 its 61 frames
+    span 0.3 s of every database, whatever its camera took. 0: the frames of each clip as they are (released code)."""
     magnifier: Literal["linear", "phase", "learned", "none"] = "linear"
     """How the apex is magnified: `linear` (Eulerian, paper), `phase`, `learned` (our weights), or not at all."""
     factor: int = 8
@@ -82,21 +87,34 @@ class LgcconD(OnTrunk, settings=Settings):
         from aman.inputs.pictures.apex import ApexPicture
         from aman.inputs.pictures.spotted import SpottedKeyframes
 
-        found = SpottedKeyframes if settings.apex == "spotted" else Keyframes
-        keyframes = found(source=settings.alignment.aligned())
+        aligned = settings.alignment.aligned()
+        keyframes = Keyframes(source=aligned)
+        if settings.apex == "spotted":
+            keyframes = SpottedKeyframes(source=aligned, window_rate=settings.window_rate)
         return ApexPicture(source=keyframes, magnifier=settings.magnifier, factor=settings.factor)
 
     def check(self, settings: Settings) -> None:
         super().check(settings)
+        within("--window-rate", settings.window_rate, 0, 10_000)
         within("--factor", settings.factor, 1, 100)
         within("--hidden", settings.hidden, 1, 100_000)
         within("--dropout", settings.dropout, 0, 0.99)
+        if settings.window_rate and settings.apex == "annotated":
+            raise UsageError(
+                got="--window-rate with --apex annotated, which looks through no window",
+                expected="--apex spotted",
+                fix="leave one of the two out",
+            )
         if settings.trunk.frozen == "layer4":
             raise UsageError(
                 got="--frozen layer4 with lgccond, which cuts its regions out of the map of layer3",
                 expected="none, layer1, layer2 or layer3",
                 fix="--frozen layer3",
             )
+
+    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
+        """The rate of the window is in the keys of the clips that it changes."""
+        return without(super().key_parts(settings, weights), "window_rate")
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.models.lgccon import LGCcon

@@ -61,6 +61,13 @@ def _changed(part: Any, changes: dict[str, object]) -> Any:
     return replace(part, **new) if new else part
 
 
+def without(parts: dict[str, object], setting: str) -> dict[str, object]:
+    """What makes the key of a fold, without a setting that is in the keys of its inputs."""
+    own = parts["settings"]
+    assert isinstance(own, dict)
+    return {**parts, "settings": {name: value for name, value in own.items() if name != setting}}
+
+
 def within(option: str, value: float, low: float, high: float) -> None:
     """`UsageError` where a setting is outside its range."""
     if not low <= value <= high:

@@ -64,6 +64,7 @@ def plan_clip(
         apex=None if position is None else clip.onset + position,
         offset=clip.offset,
         times=clip.times,
+        fps=clip.fps,
         weights=weights,
     )
     return ClipPlan(clip=clip, keys=keys_of(inputs, facts), digests=files)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from aman.content import content_key
 from aman.faces import FACE_SIZE
-from aman.inputs.aligned import Aligned, AlignedClip
+from aman.inputs.aligned import Aligned, AlignedClip, scaled
 from aman.inputs.base import ClipFacts, Input
 from aman.inputs.displacement import FlowKind, displacement, grey, library
 from aman.inputs.flow import STILL
@@ -31,19 +31,22 @@ class LongFlow(Input):
     """
 
     name: ClassVar[str] = "flow-long"
+    by_effect: ClassVar[tuple[str, ...]] = ("source", "window_rate")
 
     source: Aligned = field(default_factory=Aligned)
     flow: FlowKind = "farneback"
+    window_rate: float = 0
+    """Frames a second that the 11 frames are counted in; 0 takes the frames of the clip as they are."""
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         # The apex enters as it enters the key of the keyframes, whose rule finds it where the release gives none.
         apex = Keyframes(source=self.source).key(source_key, facts)
         made_of = {"stage": super().key(source_key, facts), "apex": apex, "library": library(self.flow)}
-        return content_key({**made_of, **facts.gaps})
+        return content_key({**made_of, **facts.gaps, **scaled(self.window_rate, facts)})
 
     def make(self, source: AlignedClip) -> npt.NDArray[np.uint8]:
         apex = int(Keyframes().make(replace(source))["positions_3"][1])
-        positions = source.around(apex, range(-(FRAMES // 2), FRAMES // 2 + 1))
+        positions = source.around(apex, range(-(FRAMES // 2), FRAMES // 2 + 1), self.window_rate)
         onset = grey(source.face_THWC[0])
         made = {at: coloured(displacement(onset, grey(source.face_THWC[at]), self.flow)) for at in set(positions)}
         return np.stack([made[at] for at in positions])

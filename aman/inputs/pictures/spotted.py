@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from aman.content import content_key
-from aman.inputs.aligned import AlignedClip
+from aman.inputs.aligned import AlignedClip, scaled
 from aman.inputs.base import ClipFacts, Input
 from aman.inputs.displacement import grey
 from aman.inputs.keyframes import Keyframes
@@ -36,29 +36,35 @@ class SpottedKeyframes(Keyframes):
 
     name: ClassVar[str] = "keyframes-spotted"
     rules: ClassVar[tuple[str, ...]] = (HIGH_FREQUENCY,)
+    by_effect: ClassVar[tuple[str, ...]] = ("source", "window_rate")
+
+    window_rate: float = 0
+    """Frames a second that the window is counted in; 0 takes the frames of the clip as they are."""
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         # The annotated apex does not enter.
-        return content_key({"stage": Input.key(self, source_key, facts), **facts.gaps})
+        return content_key(
+            {"stage": Input.key(self, source_key, facts), **facts.gaps, **scaled(self.window_rate, facts)}
+        )
 
     def make(self, source: AlignedClip) -> dict[str, npt.NDArray[Any]]:
-        apex = source.onset + apex_of(source)
+        apex = source.onset + apex_of(source, self.window_rate)
         rule = np.frombuffer(HIGH_FREQUENCY.encode(), dtype=np.uint8)
         return {**super().make(replace(source, apex=apex)), "rule": rule}
 
 
-def apex_of(clip: AlignedClip) -> int:
+def apex_of(clip: AlignedClip, window_rate: float = 0) -> int:
     """Position of the frame around which the high frequencies of the binary patterns are strongest.
 
     The first of equals counts, and the onset itself only where the clip has no other frame. Where the clip is shorter
     than the window, each window holds all of the clip and the sums differ little: on clips of about 27 frames the apex
     that is found is mostly near one end.
     """
-    sums = high_frequencies(clip)
+    sums = high_frequencies(clip, window_rate)
     return 1 + int(np.argmax(sums[1:])) if len(sums) > 1 else 0
 
 
-def high_frequencies(clip: AlignedClip) -> list[float]:
+def high_frequencies(clip: AlignedClip, window_rate: float = 0) -> list[float]:
     """For each frame: its map of local binary patterns and those of the window around it are cut into blocks; the
     moduli of the high frequencies of each block (in y, x and time) are summed, and the sums of all blocks added."""
     grey_THW = np.stack([grey(face) for face in clip.face_THWC]).astype(np.float32)
@@ -77,6 +83,10 @@ def high_frequencies(clip: AlignedClip) -> list[float]:
     weight_TYX = (distance >= LEAST_DISTANCE) * twice
     steps_T = range(-(WINDOW // 2), WINDOW // 2 + 1)
     return [
-        float((np.abs(fft.fft(spectrum[clip.around(at, steps_T)], axis=0)).sum(axis=(1, 2)) * weight_TYX).sum())
+        float(
+            (
+                np.abs(fft.fft(spectrum[clip.around(at, steps_T, window_rate)], axis=0)).sum(axis=(1, 2)) * weight_TYX
+            ).sum()
+        )
         for at in range(count)
     ]
