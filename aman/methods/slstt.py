@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe, within
+from aman.methods import FacesAndApex, Recipe, within
 from aman.models.from_file import RANDOM, FromFile
 from aman.training.checks import check_training
 
@@ -49,7 +49,7 @@ class Training:
 class Settings(Recipe):
     """All settings of SLSTT."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     flow: Literal["tvl1", "dis", "farneback"] = "farneback"
     """Optical flow: Farneback (paper), TV-L1 or DIS."""
     size: int = 384
@@ -83,7 +83,8 @@ class SlsttMethod(FromFile, settings=Settings):
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.motion.long_term import LongFlow
 
-        return (LongFlow(source=settings.alignment.aligned(), flow=settings.flow),)
+        alignment = settings.alignment
+        return (LongFlow(source=alignment.aligned(), flow=settings.flow, apex=alignment.apex),)
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)

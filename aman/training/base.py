@@ -197,6 +197,12 @@ class Neural(Method):
         arrays `x_train`, (M, ...) for each input: a tensor, or `Rows`, which have `split` as well. Nothing by default.
         Arrays of left-out clips never come here."""
 
+    def order(self, settings: Any, labels: Sequence[int]) -> Sequence[int] | None:
+        """Positions of the fold's training clips, each once, in the order in which every epoch sees them; `labels` are
+        those of the clips. None: a new order is drawn for each epoch."""
+        del settings, labels
+        return None
+
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         """`logits_BY` of what the network gives, and the extras (B, ...) by name."""
         return output, {}

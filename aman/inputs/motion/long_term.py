@@ -1,6 +1,6 @@
 """Long-term flow: how far the face around the apex is from the onset, frame by frame, as pictures in colour."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import cv2
@@ -14,6 +14,8 @@ from aman.inputs.base import ClipFacts, Input
 from aman.inputs.displacement import FlowKind, displacement, grey, library
 from aman.inputs.flow import STILL
 from aman.inputs.keyframes import Keyframes
+from aman.inputs.spotting import SHEET, spotter
+from aman.versions import version_of
 
 FRAMES = 11
 """Frames around the apex, the apex in their middle."""
@@ -33,14 +35,23 @@ class LongFlow(Input):
 
     source: Aligned = field(default_factory=Aligned)
     flow: FlowKind = "farneback"
+    apex: str = SHEET
+    """How the apex is found: a rule of `aman.inputs.spotting`."""
+
+    @property
+    def keyframes(self) -> Keyframes:
+        """The keyframes whose apex counts."""
+        return spotter(self.apex, self.source)
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
-        # The apex enters as it enters the key of the keyframes, whose rule finds it where the release gives none.
-        apex = Keyframes(source=self.source).key(source_key, facts)
-        return content_key({"stage": super().key(source_key, facts), "apex": apex, "library": library(self.flow)})
+        # The apex and its rule enter as they enter the key of the keyframes.
+        version = version_of(type(self))
+        own = {"input": self.name, "version": version, "settings": {"flow": self.flow}, "source": source_key}
+        apex = self.keyframes.key(source_key, facts)
+        return content_key({"stage": content_key(own), "apex": apex, "library": library(self.flow)})
 
     def make(self, source: AlignedClip) -> npt.NDArray[np.uint8]:
-        apex = int(Keyframes().make(replace(source))["positions_3"][1])
+        apex = int(self.keyframes.make(source)["positions_3"][1])
         last = len(source.face_THWC) - 1
         positions = [min(max(apex + step, 0), last) for step in range(-(FRAMES // 2), FRAMES // 2 + 1)]
         onset = grey(source.face_THWC[0])
