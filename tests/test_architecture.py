@@ -49,12 +49,12 @@ OPTIONS = {
     "predict": "apex csv file gif json method offset onset",
     "cache": "delete json store",
     "report": "compare out",
-    "paper": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
+    "paper": """align allow-incomplete amp-convention apex attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k landmark-model layer4-init levels magnifier measure method methods n
     only optimiser out plan precision protocol rate recipe root sampling seed size standardise seeds store tracking-uri
     trunk usd-per-gpu-hour weight-decay workers""",
-    "compare": """align allow-incomplete database gpus-per-worker here landmark-model measure method out plan protocol
-    recipe root seed seeds store tracking-uri usd-per-gpu-hour workers""",
+    "compare": """align allow-incomplete apex database gpus-per-worker here landmark-model measure method out plan
+    protocol recipe root seed seeds store tracking-uri usd-per-gpu-hour workers""",
     "ablation": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k landmark-model layer4-init levels magnifier measure method n
     optimiser out plan precision protocol rate recipe root sampling seed size standardise seeds store tracking-uri trunk

@@ -22,7 +22,7 @@ from aman.inputs.keyframes import Keyframes
 from aman.inputs.lbp_top import LbpTop
 from aman.inputs.motion.long_term import LongFlow
 from aman.inputs.pictures.dynamic import DynamicImage
-from aman.inputs.pictures.spotted import SpottedKeyframes
+from aman.inputs.spotting.frequency import SpottedKeyframes
 from aman.methods import find, variant
 from aman.tim import interpolate
 from cluster.features.keys import plan_clip

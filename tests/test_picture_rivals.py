@@ -20,8 +20,8 @@ from aman.inputs.features import Features
 from aman.inputs.keyframes import ANNOTATED, Keyframes, rule_of
 from aman.inputs.pictures.apex import ApexPicture
 from aman.inputs.pictures.dynamic import DynamicImage, dynamic_image
-from aman.inputs.pictures.spotted import HIGH_FREQUENCY, SpottedKeyframes, apex_of, high_frequencies
 from aman.inputs.pictures.trunk import PictureFeatures
+from aman.inputs.spotting.frequency import HIGH_FREQUENCY, SpottedKeyframes, apex_of, high_frequencies
 from aman.methods import FoldTask, find, variant
 from aman.methods.geme import METHOD as GEME
 from aman.models.lgccon import STRIPS, LGCcon, loss, region, rows_of

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe, within
+from aman.methods import FacesAndApex, Recipe, within
 from aman.models.from_file import RANDOM, FromFile
 from aman.training.checks import check_training
 from aman.training.settings import without
@@ -51,7 +51,7 @@ class Training:
 class Settings(Recipe):
     """All settings of SLSTT."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     flow: Literal["tvl1", "dis", "farneback"] = "farneback"
     """Optical flow: Farneback (paper), TV-L1 or DIS."""
     window_rate: float = 0
@@ -88,7 +88,9 @@ class SlsttMethod(FromFile, settings=Settings):
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.motion.long_term import LongFlow
 
-        return (LongFlow(source=settings.alignment.aligned(), flow=settings.flow, window_rate=settings.window_rate),)
+        alignment = settings.alignment
+        flow, apex, rate = settings.flow, alignment.apex, settings.window_rate
+        return (LongFlow(source=alignment.aligned(), flow=flow, apex=apex, window_rate=rate),)
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)

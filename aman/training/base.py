@@ -204,6 +204,12 @@ class Neural(Method):
         del model, settings
         return x
 
+    def order(self, settings: Any, labels: Sequence[int]) -> Sequence[int] | None:
+        """Positions of the fold's training clips, each once, in the order in which every epoch sees them; `labels` are
+        those of the clips. None: a new order is drawn for each epoch."""
+        del settings, labels
+        return None
+
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         """`logits_BY` of what the network gives, and the extras (B, ...) by name."""
         return output, {}

@@ -40,6 +40,7 @@ class Neural(Protocol):
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]: ...
     def loss(self, output: Any, labels_B: Any, settings: Any, counts_Y: Any) -> Any: ...
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]: ...
+    def order(self, settings: Any, labels: Sequence[int]) -> Sequence[int] | None: ...
     def cost(self, settings: Any, clips: int) -> float: ...
 
 
@@ -78,11 +79,14 @@ def sgd(model: nn.Module, rate: float, weight_decay: float = 0) -> Any:
     return eager(torch.optim.SGD)(model.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay)
 
 
-def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
-    """Positions of the training clips, batch by batch, in a new order every epoch."""
-    order = torch.Generator().manual_seed(seed)
+def batches(
+    count: int, size: int, epochs: int, seed: int, order: Sequence[int] | None = None
+) -> Iterator[torch.Tensor]:
+    """Positions of the training clips, batch by batch, in a new order every epoch, or always in this one."""
+    drawn = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
-        yield from torch.randperm(count, generator=order).split(size)
+        positions = torch.randperm(count, generator=drawn) if order is None else torch.tensor(order)
+        yield from positions.split(size)
 
 
 def train_fold(
@@ -126,7 +130,7 @@ def train_fold(
         _restore_random(kept.get("random"), device)
         losses, epoch_classes, before = kept["losses"], kept["epoch_classes"], kept["seconds"]
         done = len(losses) * per_epoch
-    order = batches(len(labels), batch, epochs, seed)
+    order = batches(len(labels), batch, epochs, seed, method.order(settings, task.train_labels))
     for step, chosen in enumerate(islice(order, done, None), start=done + 1):
         model.train()
         x, labels_B = [one[chosen] for one in x_train], labels[chosen.to(device)]

@@ -1,6 +1,6 @@
 """Long-term flow: how far the face around the apex is from the onset, frame by frame, as pictures in colour."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import cv2
@@ -14,6 +14,7 @@ from aman.inputs.base import ClipFacts, Input
 from aman.inputs.displacement import FlowKind, displacement, grey, library
 from aman.inputs.flow import STILL
 from aman.inputs.keyframes import Keyframes
+from aman.inputs.spotting import SHEET, spotter
 
 FRAMES = 11
 """Frames around the apex, the apex in their middle."""
@@ -31,21 +32,28 @@ class LongFlow(Input):
     """
 
     name: ClassVar[str] = "flow-long"
-    by_effect: ClassVar[tuple[str, ...]] = ("source", "window_rate")
+    by_effect: ClassVar[tuple[str, ...]] = ("source", "apex", "window_rate")
 
     source: Aligned = field(default_factory=Aligned)
     flow: FlowKind = "farneback"
+    apex: str = SHEET
+    """How the apex is found: a rule of `aman.inputs.spotting`."""
     window_rate: float = 0
     """Frames a second that the 11 frames are counted in; 0 takes the frames of the clip as they are."""
 
+    @property
+    def keyframes(self) -> Keyframes:
+        """The keyframes whose apex counts."""
+        return spotter(self.apex, self.source)
+
     def key(self, source_key: str, facts: ClipFacts) -> str:
-        # The apex enters as it enters the key of the keyframes, whose rule finds it where the release gives none.
-        apex = Keyframes(source=self.source).key(source_key, facts)
+        # The apex and its rule enter as they enter the key of the keyframes.
+        apex = self.keyframes.key(source_key, facts)
         made_of = {"stage": super().key(source_key, facts), "apex": apex, "library": library(self.flow)}
         return content_key({**made_of, **facts.gaps, **scaled(self.window_rate, facts)})
 
     def make(self, source: AlignedClip) -> npt.NDArray[np.uint8]:
-        apex = int(Keyframes().make(replace(source))["positions_3"][1])
+        apex = int(self.keyframes.make(source)["positions_3"][1])
         positions = source.around(apex, range(-(FRAMES // 2), FRAMES // 2 + 1), self.window_rate)
         onset = grey(source.face_THWC[0])
         made = {at: coloured(displacement(onset, grey(source.face_THWC[at]), self.flow)) for at in set(positions)}

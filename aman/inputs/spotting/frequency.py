@@ -5,19 +5,18 @@ program that its authors released; the paper takes all 36 blocks, the program ni
 right.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
 from aman.content import content_key
 from aman.inputs.aligned import AlignedClip, scaled
-from aman.inputs.base import ClipFacts, Input
+from aman.inputs.base import ClipFacts
 from aman.inputs.displacement import grey
-from aman.inputs.keyframes import Keyframes
 from aman.inputs.lbp_top import codes
+from aman.inputs.spotting.found import FoundKeyframes
 
 HIGH_FREQUENCY = "high-frequency"
 """Rule of these keyframes: see `apex_of`."""
@@ -31,7 +30,7 @@ LEAST_DISTANCE = 31
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpottedKeyframes(Keyframes):
+class SpottedKeyframes(FoundKeyframes):
     """What `Keyframes` has, with another apex."""
 
     name: ClassVar[str] = "keyframes-spotted"
@@ -42,15 +41,12 @@ class SpottedKeyframes(Keyframes):
     """Frames a second that the window is counted in; 0 takes the frames of the clip as they are."""
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
-        # The annotated apex does not enter.
-        return content_key(
-            {"stage": Input.key(self, source_key, facts), **facts.gaps, **scaled(self.window_rate, facts)}
-        )
+        stage = super().key(source_key, facts)
+        rate = scaled(self.window_rate, facts)
+        return content_key({"stage": stage, **rate}) if rate else stage
 
-    def make(self, source: AlignedClip) -> dict[str, npt.NDArray[Any]]:
-        apex = source.onset + apex_of(source, self.window_rate)
-        rule = np.frombuffer(HIGH_FREQUENCY.encode(), dtype=np.uint8)
-        return {**super().make(replace(source, apex=apex)), "rule": rule}
+    def spot(self, source: AlignedClip) -> int:
+        return apex_of(source, self.window_rate)
 
 
 def apex_of(clip: AlignedClip, window_rate: float = 0) -> int:
