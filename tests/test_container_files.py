@@ -45,6 +45,21 @@ def test_the_ray_job_has_the_shape_that_kuberay_asks_for(ray_job: dict[str, Any]
         assert one["resources"]["limits"] == one["resources"]["requests"]
 
 
+def test_what_kubernetes_reads_of_the_ray_job_has_the_types_that_it_asks_for(ray_job: dict[str, Any]) -> None:
+    """An API server refuses a variable whose value is a number, and ignores a field that it does not know."""
+    for group in groups(ray_job):
+        assert group["template"].keys() == {"spec"} and group["template"]["spec"].keys() == {"containers"}
+    for one in containers(ray_job):
+        assert one.keys() - {"ports"} == {"name", "image", "env", "envFrom", "resources"}
+        assert all(each.keys() == {"name", "value"} and isinstance(each["value"], str) for each in one["env"])
+        assert all(each.keys() == {"secretRef"} and each["secretRef"].keys() == {"name"} for each in one["envFrom"])
+        assert all(isinstance(each["containerPort"], int) for each in one.get("ports", ()))
+        names = [one["name"], ray_job["metadata"]["name"], *(each["name"] for each in one.get("ports", ()))]
+        assert all(re.fullmatch("[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) for name in names)
+        for amount in one["resources"]["limits"].values():
+            assert isinstance(amount, str) and re.fullmatch(r"\d+(Ki|Mi|Gi)?", amount)
+
+
 def test_the_ray_job_runs_the_locked_ray_asks_for_a_token_and_computes_on_workers(ray_job: dict[str, Any]) -> None:
     cluster = ray_job["spec"]["rayClusterSpec"]
     assert f"\nray=={cluster['rayVersion']} " in LOCK
