@@ -1,17 +1,21 @@
-"""Figures of a benchmark, as PNG files."""
+"""Figures of a benchmark as PNG; charts of a report as SVG and PDF for papers, too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
 DOTS_PER_INCH = 110
+FOR_PAPERS = (".svg", ".pdf")
+"""Endings of the files beside a chart's PNG."""
+MOST_NAMED = 60
+"""Bars that have their names below them; more would not be legible."""
 MANY_SCRIPTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
     "WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS",
@@ -46,36 +50,53 @@ def drawable(names: Sequence[str]) -> list[str]:
     return [name if known.issuperset(map(ord, name)) else f"#{place}" for place, name in enumerate(names, start=1)]
 
 
-def _save(figure: Figure, file: Path | IO[bytes]) -> None:
-    """Write the figure. Names of classes and clips are no formulas, whatever signs they hold."""
+def _save(figure: Figure, path: Path, beside: Sequence[str] = FOR_PAPERS) -> list[Path]:
+    """Write the figure as PNG to `path`, and with other endings beside it; the files. Equal figures are equal bytes.
+    Names of classes and clips are no formulas, whatever signs they hold."""
     families = font_families()
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_fontfamily(families)
-    figure.savefig(file, dpi=DOTS_PER_INCH)
+    dates: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    files = [path, *(path.with_suffix(ending) for ending in beside)]
+    with rc_context({"svg.hashsalt": path.stem}):
+        for file in files:
+            figure.savefig(file, dpi=DOTS_PER_INCH, metadata=dates.get(file.suffix))
+            figure.set_layout_engine("none")  # the layout is found: looking for it again would take as long as drawing
+    return files
 
 
-def confusion_figure(confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
-    """Clips by true class (rows) and predicted class (columns), shaded by the share of the row."""
+def confusion_figure(
+    confusion_YY: Sequence[Sequence[int]], classes: Sequence[str], path: Path, beside: Sequence[str] = ()
+) -> list[Path]:
+    """Clips by true class (rows) and predicted class (columns), and their share of the row in per cent, which is the
+    shade as well; `beside` as in `_save`."""
     counts = np.asarray(confusion_YY)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(1.8 + 0.8 * len(classes), 1.4 + 0.7 * len(classes)), layout="constrained")
+    figure = Figure(figsize=(1.8 + 0.85 * len(classes), 1.4 + 0.75 * len(classes)), layout="constrained")
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
         colour = "white" if share[row, column] > 0.6 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+        text = f"{counts[row, column]}\n{100 * share[row, column]:.0f} %"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
     shown = drawable(classes)
     axes.set_xticks(range(len(classes)), shown, rotation=40, ha="right")
     axes.set_yticks(range(len(classes)), shown)
     axes.set(xlabel="predicted", ylabel="true")
-    _save(figure, path)
+    return _save(figure, path, beside)
 
 
 def attention_figure(
-    attention_CX: npt.NDArray[np.float64], labels: Sequence[str], ticks: Sequence[int], axis: str, path: Path
-) -> None:
-    """Mean attention of the left-out clips of each class over levels or frames, each clip's weights summing to 1."""
+    attention_CX: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    ticks: Sequence[int],
+    axis: str,
+    path: Path,
+    beside: Sequence[str] = (),
+) -> list[Path]:
+    """Mean attention of the left-out clips of each class over levels or frames, each clip's weights summing to 1;
+    `beside` as in `_save`."""
     share_CX = attention_CX / attention_CX.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -88,10 +109,10 @@ def attention_figure(
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set(xlabel=axis, ylabel="mean share of attention")
     axes.legend(fontsize="small")
-    _save(figure, path)
+    return _save(figure, path, beside)
 
 
-def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> None:
+def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> list[Path]:
     """One frame of each clip at every factor, as in the paper's Figure 1: `image_KHWC` by the text beside its row."""
     figure = Figure(figsize=(0.5 + 1.4 * len(factors), 0.3 + 1.45 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(factors), squeeze=False)
@@ -103,10 +124,64 @@ def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Seq
             axes.spines[:].set_visible(False)
     for axes, factor in zip(panels[0], factors, strict=True):
         axes.set_title(f"\N{MULTIPLICATION SIGN}{factor}")
-    _save(figure, path)
+    return _save(figure, path, beside=())
 
 
-def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], file: IO[bytes]) -> None:
+def subjects_figure(
+    names: Sequence[str], right: Sequence[int], clips: Sequence[int], chance: float, one: str, path: Path
+) -> list[Path]:
+    """A bar for each left-out subject (or what `one` says), the best first: the share of its clips that are right, with
+    their number above it; lines for the accuracy over all clips and for `chance`, a share in [0, 1]."""
+    order = sorted(range(len(names)), key=lambda place: (-right[place] / clips[place], place))
+    shares = [100 * right[place] / clips[place] for place in order]
+    width = min(16.0, 1.6 + 0.32 * max(14, len(names)))
+    figure = Figure(figsize=(width, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(range(len(order)), shares, color="tab:blue", width=0.8, alpha=0.75)
+    overall = 100 * sum(right) / sum(clips)
+    axes.axhline(overall, color="tab:blue", linewidth=1.2, label=f"all clips: {overall:.1f} %")
+    axes.axhline(100 * chance, color="black", linewidth=1, linestyle=":", label=f"chance: {100 * chance:.1f} %")
+    if len(order) <= MOST_NAMED:
+        shown = drawable([names[place] for place in order])
+        axes.set_xticks(range(len(order)), shown, rotation=90, fontsize="x-small")
+        for at, place in enumerate(order):
+            axes.text(at, shares[at] + 1, str(clips[place]), ha="center", va="bottom", fontsize="x-small", color="0.3")
+    else:
+        axes.set_xticks([])
+    axes.set(xlabel=f"left-out {one}, the number of its clips above the bar", ylabel="clips right in %", ylim=(0, 108))
+    axes.set_xlim(-0.7, len(order) - 0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper right", ncols=2, fontsize="small", frameon=False)
+    return _save(figure, path)
+
+
+def training_figure(
+    loss_E3: Sequence[tuple[float, float, float]], accuracy_E: Sequence[float], chance: float, path: Path
+) -> list[Path]:
+    """By epoch: the training loss of the folds (mean, least and most), where there is one, and the accuracy on the
+    left-out clips, a share in [0, 1], with `chance`."""
+    panels = 1 + bool(loss_E3)
+    figure = Figure(figsize=(0.6 + 4.2 * panels, 3.2), layout="constrained")
+    *left, right = figure.subplots(1, panels, squeeze=False)[0]
+    for axes in left:
+        mean, least, most = zip(*loss_E3, strict=True)
+        at = range(1, len(loss_E3) + 1)
+        axes.fill_between(at, least, most, color="tab:orange", alpha=0.2, linewidth=0, label="least to most of a fold")
+        axes.plot(at, mean, color="tab:orange", label="mean of the folds")
+        axes.set(ylabel="training loss", ylim=(0, None))
+    at = range(1, len(accuracy_E) + 1)
+    right.plot(at, [100 * one for one in accuracy_E], color="tab:blue", label="left-out clips")
+    right.axhline(100 * chance, color="black", linewidth=1, linestyle=":", label="chance")
+    right.set(ylabel="accuracy on left-out clips in %", ylim=(0, 100))
+    for axes in (*left, right):
+        axes.set(xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize="small", frameon=False)
+    return _save(figure, path)
+
+
+def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], path: Path) -> list[Path]:
     """A panel a curve, side by side on one scale: ours with its interval as a band, the paper's printed points."""
     figure = Figure(figsize=(1 + 3.6 * len(curves), 3.3), layout="constrained")
     panels = figure.subplots(1, len(curves), sharex=True, sharey=True, squeeze=False)[0]
@@ -130,12 +205,12 @@ def curves_figure(curves: Sequence[Curve], axis: str, values: Sequence[float], f
     handles = {label: one for axes in panels for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     columns = min(2 * len(curves), len(handles))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize="small")
-    _save(figure, file)
+    return _save(figure, path)
 
 
 def ranks_figure(
-    ranks: Mapping[str, float], apart: float, alike: Sequence[Sequence[str]], databases: int, file: IO[bytes]
-) -> None:
+    ranks: Mapping[str, float], apart: float, alike: Sequence[Sequence[str]], databases: int, path: Path
+) -> list[Path]:
     """Critical-difference diagram (Demšar, 2006): methods at their mean ranks, the best one left; a bar joins methods
     of which none differs from another by the critical difference `apart`, which is drawn above the scale."""
     names, most = list(ranks), max(2, len(ranks))
@@ -163,4 +238,4 @@ def ranks_figure(
         x = 1 - 0.06 * (most - 1) if left else most + 0.06 * (most - 1)
         axes.plot([ranks[name], ranks[name], x], [0, y, y], color="grey", linewidth=0.8)
         axes.text(x, y, f" {label} ({ranks[name]:.2f}) ", ha="right" if left else "left", va="center", fontsize="small")
-    _save(figure, file)
+    return _save(figure, path)

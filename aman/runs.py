@@ -2,8 +2,9 @@
 figures. What a report is made of; nothing here was computed again, and nothing needs the database."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,14 @@ COPIES = "artifacts"
 """Name of the folder in which MLflow keeps a run's files: copies of what lies in the run's own folder."""
 SCORES, PREDICTIONS, EPOCHS, FOLDS = "scores.json", "predictions.csv", "epochs.csv", "folds.csv"
 """Files of a run's folder; the first makes it one."""
-STRIPS = "magnification.png"
-"""Picture of a clip of each class at every factor, where the magnified images were in the cache."""
+LOSSES = "losses.csv"
+"""The training loss of every fold and epoch. Runs of earlier versions have no such file."""
+STRIPS, MOVING = "magnification.png", "magnified.gif"
+"""Pictures where the magnified images were in the cache: a clip of each class at every factor, and one clip that moves,
+beside it magnified, and the difference."""
+
+WITHOUT_EFFECT = ("frames_seen", "grid_frames", "grid_factors")
+"""Settings that follow from others, or that change what is prepared and no score."""
 
 NEEDED: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
@@ -38,6 +45,7 @@ COLUMNS = {
     PREDICTIONS: ("clip", "subject", "label", "prediction"),
     EPOCHS: ("clip", "subject", "label", "prediction", "epoch"),
     FOLDS: ("seconds", "device", "key"),
+    LOSSES: ("epoch", "loss"),
 }
 """What the tables must hold."""
 
@@ -146,6 +154,25 @@ class Run:
         if lacking:
             raise _no_table(path, f"no column {', '.join(lacking)}")
         return table
+
+
+def package_version() -> str:
+    """The version of this package as it is installed; empty where it is not."""
+    try:
+        return version("aman-cluster")
+    except PackageNotFoundError:
+        return ""
+
+
+def differing(settings: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> list[str]:
+    """Names of the settings in which two runs of one method differ, in the order in which they are named first.
+    `methods` has the method of each of the `settings`."""
+    values: dict[str, dict[str, set[str]]] = {}
+    for one, method in zip(settings, methods, strict=True):
+        for name, value in one.items():
+            values.setdefault(name, {}).setdefault(method, set()).add(str(value))
+    several = [name for name, some in values.items() if any(len(each) > 1 for each in some.values())]
+    return [name for name in several if name not in WITHOUT_EFFECT]
 
 
 def read_run(folder: Path) -> Run:

@@ -211,6 +211,13 @@ def best_test_epoch(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="right").merge(best, on=[fold, "epoch"])
 
 
+def accuracy_by_epoch(table: pd.DataFrame) -> list[float]:
+    """Accuracy after every epoch, from the first, over the clips of all folds that had so many, of a table with the
+    column `epoch`. To be looked at: whoever chooses an epoch by it tunes on the test."""
+    right = table["label"] == table["prediction"]
+    return [float(share) for share in right.groupby(table["epoch"]).mean().sort_index()]
+
+
 def guessing_best_of(labels_by_fold: Iterable[Iterable[str]], epochs: int) -> float:
     """Expected pooled accuracy of guessing by the class shares when every fold shows its best of `epochs` guesses.
 

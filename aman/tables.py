@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -79,6 +79,49 @@ def score_table(
         rows.append(("paper: note", paper.note))
     rows += [("note", note) for note in notes]
     return "\n".join([f"{protocol}, {scores.clips} clips, in %", *_aligned(rows)])
+
+
+def verdict(interval: tuple[float, float], majority: float) -> str:
+    """In a sentence what a 95 % interval of the accuracy means beside chance, which is the accuracy of always saying
+    the most frequent class. Shares in [0, 1]."""
+    low, high = interval
+    rule, means = "always saying the most frequent class", "holds"
+    why = f"it is not shown that the method does better than {rule}"
+    if low > majority:
+        means, why = "is above", f"the method tells expressions of new subjects apart better than {rule}"
+    elif high < majority:
+        means, why = "is below", f"{rule} does better than the method"
+    between = f"{percent(low)} to {percent(high)} %"
+    return f"The 95 % interval over subjects, {between}, {means} the chance level of {percent(majority)} %: {why}."
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, numbers on the right. Signs that would be read as Markdown or HTML are escaped."""
+
+    def line(cells: Sequence[str]) -> str:
+        escaped = (re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", " ".join(cell.split())) for cell in cells)
+        return f"| {' | '.join(escaped)} |"
+
+    return "\n".join([line(head), f"|---|{'---:|' * (len(head) - 1)}", *map(line, rows)])
+
+
+def score_markdown(scores: Scores, literature: float | None = None) -> str:
+    """The scores of a benchmark in per cent as a table in Markdown, with intervals and chance; `literature` as in
+    `score_table`."""
+
+    def row(name: str, value: float, interval: tuple[float, float] | None = None) -> tuple[str, str, str]:
+        return name, percent(value), f"{percent(interval[0])} to {percent(interval[1])}" if interval else ""
+
+    rows = [
+        row("accuracy", scores.accuracy, scores.interval),
+        row("UF1", scores.uf1, scores.uf1_interval),
+        row("UAR", scores.uar, scores.uar_interval),
+        row("chance: the most frequent class", scores.chance_majority),
+        row("chance: the class shares", scores.chance_prior),
+    ]
+    if literature is not None:
+        rows.append(row("best test epoch, tuned on test", literature))
+    return markdown(("score", "%", "95 % over subjects"), rows)
 
 
 def group_table(by_group: Mapping[str, Scores], one: str) -> list[str]:

@@ -83,9 +83,9 @@ def main(options: Options) -> int:
     found = [read_run(one.folder) for one in runs]
     page = write_leaderboard(found, missing, out)
     say(board_text(runs, missing))
-    track_tables(runs, options.tracking_uri, out, say, page)
+    run_id = track_tables(runs, options.tracking_uri, out, say, page)
     say(f"done in {perf_counter() - begun:.0f} s: {done.clips} clips prepared, {done.folds} folds trained")
-    say(next_steps(options.tracking_uri, f"open {page[0]}"))
+    say(next_steps(options.tracking_uri, run_id, f"open {page[0]}"))
     return SOME_FOLDS_FAILED if done.failed else DONE
 
 

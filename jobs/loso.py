@@ -69,7 +69,7 @@ def main(options: Options) -> int:
     seconds = perf_counter() - begun
     result.write_scores(seconds, run_id, options.json)
     say(f"done in {seconds:.0f} s: {done.clips} clips and {done.folds} folds computed")
-    say(next_steps(options.tracking_uri, f"predictions and figures are in {out}"))
+    say(next_steps(options.tracking_uri, run_id, f"predictions and figures are in {out}"))
     return SOME_FOLDS_FAILED if done.failed else DONE
 
 

@@ -102,9 +102,9 @@ def fill(
         one.write_scores(perf_counter() - begun)
         drawn |= {protocol} if is_base else set()
     report = paper_report([read_run(one.folder) for one in runs], out / "report", settings_of(base))
-    track_tables(runs, options.tracking_uri, out, say)
+    run_id = track_tables(runs, options.tracking_uri, out, say)
     say(f"done in {perf_counter() - begun:.0f} s: {done.folds} folds trained")
-    say(next_steps(options.tracking_uri, f"open {report[0]}"))
+    say(next_steps(options.tracking_uri, run_id, f"open {report[0]}"))
     return SOME_FOLDS_FAILED if done.failed else DONE
 
 

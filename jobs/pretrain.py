@@ -98,7 +98,7 @@ def track(options: Options, settings: Pretraining, result: dict[str, Any], curve
     from cluster.training.weights import log_weights
 
     figure, settled = options.folder / "confusion.png", without_paths(settings)
-    confusion_figure(result["confusion"]["private"], result["classes"], figure)
+    files = confusion_figure(result["confusion"]["private"], result["classes"], figure)
     epochs = [line.metrics for line in curve if "size" in line.metrics]
     record = RunRecord(
         experiment="pretraining",
@@ -108,7 +108,7 @@ def track(options: Options, settings: Pretraining, result: dict[str, Any], curve
         scores=result["scores"],
         curves={f"{name}_by_epoch": [epoch[name] for epoch in epochs] for name in ("loss", "public", "size")},
         tags={"faces": str(settings.faces)},
-        artifacts=[figure],
+        artifacts=files,
         dataset="fer2013",
         dataset_digest=result["faces"],
     )

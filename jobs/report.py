@@ -1,8 +1,8 @@
-"""One page about any set of finished runs: the paper's tables with ours beside them, confusion, attention, hours.
+"""One page about any set of finished runs: scores, curves, confusion, attention, magnified clips, the paper's tables.
 
 Laptop: `python jobs/report.py` takes every run under runs/ and writes runs/report/report.html, which needs no network,
-and each of its tables as .csv and .tex. `python jobs/report.py runs/loso --out mine` takes some runs, and
-`--compare RUN RUN` tests two runs of the same clips against each other.
+its tables as .csv and .tex, and its figures as .png, .svg and .pdf. `python jobs/report.py runs/loso --out mine` takes
+some runs, and `--compare RUN RUN` tests two runs of the same clips against each other.
 
 Cluster: the same, where the job that made the runs was started.
 
@@ -11,15 +11,12 @@ Time: some seconds for thirty runs. The paper has 75.40 %, 68.85 % and 79.87 % o
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from jobs.command_line import DONE, run_job, say
 from jobs.paper_tables import paper_report
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +26,7 @@ class Options:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUNS ...]")] = (Path("runs"),)
     """Folders of runs, or folders above them. Without any: runs/."""
     out: Path = Path("runs/report")
-    """Folder of the page and its tables."""
+    """Folder of the page, its tables and its figures."""
     compare: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="RUN RUN")] = None
     """Folders of two runs of the same clips, to test against each other."""
 
@@ -45,7 +42,8 @@ def main(options: Options) -> int:
     files = paper_report(runs, options.out, compared=compared)
     for one in compared:
         say(comparison_table(one.found, *one.names))
-    say(f"{len(runs)} runs, {len(files) // 2} tables as .csv and .tex")
+    tables, figures = (sum(path.suffix == ending for path in files) for ending in (".tex", ".png"))
+    say(f"{len(runs)} runs, {tables} tables as .csv and .tex, {figures} pictures beside the page")
     say(f"Next: open {files[0]}")
     return DONE
 

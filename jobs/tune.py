@@ -81,6 +81,7 @@ def main(options: Options) -> int:
     from cluster.experiment import write
     from cluster.experiment.records import track_search
     from cluster.experiment.search.choose import run_search, search_tables
+    from cluster.experiment.search.chosen import chosen_run, search_values
     from cluster.tracking.log import next_steps
 
     name = f"{grid.first.selection.protocol.name}-{Path(options.space).stem}-{options.selection}-s{options.seed}"
@@ -90,8 +91,10 @@ def main(options: Options) -> int:
     found = run_search(experiment, options.stopping, say)
     tables = search_tables(grid, found)
     shown = texts.search_title(grid, found, options.recipe_name)
-    run = write.chosen_run(grid, found, out, job="tune", name=shown, recipe=options.recipe_name)
+    run = chosen_run(grid, found, out, job="tune", name=shown, recipe=options.recipe_name)
     files = run.write(more=tables) if run else write.write_tables(out, tables)
+    if run:
+        run.write_scores(perf_counter() - begun)
     run_id = track_search(grid, found, run, files, options.tracking_uri, name, say)
     printed = space.paper.get(grid.first.selection.protocol.name, {})
     say(texts.search_text(grid, found, printed))
@@ -101,9 +104,9 @@ def main(options: Options) -> int:
         say(texts.final_text(run.plan, run.outcome, stamp))
         run.write_scores(seconds, run_id)
     for path in [out / "search.json", *([options.json] if options.json else [])]:
-        write_json(path, write.search_values(grid, found, run, seconds))
+        write_json(path, search_values(grid, found, run, seconds))
     say(f"done in {seconds:.0f} s: {found.trained} folds trained")
-    say(next_steps(options.tracking_uri, f"tables are in {out}"))
+    say(next_steps(options.tracking_uri, run_id, f"tables are in {out}"))
     return SOME_FOLDS_FAILED if found.failed else DONE
 
 

@@ -157,7 +157,7 @@ def test_the_page_sorts_by_its_own_script_and_asks_no_network(here: Path) -> Non
     assert page.count("<script>") == page.count("</script>") == 1 and "&lt;/script&gt;&lt;script&gt;alert" in page
     bare = re.sub('base64,[^"]*', "", page)
     assert not re.search(r"https?:|//|<link|@import|url\(|\bfetch\b|XMLHttp|\bsrc=\"(?!data:)", bare)
-    names = set(re.findall(r'<p class="files">(\S+)\.csv, \1\.tex</p>', page))
+    names = set(re.findall(r'<a href="(\S+)\.csv">\1\.csv</a>, <a href="\1\.tex">', page))
     assert names == {path.stem for path in out.glob("*.csv")} == {path.stem for path in out.glob("*.tex")}
     assert re.search(
         r"^STSTNet ststnet default & 80\.0 \[11\.1, 99\.9\] & ", (out / f"leaderboard-{SMIC}.tex").read_text(), re.M

@@ -281,7 +281,8 @@ def test_a_search_on_ray_tune_is_that_of_a_plain_loop_and_an_overlapping_one_tra
     below = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     titles = {run.info.run_name for run in below}
     assert len(titles) == CONFIGURATIONS and all(
-        title.startswith("k=") and title.endswith(" quick s0") for title in titles
+        "=" in title and "quick" not in title and "s0" not in title
+        for title in titles  # words of all say nothing
     ), titles
     for run in below:
         assert {"configuration", "state", "trunk_sha256", "git_commit", "command", "job"} <= run.data.tags.keys()

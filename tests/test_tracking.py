@@ -118,7 +118,10 @@ def test_a_run_has_its_database_its_table_and_its_children(out: Path, sqlite: st
     assert {run.data.tags.get("mlflow.parentRunId") for run in found} == {None, parent} and len(found) == 4
     (one,) = (run for run in found if run.info.run_id == parent)
     view = json.loads(client.get_experiment(one.info.experiment_id).tags["mlflow.sharedViewState.scores"])
-    assert view["orderByKey"] == "metrics.`pooled/uf1`" and "params.`k`" in view["selectedColumns"]
+    assert view["orderByKey"] == "metrics.`pooled/uf1`" and "params.`k`" not in view["selectedColumns"]
+    log_runs(sqlite, replace(record(out, "other"), parameters={"k": 7}), [])
+    view = json.loads(client.get_experiment(one.info.experiment_id).tags["mlflow.sharedViewState.scores"])
+    assert "params.`k`" in view["selectedColumns"]
     assert one.info.run_name == "loso parent" and one.data.params == {"k": "9", "frames_seen": "(1, 2)"}
     dataset = one.inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest) == ("synthetic", "b" * 36)
@@ -246,13 +249,55 @@ def test_none_logs_nothing_keeps_nothing_and_is_no_place_to_upload_to(out: Path)
     said: list[str] = []
     assert log_or_keep("none", record(out), [], out, said.append) is None
     assert said == [] and not (out / NOT_LOGGED).exists()
-    assert next_steps("none", "open it") == "Next: open it"
-    assert next_steps("sqlite:///a.db", "open it").startswith("Next: open it; .venv/bin/mlflow ui")
+    assert next_steps("none", None, "open it") == "Next: open it"
     with server(500) as (uri, _):
         log_or_keep(uri, record(out), [], out, said.append)
     with pytest.raises(UsageError, match="none as a tracker"):
         upload(out, "none")
     assert (out / NOT_LOGGED).is_file()
+
+
+def test_what_comes_next_is_the_whole_address_of_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = "/#/runs/0a1b"
+    assert next_steps("http://tracker:5000/", "0a1b", "open it") == f"Next: open it; open http://tracker:5000{page}"
+    served = f" ui --backend-store-uri sqlite:///a.db, then open http://127.0.0.1:5000{page}"
+    monkeypatch.setattr(sys, "executable", str(here / ".venv/bin/python"))
+    assert next_steps("sqlite:///a.db", "0a1b") == f"Next: .venv/bin/mlflow{served}"
+    monkeypatch.setattr(sys, "executable", "/elsewhere/bin/python")
+    assert next_command("sqlite:///a.db", "0a1b") == f"/elsewhere/bin/mlflow{served}"
+
+
+def test_a_run_has_the_times_of_its_job_also_when_it_is_uploaded_later(out: Path, sqlite: str, hasty: None) -> None:
+    timed = replace(record(out), began=1000.25, ended=1060.5, note="# what it is")
+    log_or_keep(DEAD, timed, [], out, lambda _: None)
+    upload(out, sqlite)
+    (found,) = runs(sqlite)
+    assert (found.info.start_time, found.info.end_time) == (1000250, 1060500)
+    assert found.data.tags["mlflow.note.content"] == "# what it is"
+
+
+def test_a_record_that_an_earlier_version_kept_is_uploaded(out: Path, sqlite: str, hasty: None) -> None:
+    log_or_keep(DEAD, record(out), [], out, lambda _: None)
+    kept = json.loads((out / NOT_LOGGED).read_text())
+    for name in ("began", "ended", "note"):
+        del kept["parent"][name]
+    (out / NOT_LOGGED).write_text(json.dumps(kept))
+    before = 1000 * time.time()
+    upload(out, sqlite)
+    (found,) = runs(sqlite)
+    assert found.info.end_time >= found.info.start_time >= before - 1 and "mlflow.note.content" not in found.data.tags
+
+
+def test_the_columns_are_the_settings_in_which_runs_of_one_method_differ() -> None:
+    def columns(*settings: dict[str, str]) -> list[str]:
+        shown = json.loads(tracker_client.view_of(settings))["selectedColumns"]
+        return [name.removeprefix("params.") for name in shown if name.startswith("params.")]
+
+    one = {"method": "aman", "k": "9", "n": "11", "seed": "0", "grid_factors": "9"}
+    assert columns() == columns(one) == []
+    assert columns(one, {**one, "k": "7", "seed": "1", "grid_factors": "7"}) == ["`k`", "`seed`"]
+    assert columns(one, {"method": "htnet", "dim": "8", "seed": "1"}) == ["`method`"]
+    assert len(columns(*({str(name): str(name * run) for name in range(1, 20)} for run in (1, 2)))) == 8
 
 
 def test_no_password_is_shown_or_kept(out: Path, here: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +309,7 @@ def test_no_password_is_shown_or_kept(out: Path, here: Path, hasty: None, monkey
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter3")
     said: list[str] = []
     assert log_or_keep("", record(out), [], out, said.append) is None
-    told = said[0] + (out / NOT_LOGGED).read_text() + next_command("")
+    told = said[0] + (out / NOT_LOGGED).read_text() + next_command("", "0a1b")
     assert "hunter" not in told and "someone" not in told and "--tracking-uri" not in said[0]
     with pytest.raises(UsageError) as failed:
         upload(out, "")

@@ -1,13 +1,11 @@
-"""One page about any set of finished runs, which needs no network, with each of its tables as CSV and LaTeX."""
+"""One page about any set of finished runs, which needs no network, and its tables and figures as files for papers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from aman.errors import DataError
 from aman.protocols import published
-from aman.report.cells import measured
 from aman.report.columns import Column, Configuration, Sweep, columns_of
 from aman.report.details import (
     Compared,
@@ -19,10 +17,19 @@ from aman.report.details import (
     provenance,
     scored,
 )
+from aman.report.drawings import (
+    attention_figures,
+    confusion_figures,
+    magnification_section,
+    subjects_section,
+    sweep_section,
+    training_section,
+)
+from aman.report.headline import headlines, made_text, runs_table
 from aman.report.heat import attention, attention_summary, confusion
-from aman.report.page import Figure, Section, named, page, write_page
-from aman.report.tables import Table, sweep_table, table_2
-from aman.runs import STRIPS, Run
+from aman.report.page import Figure, Section, write_page
+from aman.report.tables import Table, table_2
+from aman.runs import Run
 
 PAGE = "report.html"
 
@@ -34,18 +41,17 @@ def write_report(
     base: Mapping[str, Any] | None = None,
     compared: Sequence[Compared] = (),
 ) -> list[Path]:
-    """report.html and the tables as .csv and .tex in `out`; their paths, the page first.
+    """report.html, its tables as .csv and .tex and its figures in `out`; their paths, the page first.
 
     `sweeps` are the tables by one setting. `base` are settings of the configuration that Table 2 is to call the fixed
     one (`aman.report.columns.columns_of` says which it is otherwise). Raises `UsageError` where nothing can be written.
     """
     columns = columns_of(runs, published()["AMAN"], base)
-    sections = _sections(columns, sweeps, compared)
-    tables = named(sections)
     databases = ", ".join(dict.fromkeys(run.protocol for run in runs))
     seeds = len({run.seed for run in runs})
     lead = f"{len(runs)} run{'s' * (len(runs) != 1)} under {databases}; {seeds} seed{'s' * (seeds != 1)}."
-    return write_page(out, PAGE, page(lead, sections, tables), tables)
+    sections = _sections(columns, sweeps, compared)
+    return write_page(out, PAGE, lead, sections, headlines=headlines(columns), made=made_text(runs))
 
 
 def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequence[Compared]) -> list[Section]:
@@ -60,54 +66,40 @@ def _sections(columns: Sequence[Column], sweeps: Sequence[Sweep], compared: Sequ
     ]
     none = "No run chose its configuration by inner folds: jobs/tune.py --selection inner makes one."
     return [
+        Section(title="Runs and their scores", tables=[runs_table(there)]),
+        subjects_section(there),
+        training_section(there),
+        _by_base("Confusion", there, confusion, confusion_figures),
+        _by_base(
+            "Attention",
+            there,
+            lambda column, base: [*attention_summary(column, base), *attention(column, base)],
+            attention_figures,
+        ),
+        magnification_section(there),
         Section(title="What was scored", tables=[scored(columns), *groups(there)]),
         Section(title="Table 2: methods", tables=[table_2(columns)]),
-        *(_sweep(sweep, columns) for sweep in sweeps),
+        *(sweep_section(sweep, columns) for sweep in sweeps),
         *(
             [Section(title="Paired tests", tables=[comparison_details(one, i) for i, one in enumerate(compared, 1)])]
             if compared
             else []
         ),
-        _by_base("Confusion", there, lambda column, base: [confusion(column, base)]),
-        _by_base("Attention", there, lambda column, base: [*attention_summary(column, base), *attention(column, base)]),
-        _magnification(there),
         Section(title="What inner folds chose", tables=[chosen(inner)] if inner else [], texts=[] if inner else [none]),
-        Section(title="Training", tables=[hours(there)]),
-        Section(title="Runs", tables=[provenance(there)]),
+        Section(title="Hours of training", tables=[hours(there)]),
+        Section(title="Where the runs come from", tables=[provenance(there)]),
     ]
 
 
-def _sweep(sweep: Sweep, columns: Sequence[Column]) -> Section:
-    """The table of a sweep, and its curves where two points or more were run."""
-    from aman.figures import Curve, curves_figure  # matplotlib: planning imports this package, too
-
-    table, curves = sweep_table(sweep, columns), []
-    for column in columns:
-        points, _ = column.along(sweep.setting)
-        cells = {value: measured(one) for value, one in points.items()} if sweep.drawn and len(points) > 1 else {}
-        found = {
-            value: (100 * cell.accuracy, 100 * cell.interval[0], 100 * cell.interval[1])
-            for value, cell in cells.items()
-            if cell.accuracy is not None and cell.interval is not None
-        }
-        if found:
-            chance = 100 * column.runs[0].values["chance"]["majority"]
-            printed = sweep.printed(column.protocol)
-            curves.append(Curve(title=column.title, points=found, printed=printed, chance=chance))
-    if not curves:
-        why = ["No curve: no two values were run."] if sweep.drawn else []
-        return Section(title=sweep.title, tables=[table], texts=why)
-    file, values = BytesIO(), sorted({value for one in curves for value in (*one.points, *one.printed)})
-    curves_figure(curves, sweep.setting, values, file)
-    caption = f"{sweep.title}: accuracy in % with its 95 % interval over subjects, all else equal."
-    return Section(title=sweep.title, tables=[table], figures=[Figure.of(caption, file.getvalue())])
-
-
 def _by_base(
-    title: str, columns: Sequence[Column], make: Callable[[Column, Configuration], Iterable[Table]]
+    title: str,
+    columns: Sequence[Column],
+    make: Callable[[Column, Configuration], Iterable[Table]],
+    draw: Callable[[Column, Configuration], Iterable[Figure]],
 ) -> Section:
-    """Tables of each column's fixed configuration, or of another method where AMAN was not run."""
+    """Tables and figures of each column's fixed configuration, or of another method where AMAN was not run."""
     tables: list[Table] = []
+    figures: list[Figure] = []
     texts = []
     for column in columns:
         base = column.base or next(iter(column.others), None)
@@ -116,35 +108,7 @@ def _by_base(
             continue
         try:
             tables += make(column, base)
+            figures += draw(column, base)
         except DataError as error:
             texts.append(f"{column.title}: {error.got}.")
-    return Section(title=title, tables=tables, texts=texts)
-
-
-def _magnification(columns: Sequence[Column]) -> Section:
-    """The magnified frames that a run of the fixed configuration, else any run of the column, left in its folder."""
-    figures, texts = [], []
-    for column in columns:
-        runs = [*(column.base.runs if column.base else ()), *column.runs]
-        there = [run for run in runs if (run.folder / STRIPS).is_file()]
-        why = f"{column.title}: no run has a {STRIPS}: the magnified images were not in the cache, or were not drawn."
-        for run in there[:1]:
-            try:
-                content = (run.folder / STRIPS).read_bytes()
-                _check_png(content)
-            except (OSError, SyntaxError, ValueError):
-                why = f"{column.title}: {run.folder / STRIPS} cannot be read."
-                continue
-            magnifier = Path(str(run.settings.get("magnifier", ""))).stem
-            caption = f"{column.title}: a clip of each class near its apex, magnified ({magnifier}). {run.name}"
-            figures.append(Figure.of(caption, content))
-            why = ""
-        texts += [why] if why else []
-    return Section(title="Magnification", figures=figures, texts=texts)
-
-
-def _check_png(content: bytes) -> None:
-    """Raises `OSError`, `SyntaxError` or `ValueError` where it is no whole picture."""
-    from matplotlib.image import imread
-
-    imread(BytesIO(content), format="png")
+    return Section(title=title, tables=tables, figures=figures, texts=texts)

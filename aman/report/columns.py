@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.methods import USUAL
-from aman.runs import Run
-
-WITHOUT_EFFECT = ("frames_seen", "grid_frames", "grid_factors")
-"""Settings that follow from others, or that change what is prepared and no score."""
+from aman.runs import WITHOUT_EFFECT, Run
 
 PAPER_BEST = {"k": 9, "levels": "all", "n": 11, "attention": "both"}
 """The configuration of the paper's Table 2."""

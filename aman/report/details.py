@@ -201,7 +201,7 @@ def hours(columns: Sequence[Column]) -> Table:
     data = pd.DataFrame(rows, columns=names)
     return Table(
         name="hours",
-        title="Training",
+        title="Hours of training",
         caption="Time that the folds took to train and predict, each distinct fold once, preparation not counted. "
         "Workers that share a GPU each count their own time.",
         shown=data.assign(hours=[f"{one:.3g}" for one in data["hours"]]).astype(str),
@@ -241,7 +241,7 @@ def provenance(columns: Sequence[Column]) -> Table:
         shown[name] = [_short(text) for text in shown[name]]
     return Table(
         name="runs",
-        title="Runs",
+        title="Where the runs come from",
         caption="Digests are cut to their first digits here; runs.csv has them whole, with every setting. "
         "A commit that ends in + had changes that were not committed.",
         shown=shown,

@@ -14,8 +14,8 @@ from aman.report.tables import Table
 from aman.tables import percent
 
 
-def confusion(column: Column, base: Configuration) -> Table:
-    """Clips by true and predicted class under the fixed configuration, all seeds together."""
+def confusion(column: Column, base: Configuration) -> list[Table]:
+    """Clips by true and predicted class under the fixed configuration, all seeds together: in counts and in shares."""
     classes = base.runs[0].classes
     counts = np.sum([run.values["confusion"] for run in base.runs], axis=0)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -25,14 +25,27 @@ def confusion(column: Column, base: Configuration) -> Table:
     shown["recall in %"] = [percent(one) for one in np.diagonal(share)]
     shades = np.hstack([share, np.zeros((len(classes), 2))])
     several = f", {len(base.runs)} seeds together" if len(base.runs) > 1 else ""
-    return Table(
-        name=f"confusion-{slug(column.title)}",
-        title=column.title,
-        caption=f"{base.name}{several}. {base.state}.",
-        shown=shown,
-        data=shown,
-        shades=shades,
-    )
+    shares = pd.DataFrame([[percent(one) for one in row] for row in share], columns=shown.columns[1 : len(classes) + 1])
+    shares.insert(0, "true class", list(classes))
+    about = f"{base.name}{several}. {base.state}."
+    return [
+        Table(
+            name=f"confusion-{slug(column.title)}",
+            title=f"{column.title}, clips",
+            caption=about,
+            shown=shown,
+            data=shown,
+            shades=shades,
+        ),
+        Table(
+            name=f"confusion-shares-{slug(column.title)}",
+            title=f"{column.title}, in %",
+            caption=f"Share of the clips of the true class. {about}",
+            shown=shares,
+            data=shares,
+            shades=share,
+        ),
+    ]
 
 
 def attention(column: Column, base: Configuration) -> list[Table]:

@@ -13,8 +13,9 @@ from aman.methods import USUAL
 from aman.protocols import Published, protocols
 from aman.report.cells import Cell, best_epoch_of, configuration_cell
 from aman.report.columns import Column, Configuration, columns_of
+from aman.report.headline import made_text
 from aman.report.heat import slug
-from aman.report.page import Section, named, page, write_page
+from aman.report.page import Section, write_page
 from aman.report.paired import by_part, paired_tests
 from aman.report.ranks import ranks_section
 from aman.report.tables import CHANCE, HONEST, TUNED, Table, letters
@@ -48,8 +49,7 @@ def write_leaderboard(runs: Sequence[Run], missing: Sequence[Mapping[str, str]],
         f"{len(names)} methods ({', '.join(names)}) under {', '.join(dict.fromkeys(run.protocol for run in runs))}, "
         f"{seeds} seed{'s' * (seeds != 1)}; {'; '.join(splits)}. A click on the head of a column sorts by it."
     )
-    tables = named(sections)
-    return write_page(out, PAGE, page(lead, sections, tables, TITLE, sorting=True), tables)
+    return write_page(out, PAGE, lead, sections, TITLE, made=made_text(runs))
 
 
 def _database(column: Column) -> Section:

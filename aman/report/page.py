@@ -2,14 +2,16 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
+from aman.drawn import drawn_once, figures_key
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.report.tables import ACCURACY, INTERVAL, SEEDS, STATUS, TUNED, Table
@@ -26,18 +28,45 @@ NUMBER = re.compile(r"|-|[-+]?\d[\d.,e-]*( [\[(].*)?|\[[-+\d., ]+\]")
 """A cell of numbers, with its interval or what is to be known beside it; or a cell that has none."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Figure:
-    """A picture in the page."""
+    """A picture in the page, and a file beside it."""
 
+    name: str
+    """Stem of its files."""
     caption: str
-    data: str
-    """PNG as base64."""
+    of: object
+    """What it is drawn of, as JSON takes it: with equal contents it is not drawn again."""
+    draw: Callable[[Path], list[Path]]
+    """Draws it to the path, which ends in `ending`, and to others with the same stem; the files, the path first."""
+    ending: str = ".png"
+    shown: bool = True
+    """Whether the page shows it: else only links lead to its files."""
+    data: pd.DataFrame | None = None
+    """Its numbers, as CSV."""
 
     @classmethod
-    def of(cls, caption: str, content: bytes) -> "Figure":
-        """The picture of these bytes of a PNG."""
-        return cls(caption=caption, data=base64.b64encode(content).decode())
+    def copy(cls, name: str, caption: str, content: bytes, ending: str) -> "Figure":
+        """The picture of these bytes."""
+
+        def write(path: Path) -> list[Path]:
+            write_whole(path, content)
+            return [path]
+
+        return cls(name=name, caption=caption, of=sha256(content).hexdigest(), draw=write, ending=ending)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """What a reader must know of one column of the tables before all else."""
+
+    title: str
+    number: str
+    """The accuracy in per cent, or why there is none."""
+    beside: str
+    """Its interval and the other scores."""
+    texts: Sequence[str]
+    """What it means, and what there is to warn of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,49 +80,92 @@ class Section:
     """What there is to say, above all why something is not here."""
 
 
-def named(sections: Iterable[Section]) -> dict[str, Table]:
-    """The tables of the sections by the stem of their files, each its own."""
-    found: dict[str, Table] = {}
-    for table in (table for section in sections for table in section.tables):
-        name, number = table.name, 2
+Named = TypeVar("Named", Table, Figure)
+
+
+def named(parts: Iterable[Named]) -> dict[str, Named]:
+    """The tables or figures by the stem of their files, each its own."""
+    found: dict[str, Named] = {}
+    for part in parts:
+        name, number = part.name, 2
         while name in found:
-            name, number = f"{table.name}-{number}", number + 1
-        found[name] = table
+            name, number = f"{part.name}-{number}", number + 1
+        found[name] = part
     return found
 
 
-def page(
-    lead: str, sections: Sequence[Section], tables: Mapping[str, Table], title: str = TITLE, *, sorting: bool = False
-) -> str:
-    """The page as text; `tables` are those of the sections by the stem of their files. With `sorting`, a click on the
-    head of a column sorts the rows of its table, by a script that the page holds."""
-    names = {table: name for name, table in tables.items()}
-    views = {table: _view(table) for table in names}
-    given = {"title": title, "lead": lead, "tuned": TUNED, "sections": sections, "names": names, "views": views}
-    return _template().render(**given, sorting=sorting)
-
-
-def write_page(out: Path, name: str, text: str, tables: Mapping[str, Table]) -> list[Path]:
-    """The page and its tables as .csv and .tex in `out`; their paths, the page first. Raises `UsageError` where nothing
-    can be written."""
-    files = {name: text} | {f"{stem}.tex": latex(one) for stem, one in tables.items()}
+def write_page(
+    out: Path,
+    name: str,
+    lead: str,
+    sections: Sequence[Section],
+    title: str = TITLE,
+    *,
+    headlines: Sequence[Headline] = (),
+    made: str = "",
+) -> list[Path]:
+    """The page `name`, its tables as .csv and .tex, and its figures in `out`; their paths, the page first. `lead` is
+    what it begins with, `made` what it ends with. The page needs none of the other files: it holds its pictures, and a
+    script by which a click on the head of a column sorts the rows of its table. Figures that are there already, of the
+    same contents, are not drawn again. Raises `UsageError` where nothing can be written."""
+    tables = named(table for section in sections for table in section.tables)
+    figures = named(figure for section in sections for figure in section.figures)
+    given: dict[str, Any] = {
+        "title": title,
+        "lead": lead,
+        "tuned": TUNED,
+        "sections": sections,
+        "headlines": headlines,
+        "made": made,
+    }
+    given |= {"names": {table: stem for stem, table in tables.items()}}
+    given |= {"views": {table: _view(table) for table in tables.values()}}
+    texts = {f"{stem}.tex": latex(one, stem) for stem, one in tables.items()}
+    data = {stem: table.data for stem, table in tables.items()}
+    data |= {stem: figure.data for stem, figure in figures.items() if figure.data is not None}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for file, content in files.items():
+        drawn = _drawn(out, figures)
+        pictures = {figures[stem]: _picture(files, stem in data) for stem, files in drawn.items()}
+        texts = {name: _template().render(**given, pictures=pictures), **texts}
+        for file, content in texts.items():
             write_whole(out / file, content)
-        for stem, table in tables.items():
-            write_csv(out / f"{stem}.csv", table.data)
+        for stem, frame in data.items():
+            write_csv(out / f"{stem}.csv", frame)
     except OSError as error:
         raise UsageError(
             got=f"{out}, which cannot be written ({error.strerror})",
             expected="a folder with room that can be written",
             fix="name another --out",
         ) from None
-    return [out / file for file in (*files, *(f"{stem}.csv" for stem in tables))]
+    return [out / file for file in (*texts, *(f"{stem}.csv" for stem in data))] + [
+        file for files in drawn.values() for file in files
+    ]
 
 
-def latex(table: Table) -> str:
-    """A tabular for the package booktabs, with what is to be known of it in comments."""
+def _drawn(out: Path, figures: Mapping[str, Figure]) -> dict[str, list[Path]]:
+    """The files of each figure, that of the page first. Raises `OSError`."""
+    key = figures_key(
+        {stem: [one.of, one.ending] for stem, one in figures.items()}, sorted(Path(__file__).parent.glob("*.py"))
+    )
+
+    def draw() -> list[Path]:
+        return [file for stem, one in figures.items() for file in one.draw(out / f"{stem}{one.ending}")]
+
+    files = drawn_once(out, key, draw) if figures else []
+    return {stem: [file for file in files if file.stem == stem] for stem in figures}
+
+
+def _picture(files: Sequence[Path], with_data: bool) -> dict[str, Any]:
+    """What the template wants of a figure."""
+    kind = f"image/{files[0].suffix.removeprefix('.')}"
+    links = [*(file.name for file in files), *([f"{files[0].stem}.csv"] if with_data else [])]
+    return {"kind": kind, "content": base64.b64encode(files[0].read_bytes()).decode(), "links": links}
+
+
+def latex(table: Table, label: str) -> str:
+    """A table for the package booktabs with a caption and the label `tab:...`; what is to be known of it is in
+    comments. A column without any content is left out. Wide tables are shrunk to the page by graphicx."""
 
     def plain(text: object) -> str:
         return " ".join(str(text).split())
@@ -103,9 +175,14 @@ def latex(table: Table) -> str:
         shown.columns = pd.MultiIndex.from_tuples([tuple(map(plain, pair)) for pair in shown.columns])
     else:
         shown.columns = shown.columns.map(plain)
+    shown = shown.loc[:, [bool((shown.iloc[:, place] != "").any()) for place in range(shown.shape[1])]]
     sides = "".join("r" if isinstance(name, tuple) and name[0] else "l" for name in shown.columns)
     text = shown.to_latex(index=False, escape=True, column_format=sides, multicolumn_format="c")
-    return "".join(f"% {plain(line)}\n" for line in (table.title, table.caption, *table.notes)) + text
+    about = "".join(f"% {plain(line)}\n" for line in (table.title, table.caption, *table.notes))
+    caption = plain(table.title).translate(_ESCAPED)
+    text = f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{text.rstrip()}}}\n"
+    head = f"\\begin{{table}}\n\\centering\n\\caption{{{caption}.}}\n\\label{{tab:{label}}}\n"
+    return f"{about}% Needs the packages booktabs and graphicx.\n{head}{text}\\end{{table}}\n"
 
 
 def _view(table: Table) -> dict[str, Any]:
@@ -179,6 +256,16 @@ def _cell(text: str, kind: str, **more: Any) -> dict[str, Any]:
     dark = " dark" if shade is not None and shade > 0.55 else ""
     cell = {"span": 1, "mark": "", "beneath": [], "shade": None, "stamp": text.endswith(TUNED)}
     return {**cell, "text": text, "kind": kind + dark, **more}
+
+
+_ESCAPED = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        "~": r"\textasciitilde ",
+        "^": r"\textasciicircum ",
+        "\\": r"\textbackslash ",
+    }
+)
 
 
 @cache

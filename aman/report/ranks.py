@@ -1,12 +1,13 @@
 """Ranks of methods over databases, with their critical difference."""
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from aman.figures import ranks_figure
 from aman.ranking import FEWEST_DATABASES, FEWEST_METHODS, LEVEL, Ranking, rank
 from aman.report.columns import Column, Configuration
 from aman.report.page import Figure, Section
@@ -39,8 +40,7 @@ def ranks_section(columns: Sequence[Column]) -> Section:
             f"each method on all clips of each database; here are {len(columns)} and {len(scores)}."
         )
         return Section(title=title, texts=[why, *texts])
-    found, file = rank(scores), BytesIO()
-    ranks_figure(found.ranks, found.critical_difference, found.alike, found.databases, file)
+    found = rank(scores)
     caption = (
         f"Mean rank by accuracy over {found.databases} databases, 1 is best. A bar joins methods of which none differs "
         f"from another: mean ranks closer than the critical difference of {found.critical_difference:.2f} (Nemenyi, "
@@ -50,9 +50,15 @@ def ranks_section(columns: Sequence[Column]) -> Section:
     return Section(
         title=title,
         tables=[_ranks_table(found, scores, [column.title for column in columns])],
-        figures=[Figure.of(caption, file.getvalue())],
+        figures=[Figure(name="ranks-diagram", caption=caption, of=asdict(found), draw=partial(_draw, found))],
         texts=texts,
     )
+
+
+def _draw(found: Ranking, path: Path) -> list[Path]:
+    from aman.figures import ranks_figure
+
+    return ranks_figure(found.ranks, found.critical_difference, found.alike, found.databases, path)
 
 
 def _least_clips(configuration: Configuration) -> int:

@@ -1,6 +1,5 @@
 """A clip beside itself, magnified at the level that the model attended to, as a moving picture."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ from aman.files import write_whole
 from aman.inputs.base import stages
 from aman.inputs.images import Images
 from aman.magnify import magnify
+from aman.moving import gif
 from aman.trained.predict import Prediction
 from aman.training import Recipe
 
-MILLISECONDS = 80
-"""How long each of the interpolated frames is shown: slower than a micro-expression, to be seen."""
 LEVELS = "alpha"
 """The attention over levels of magnification."""
 
@@ -51,7 +49,7 @@ def write_gif(path: Path, recipe: Recipe, prediction: Prediction) -> int:
     plain_LHWC = np.clip(np.rint(source_LHWC), 0, 255).astype(np.uint8)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, _gif(np.concatenate([_small(plain_LHWC), _small(magnified_LHWC)], axis=2)))
+        write_whole(path, gif(np.concatenate([_small(plain_LHWC), _small(magnified_LHWC)], axis=2)))
     except OSError as error:
         raise UsageError(
             got=f"--gif {path}, which cannot be written ({error.strerror})",
@@ -63,16 +61,3 @@ def write_gif(path: Path, recipe: Recipe, prediction: Prediction) -> int:
 
 def _small(image_LHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return image_LHWC if image_LHWC.shape[1:3] == (FACE_SIZE, FACE_SIZE) else fit(image_LHWC)
-
-
-def _gif(image_LHWC: npt.NDArray[np.uint8]) -> bytes:
-    """The pictures as a GIF that is played again and again, with one palette for all of them: a palette a picture would
-    flicker."""
-    from PIL import Image
-
-    pictures = [Image.fromarray(one) for one in image_LHWC]
-    palette = Image.fromarray(np.concatenate(image_LHWC[:: max(1, len(image_LHWC) // 5)])).quantize(256)
-    shown = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
-    file = io.BytesIO()
-    shown[0].save(file, "GIF", save_all=True, append_images=shown[1:], duration=MILLISECONDS, loop=0)
-    return file.getvalue()

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from aman.content import content_key
 from aman.runs import FOLDS
+from aman.scoring import accuracy_by_epoch
+from aman.tables import markdown, percent, score_markdown, verdict
 from cluster.experiment.grid import Grid
 from cluster.experiment.plan import TUNED, Plan
-from cluster.experiment.score import mean_losses, outcome_of
+from cluster.experiment.score import Outcome, mean_losses, outcome_of, pool_epochs
 from cluster.experiment.search.choose import SearchOutcome
-from cluster.experiment.texts import best_of, title
+from cluster.experiment.texts import best_of, title, what_differs
 from cluster.experiment.write import CHECKPOINT_RULE, About, Run
 from cluster.tracking.pending import log_or_keep
 from cluster.tracking.provenance import tags as provenance
@@ -19,6 +21,10 @@ from cluster.tracking.record import RunRecord
 
 HONEST = "honest"
 """Tag of a run whose numbers need no remark; the others have what has to be said wherever they are shown."""
+DECIMALS = 4
+"""Of scores and losses in MLflow, whose lists show every digit. scores.json has all digits."""
+NOTED = 50
+"""Rows of a table in the description of a run."""
 LOGGED = 200
 """Configurations of a search that get a run in MLflow of their own: the best ones. The table has all."""
 
@@ -30,40 +36,45 @@ def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -
     plan, outcome, about = run.plan, run.outcome, run.about
     scores, selection = outcome.scores, plan.selection
     finished = [(spec.subject, plan.finished[spec.key]) for spec in plan.folds if spec.key in plan.finished]
-    losses = mean_losses(plan)
+    curves = {
+        "curves/train_loss": mean_losses(plan),
+        "curves/left_out_accuracy": accuracy_by_epoch(pool_epochs(plan)),
+    }
     peek = {
         "literature/accuracy": outcome.best_test_epoch,
         "chance/guessing_best_of_epochs": outcome.guessing,
+    }
+    began, ended = run.times
+    values = {
+        "pooled/accuracy": scores.accuracy,
+        "pooled/uf1": scores.uf1,
+        "pooled/uar": scores.uar,
+        "pooled/weighted_f1": scores.weighted_f1,
+        "pooled/accuracy_low": scores.interval[0],
+        "pooled/accuracy_high": scores.interval[1],
+        "pooled/uf1_low": scores.uf1_interval[0],
+        "pooled/uf1_high": scores.uf1_interval[1],
+        "pooled/uar_low": scores.uar_interval[0],
+        "pooled/uar_high": scores.uar_interval[1],
+        "folds/mean_accuracy": scores.mean_fold_accuracy,
+        "folds/mean_f1": scores.mean_fold_f1,
+        "chance/majority": scores.chance_majority,
+        "chance/class_priors": scores.chance_prior,
+        **(peek if outcome.epochs > 1 else {}),
+        **{
+            f"left_out/{re.sub(r'[^A-Za-z0-9_. /-]', '_', group)}/{name}": value
+            for group, one in outcome.by_group.items()
+            for name, value in (("accuracy", one.accuracy), ("uf1", one.uf1), ("uar", one.uar))
+        },
+        "time/training_seconds": sum(result.seconds for _, result in finished),
     }
     return RunRecord(
         experiment=f"aman/{selection.protocol.database}",
         name=name or about.name,
         key=outcome.key,
         parameters=parameters_of(plan, about.recipe),
-        scores={
-            "pooled/accuracy": scores.accuracy,
-            "pooled/uf1": scores.uf1,
-            "pooled/uar": scores.uar,
-            "pooled/weighted_f1": scores.weighted_f1,
-            "pooled/accuracy_low": scores.interval[0],
-            "pooled/accuracy_high": scores.interval[1],
-            "pooled/uf1_low": scores.uf1_interval[0],
-            "pooled/uf1_high": scores.uf1_interval[1],
-            "pooled/uar_low": scores.uar_interval[0],
-            "pooled/uar_high": scores.uar_interval[1],
-            "folds/mean_accuracy": scores.mean_fold_accuracy,
-            "folds/mean_f1": scores.mean_fold_f1,
-            "chance/majority": scores.chance_majority,
-            "chance/class_priors": scores.chance_prior,
-            **(peek if outcome.epochs > 1 else {}),
-            **{
-                f"left_out/{re.sub(r'[^A-Za-z0-9_. /-]', '_', group)}/{name}": value
-                for group, one in outcome.by_group.items()
-                for name, value in (("accuracy", one.accuracy), ("uf1", one.uf1), ("uar", one.uar))
-            },
-            "time/training_seconds": sum(result.seconds for _, result in finished),
-        },
-        curves={"train/loss": losses} if losses else {},
+        scores={name: round(value, DECIMALS) for name, value in values.items()},
+        curves={name: [round(one, DECIMALS) for one in curve] for name, curve in curves.items() if len(curve) > 1},
         tags={
             **tags_of(plan),
             "incomplete": outcome.incomplete or "no",
@@ -89,7 +100,30 @@ def record_of(run: Run, files: Sequence[Path], *, name: str = "", **tags: str) -
             "predicted_clips": len(selection.predicted),
             "classes": selection.counts(),
         },
+        note=score_note(outcome, about, selection.protocol.name),
+        began=began,
+        ended=ended,
     )
+
+
+def score_note(outcome: Outcome, about: About, protocol: str) -> str:
+    """What MLflow's page of a run shows first: the scores of a benchmark as a table in Markdown, and what they mean."""
+    said = [f"**{about.stamp}**: the numbers were chosen by the clips that they are of."] if about.stamp else []
+    said += [f"**Incomplete**: {outcome.incomplete}."] if outcome.incomplete else []
+    table = score_markdown(outcome.scores, outcome.best_test_epoch if outcome.epochs > 1 else None)
+    scores = outcome.scores
+    first = f"Accuracy {percent(scores.accuracy)} % on {protocol}, {scores.clips} clips. "
+    first += verdict(scores.interval, scores.chance_majority)
+    return "\n\n".join([first, *said, table])
+
+
+def board_note(children: Sequence[RunRecord]) -> str:
+    """The same for the parent of several runs: a row each, the best ones where there are many."""
+    names = [f"pooled/{name}" for name in ("accuracy", "uf1", "uar")]
+    best = sorted(children, key=lambda one: -one.scores[names[0]])[:NOTED]
+    rows = [(one.name, *(percent(one.scores[name]) for name in names)) for one in best]
+    head = f"{len(children)} runs{f', the best {NOTED}' if len(children) > NOTED else ''}; scores in %, the best first"
+    return f"{head}\n\n{markdown(('run', 'accuracy', 'UF1', 'UAR'), rows)}"
 
 
 def parameters_of(plan: Plan, recipe_name: str) -> dict[str, object]:
@@ -132,6 +166,8 @@ def track_search(
     if len(best) < len(found.standings):
         say(f"MLflow gets the best {LOGGED} of {len(found.standings)} configurations; configurations.csv has all")
     children = [_child(grid, found, one, parent, run.about.recipe) for one in best]
+    names = what_differs([child.name for child in children])
+    children = [replace(child, name=name) for child, name in zip(children, names, strict=True)]
     return log_or_keep(uri, parent, children, run.folder, say)
 
 
@@ -143,7 +179,7 @@ def _child(grid: Grid, found: SearchOutcome, name: str, parent: RunRecord, recip
     if grid.choice == "literature" and standing.state == "complete":
         about = About(job="tune", name=shown, recipe=recipe_name, selection=grid.choice, stamp=TUNED)
         run = Run(plan=plan, outcome=outcome_of(plan, 0, 0, {}), folder=Path(), about=about)
-        return record_of(run, [], **tags)
+        return replace(record_of(run, [], **tags), began=parent.began, ended=parent.ended)
     bounds = {
         "bound/at_least": standing.least / standing.all_clips,
         "bound/at_most": standing.most / standing.all_clips,
@@ -153,8 +189,9 @@ def _child(grid: Grid, found: SearchOutcome, name: str, parent: RunRecord, recip
         name=shown,
         key=content_key({"configuration": name, "of": parent.key}),
         parameters=parameters_of(plan, recipe_name),
-        scores=bounds,
+        scores={name: round(value, DECIMALS) for name, value in bounds.items()},
         curves={},
+        note=f"{standing.text} ({standing.state})",
         tags={**tags_of(plan), "stamp": parent.tags["stamp"], **tags},
         artifacts=[],
         tables=[],

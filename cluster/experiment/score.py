@@ -137,6 +137,18 @@ def fold_table(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def loss_table(plan: Plan) -> pd.DataFrame:
+    """The mean training loss of every finished fold and epoch, a row each; the first column as in `fold_table`."""
+    first = LEFT_OUT if plan.selection.split.of_groups else "subject"
+    rows = [
+        (spec.subject, epoch, loss)
+        for spec in plan.folds
+        if spec.key in plan.finished
+        for epoch, loss in enumerate(plan.finished[spec.key].losses, start=1)
+    ]
+    return pd.DataFrame(rows, columns=[first, "epoch", "loss"])
+
+
 def mean_losses(plan: Plan) -> list[float]:
     """Training loss of every epoch, mean over the folds that had so many: those of a search may differ."""
     losses = [result.losses for result in plan.finished.values()]

@@ -1,7 +1,7 @@
 """Lines for people: names of runs, what an experiment consists of, and the tables at the end."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aman.inputs.base import stages
@@ -30,6 +30,14 @@ def title(request: Request, recipe_name: str) -> str:
         if setting not in method.in_title() and value != usual[setting]:
             parts.append(f"{setting}={Path(value).stem if isinstance(value, str) else value}")
     return " ".join([*parts, *([recipe_name] if recipe_name else []), f"s{request.seed}"])
+
+
+def what_differs(names: Sequence[str]) -> list[str]:
+    """The names without the words that all of them have: `k=7` and `k=8` of `k=7 n=11 s0` and `k=8 n=11 s0`. A list
+    shows the beginning of a name only. All names as they are where one would be left without a word."""
+    shared = set.intersection(*(set(name.split()) for name in names)) if len(names) > 1 else set[str]()
+    shorter = [" ".join(word for word in name.split() if word not in shared) for name in names]
+    return shorter if all(shorter) else list(names)
 
 
 def run_name(plan: Plan, recipe_name: str) -> str:

@@ -1,9 +1,11 @@
 """The folder of a run: predictions, folds, figures and scores.json. One writer for every job."""
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,20 +21,22 @@ from aman.drawn import drawn_once, figures_key
 from aman.errors import UsageError
 from aman.inputs.base import View, stages
 from aman.inputs.images import Images
+from aman.moving import write_moving
 from aman.protocols import published_accuracy
-from aman.runs import EPOCHS, FOLDS, PREDICTIONS, SCORES, STRIPS
+from aman.runs import EPOCHS, FOLDS, LOSSES, MOVING, PREDICTIONS, SCORES, STRIPS, package_version
 from aman.sheets.own import write_csv
 from aman.sheets.text import printable
 from aman.tables import score_values, write_json
 from aman.tim import INTERPOLATED_FRAMES
-from cluster.experiment.grid import Grid
-from cluster.experiment.plan import TUNED, Plan
-from cluster.experiment.score import Outcome, fold_table, outcome_of, pool_epochs
-from cluster.experiment.search.choose import SearchOutcome, chosen_plan
+from cluster.experiment.plan import Plan
+from cluster.experiment.score import Outcome, fold_table, loss_table, pool_epochs
+from cluster.folds.timing import machine
 from cluster.tracking.provenance import command_line, git_commit, ray_job
 
 CHECKPOINT_RULE = "last epoch"
 """Which weights of a fold predict."""
+TIMES = ("began", "ended")
+"""In scores.json: when the job began that made the results, and when they were there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,9 @@ class Run:
         return attention_summary(self.outcome.predictions, axes, find(request.database), Path(str(request.root)))
 
     def write(self, *, figures: bool = True, more: Mapping[str, pd.DataFrame] | None = None) -> list[Path]:
-        """predictions.csv, epochs.csv (what was predicted after every epoch, for jobs/score.py), folds.csv, the tables
-        in `more` and, where wanted, the figures; their paths. `UsageError` where the folder cannot be written.
+        """predictions.csv, epochs.csv (what was predicted after every epoch, for jobs/score.py), folds.csv, losses.csv
+        (the training loss of every fold and epoch), the tables in `more` and, where wanted, the figures; their paths.
+        `UsageError` where the folder cannot be written.
 
         Where inner folds chose, attention over other levels and frames for every fold makes no one figure."""
         tables = {
@@ -81,6 +86,7 @@ class Run:
             PREDICTIONS: self.outcome.predictions,
             EPOCHS: pool_epochs(self.plan),
             FOLDS: fold_table(self.plan),
+            LOSSES: loss_table(self.plan),
         }
         if self.about.selection != "fixed":
             tables = {name: table.assign(stamp=self.about.stamp) for name, table in tables.items()}
@@ -98,13 +104,16 @@ class Run:
         shown = extras and any(isinstance(stage, Images) for stage in stages(self.plan.inputs))
         key = figures_key({"outcome": self.outcome.key, "extras": extras}, [Path(__file__)])
         again = partial(draw, self.plan, self.outcome, self.folder, extras=extras)
-        return drawn_once(self.folder, key, again, needed=[STRIPS] if shown else [])
+        return drawn_once(self.folder, key, again, needed=[STRIPS, MOVING] if shown else [])
 
     def write_scores(self, seconds: float, run_id: str | None = None, wanted: Path | None = None) -> Path:
         """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user
-        wants one; its path. Before MLflow has the run there is no `run_id`."""
+        wants one; its path. Before MLflow has the run there is no `run_id`. `seconds` is how long the job has run."""
         plan, outcome = self.plan, self.outcome
         protocol, recipe, split = plan.selection.protocol, plan.request.recipe, plan.selection.split
+        weights = {
+            spec.subject: plan.finished[spec.key].weights_sha256 for spec in plan.folds if spec.key in plan.finished
+        }
         result = {
             **asdict(self.about),
             "method": recipe.method.name,
@@ -131,19 +140,46 @@ class Run:
             "git_commit": git_commit(),
             "command": command_line(),
             "ray_job": ray_job(),
+            **self._made(seconds, weights),
             "failed_folds": outcome.failed_folds,
             "computed_clips": outcome.computed_clips,
             "computed_folds": outcome.computed_folds,
             "seconds": round(seconds, 2),
             "run_id": run_id,
             "predictions": str(self.folder / PREDICTIONS),
-            "weights": {
-                spec.subject: plan.finished[spec.key].weights_sha256 for spec in plan.folds if spec.key in plan.finished
-            },
+            "weights": weights,
         }
         for path in [self.folder / SCORES, *([wanted] if wanted else [])]:
             write_json(path, result)
         return self.folder / SCORES
+
+    def _made(self, seconds: float, weights: Mapping[str, str]) -> dict[str, Any]:
+        """When, by which version and on which machine the results were made: as an earlier job noted it in the folder,
+        where it left the very same fits, for this one then only found them."""
+        names = (*TIMES, "version", "machine")
+        earlier = _read(self.folder / SCORES)
+        if earlier.get("weights") == weights and all(name in earlier for name in names):
+            return {name: earlier[name] for name in names}
+        now = datetime.now(UTC)
+        times = [one.isoformat(timespec="seconds") for one in (now - timedelta(seconds=seconds), now)]
+        return dict(zip(names, (*times, package_version(), machine()), strict=True))
+
+    @property
+    def times(self) -> tuple[float | None, float | None]:
+        """When the job began that made the results, and when they were there, in seconds since 1970, as scores.json
+        says it; None where it is not written."""
+        made = _read(self.folder / SCORES)
+        began, ended = (datetime.fromisoformat(made[name]).timestamp() if name in made else None for name in TIMES)
+        return began, ended
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; empty where there is none."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> list[Path]:
@@ -153,15 +189,13 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
 
     files: list[Path] = []
 
-    def add(name: str, figure: Callable[..., None], *what: Any) -> None:
+    def add(name: str, figure: Callable[..., list[Path]], *what: Any) -> None:
         try:
-            figure(*what, out / name)
+            files.extend(figure(*what, out / name))
         except OSError:
             raise
         except Exception as error:
             sys.stderr.write(f"warning: no figure {out / name}: {printable(str(error).partition(chr(10))[0])}\n")
-        else:
-            files.append(out / name)
 
     add("confusion.png", confusion_figure, outcome.scores.confusion_YY, plan.selection.protocol.classes)
     if not extras:
@@ -174,7 +208,26 @@ def draw(plan: Plan, outcome: Outcome, out: Path, *, extras: bool = True) -> lis
     strips = magnified_clips(plan, grids[0]) if grids else {}
     if strips:
         add(STRIPS, magnification_figure, strips, grids[0].grid.factors)
+        add(MOVING, partial(moving_clip, plan, outcome.predictions, grids[0]))
     return files
+
+
+def moving_clip(plan: Plan, predictions: pd.DataFrame, images: Images, path: Path) -> list[Path]:
+    """A GIF of the clip that is predicted rightly with the highest probability (of any clip, where none is right), of
+    those whose images are in the cache: as it is, at the highest level that the method sees, and their difference."""
+    grid, view = images.grid, plan.request.recipe.method.view(plan.request.recipe)
+    highest = max(view.factors) if view is not None else 1
+    factor = highest if highest > 1 else max(grid.factors)
+    sure = predictions[[f"p_{name}" for name in plan.selection.protocol.classes]].max(axis=1)
+    wrong = predictions["label"] != predictions["prediction"]
+    order = predictions.assign(wrong=wrong, sure=-sure).sort_values(["wrong", "sure", "clip"])
+    for clip, label, said in zip(order["clip"], order["label"], order["prediction"], strict=True):
+        seen = partial(images.unpack, view=View(frames=grid.frames, factors=(1, factor)))
+        image_LKCHW = plan.cache.load(images.name, plan.clips[clip].keys[images], seen)
+        if image_LKCHW is not None:
+            plain_LHWC, magnified_LHWC = image_LKCHW.transpose(1, 0, 3, 4, 2)
+            return [write_moving(path, plain_LHWC, magnified_LHWC, factor, f"{clip}: {label}, predicted {said}")]
+    return []
 
 
 def magnified_clips(plan: Plan, images: Images) -> dict[str, npt.NDArray[np.uint8]]:
@@ -192,43 +245,6 @@ def magnified_clips(plan: Plan, images: Images) -> dict[str, npt.NDArray[np.uint
         if image_1KCHW is not None:
             found[name] = image_1KCHW[0].transpose(0, 2, 3, 1)
     return found
-
-
-def chosen_run(grid: Grid, found: SearchOutcome, folder: Path, *, job: str, name: str, recipe: str) -> Run | None:
-    """The run of what was chosen, or None where nothing could be."""
-    plan = chosen_plan(grid, found)
-    if plan is None:
-        return None
-    about = About(
-        job=job,
-        name=name,
-        recipe=recipe,
-        selection=grid.choice,
-        stamp=TUNED if grid.choice == "literature" else "",
-        chosen={lane: one for lane, one in found.chosen.items() if lane},
-    )
-    return Run(plan=plan, outcome=outcome_of(plan, found.clips, found.trained, {}), folder=folder, about=about)
-
-
-def search_values(grid: Grid, found: SearchOutcome, run: Run | None, seconds: float) -> dict[str, Any]:
-    """The search as JSON."""
-    return {
-        "protocol": grid.first.selection.protocol.name,
-        "fingerprint": grid.first.selection.fingerprint,
-        "selection": grid.choice,
-        "stamp": TUNED if grid.choice == "literature" else "",
-        "incomplete": bool(run and run.outcome.incomplete),
-        **(score_values(run.outcome.scores) if run else {}),
-        "chosen": {lane or "all": name for lane, name in found.chosen.items()},
-        "configurations": {
-            name: {"state": one.state, "right": one.least, "at_most": one.most, "clips": one.all_clips}
-            for name, one in found.standings.items()
-        },
-        "left_out": grid.left_out,
-        "trained": found.trained,
-        "failed": list(found.failed.values()),
-        "seconds": round(seconds, 2),
-    }
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KEY_TAG = "aman.key"
 """Tag with the content key of a run's results: logged twice is logged once."""
 PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG, VIEW_TAG = "mlflow.note.content", "mlflow.sharedViewState.scores"
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -34,15 +35,10 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a line and a request for every run
 }
 """Environment of MLflow's client where the user has set nothing else. Its own values wait minutes for a dead server."""
-COLUMNS = (
-    *(f"metrics.`pooled/{name}`" for name in ("uf1", "accuracy", "uar")),
-    *(f"params.`{name}`" for name in ("k", "n", "frozen", "seed")),
-    *(f"tags.`{name}`" for name in ("protocol", "job", "stamp")),
-)
-VIEW = {"orderByKey": COLUMNS[0], "orderByAsc": False, "selectedColumns": COLUMNS}
-VIEW_TAGS = {"mlflow.experimentKind": "custom_model_development", "mlflow.sharedViewState.scores": json.dumps(VIEW)}
-"""Tags of an experiment by which the UI shows, at `.../runs?viewStateShareKey=scores`, scores by columns and the best
-first. It shows neither scores nor settings unless each user selects them, or is sent there."""
+SCORE_COLUMNS = tuple(f"metrics.`pooled/{name}`" for name in ("uf1", "accuracy", "uar"))
+TAG_COLUMNS = tuple(f"tags.`{name}`" for name in ("protocol", "job", "stamp"))
+MOST_SETTINGS = 8
+"""Columns of settings that a view has at most."""
 AT_ONCE = 4
 """Runs that a server is told of at a time: hides the way to one that is far, and gains nothing on the same machine."""
 RUNS_A_PAGE = 200
@@ -121,18 +117,21 @@ class TrackerClient:
         if run is not None and _finished(run):
             return str(run.info.run_id)
         tags = {**record.tags, KEY_TAG: record.key, **({PARENT_TAG: parent} if parent else {})}
+        if record.note:
+            tags[NOTE_TAG] = record.note
         if record.tables:
             shown = [{"path": f"{path.stem}.json", "type": "table"} for path in record.tables]
             tags["mlflow.loggedArtifacts"] = json.dumps(shown)
         with self._alone():
             if run is None:
                 experiment = self._experiment(record.experiment)
-                run = self.client.create_run(experiment, run_name=record.name, tags=tags)
+                began = record.began if record.began is not None else time.time()
+                run = self.client.create_run(experiment, round(1000 * began), tags, record.name)
                 tags = {}
             run_id, then = str(run.info.run_id), run.info.start_time
-            metrics = [Metric(name, value, then, 0) for name, value in record.scores.items()]
-            for name, curve in record.curves.items():
-                metrics += [Metric(name, value, then, step) for step, value in enumerate(curve)]
+            curves = record.curves.items()  # before the single numbers: the UI has its charts in this order
+            metrics = [Metric(name, value, then, step) for name, curve in curves for step, value in enumerate(curve)]
+            metrics += [Metric(name, value, then, 0) for name, value in record.scores.items()]
             old = run.data.params  # of an unfinished run: MLflow lets nobody change them
             params = [Param(name, str(value)) for name, value in record.parameters.items() if name not in old]
             self.client.log_batch(run_id, metrics, params, [RunTag(name, value) for name, value in tags.items()])
@@ -144,9 +143,21 @@ class TrackerClient:
                 for path in [*record.artifacts, *(_table(path, Path(scratch)) for path in record.tables)]:
                     self._hold()
                     files.log_artifact(str(path))
-            self.client.set_terminated(run_id)
+            ended = None if record.ended is None else max(then, round(1000 * record.ended))
+            self.client.set_terminated(run_id, end_time=ended)
             self.patience.earn()
         return run_id
+
+    def show_differences(self, experiment: str) -> None:
+        """Make the columns of the experiment's view `scores` those settings in which its newest runs differ."""
+        from mlflow.entities import ViewType
+
+        with self._alone():
+            number = self._experiment(experiment)
+            found = self.client.search_runs([number], "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE)
+            view = view_of([run.data.params for run in found])
+            if self.client.get_experiment(number).tags.get(VIEW_TAG) != view:
+                self.client.set_experiment_tag(number, VIEW_TAG, view)
 
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -154,9 +165,10 @@ class TrackerClient:
         if name not in self.experiments:
             known = self.client.get_experiment_by_name(name)
             if known is None:
+                tags = {"mlflow.experimentKind": "custom_model_development", VIEW_TAG: view_of([])}
                 artifacts = (self.file.absolute().parent / "mlartifacts").as_uri() if self.file is not None else None
                 try:
-                    self.experiments[name] = str(self.client.create_experiment(name, artifacts, VIEW_TAGS))
+                    self.experiments[name] = str(self.client.create_experiment(name, artifacts, tags))
                     return self.experiments[name]
                 except MlflowException:  # another driver was first
                     known = self.client.get_experiment_by_name(name)
@@ -178,6 +190,18 @@ class TrackerClient:
             raise TimeoutError(f"another job writes to {self.file}") from None
         with lock:
             yield
+
+
+def view_of(settings: Sequence[Mapping[str, str]]) -> str:
+    """The tag of an experiment by which the UI shows, at `.../runs?viewStateShareKey=scores`, the best run first, with
+    its scores and those `settings` in which two runs of one method differ. The UI shows neither scores nor settings
+    unless each user selects them, or is sent there."""
+    from aman.runs import differing  # pandas, which a process that tells a server of a run waits for once, with MLflow
+
+    methods = [one.get("method", "") for one in settings]
+    shown = [*(["method"] if len(set(methods)) > 1 else []), *differing(settings, methods)][:MOST_SETTINGS]
+    columns = [*SCORE_COLUMNS, *(f"params.`{name}`" for name in shown), *TAG_COLUMNS]
+    return json.dumps({"orderByKey": SCORE_COLUMNS[0], "orderByAsc": False, "selectedColumns": columns})
 
 
 def check_address(artifacts: str, tracker: str) -> None:

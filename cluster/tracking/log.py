@@ -1,10 +1,15 @@
 """Runs to MLflow: one alone, or a parent with its children."""
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from cluster.tracking.client import Patience, TrackerClient
-from cluster.tracking.record import NONE, RunRecord, sqlite_file, tracking_uri, without_password
+from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
+
+SERVED = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves when no port is named."""
 
 
 def log_runs(uri: str, parent: RunRecord, children: Sequence[RunRecord], patience: Patience | None = None) -> str:
@@ -23,16 +28,27 @@ def log_runs(uri: str, parent: RunRecord, children: Sequence[RunRecord], patienc
             lambda child: tracker.log(child, parent_id, known[child.experiment].get(child.key)), children
         ):
             pass
+    for name in {parent.experiment, *known}:
+        tracker.show_differences(name)
     return parent_id
 
 
-def next_steps(uri: str, *more: str) -> str:
-    """What a user does next, in one line: `more`, and the command that shows the runs, unless nothing was logged."""
-    return f"Next: {'; '.join([*more, *([] if tracking_uri(uri) == NONE else [next_command(uri)])])}"
+def next_steps(uri: str, run_id: str | None, *more: str) -> str:
+    """What a user does next, in one line: `more`, and how to look at the run in MLflow, unless it was not logged."""
+    return f"Next: {'; '.join([*more, *([] if run_id is None else [next_command(uri, run_id)])])}"
 
 
-def next_command(uri: str) -> str:
-    """What a user types to look at the runs."""
+def next_command(uri: str, run_id: str) -> str:
+    """What a user types to look at a run: the whole address of its page, and before that the command that serves
+    MLflow's file where there is no server."""
     uri = tracking_uri(uri)
     shown = without_password(uri, uri)
-    return f"open {shown}" if uri.startswith("http") else f".venv/bin/mlflow ui --backend-store-uri {shown}"
+    if uri.startswith("http"):
+        return f"open {shown.rstrip('/')}/#/runs/{run_id}"
+    return f"{_mlflow()} ui --backend-store-uri {shown}, then open {SERVED}/#/runs/{run_id}"
+
+
+def _mlflow() -> str:
+    """MLflow's program beside this Python, as a user types it in this folder."""
+    program, home = Path(sys.executable).with_name("mlflow"), Path.cwd()
+    return str(program.relative_to(home) if program.is_relative_to(home) else program)

@@ -30,6 +30,12 @@ class RunRecord:
     """What is known of each clip: names and MLflow's types."""
     dataset_profile: Mapping[str, object] = field(default_factory=dict)
     """Counts of clips, folds and classes."""
+    note: str = ""
+    """What MLflow's page of the run shows first, as Markdown."""
+    began: float | None = None
+    """When the job began that made the results, in seconds since 1970 (UTC). None: when the run is logged."""
+    ended: float | None = None
+    """When the results were there."""
 
 
 USUAL = "sqlite:///runs/mlflow.db"

@@ -44,6 +44,6 @@ def log_weights(record: RunRecord, *, uri: str, folder: Path, use: str, say: Cal
     """
     run_id = log_or_keep(uri, record, [], folder, say)
     if run_id is not None:
-        say(f"MLflow run {run_id}; {next_command(uri)}")
+        say(f"in MLflow: {next_command(uri, run_id)}")
     say(f"Next: python jobs/loso.py {use}")
     return run_id

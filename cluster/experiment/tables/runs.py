@@ -6,13 +6,14 @@ from pathlib import Path
 
 from aman.content import content_key
 from aman.tables import percent
-from cluster.experiment.records import HONEST, Say, record_of
+from cluster.experiment.records import HONEST, Say, board_note, record_of
 from cluster.experiment.run import Done, failures_of
 from cluster.experiment.score import outcome_of
 from cluster.experiment.search.choose import SearchOutcome
+from cluster.experiment.search.chosen import chosen_run
 from cluster.experiment.tables.plan import Tables
-from cluster.experiment.texts import run_name, title
-from cluster.experiment.write import About, Run, chosen_run
+from cluster.experiment.texts import run_name, title, what_differs
+from cluster.experiment.write import About, Run
 from cluster.tracking.pending import log_or_keep
 from cluster.tracking.record import RunRecord
 
@@ -89,9 +90,9 @@ def _means(runs: Sequence[Run]) -> tuple[float, ...]:
     return tuple(sum(each) / len(runs) for each in zip(*scores, strict=True))
 
 
-def track_tables(runs: Sequence[Run], uri: str, out: Path, say: Say, page: Sequence[Path] = ()) -> None:
+def track_tables(runs: Sequence[Run], uri: str, out: Path, say: Say, page: Sequence[Path] = ()) -> str | None:
     """In the experiment of every database a parent run, and under it one for each configuration and seed; what the
-    server does not take is written to the database's folder in `out`.
+    server does not take is written to the database's folder in `out`. The id of the first parent that was logged.
 
     With a `page` about all runs, the parent holds its files and no scores, for no configuration is its own; without
     one, the scores of the first configuration.
@@ -100,10 +101,12 @@ def track_tables(runs: Sequence[Run], uri: str, out: Path, say: Say, page: Seque
     for run in runs:
         files = sorted(path for path in run.folder.iterdir() if path.is_file())
         by_protocol.setdefault(run.plan.selection.protocol.name, []).append(record_of(run, files, stamp=HONEST))
-    about = runs[0].about
-    for protocol, children in by_protocol.items():
+    about, logged = runs[0].about, list[str | None]()
+    for protocol, some in by_protocol.items():
+        names = what_differs([child.name for child in some])
+        children = [replace(child, name=name) for child, name in zip(some, names, strict=True)]
         key = content_key({about.job: sorted(child.key for child in children)})
-        parent = replace(children[0], name=f"{about.job} {protocol} {about.recipe}", key=key)
+        parent = replace(children[0], name=f"{about.job} {protocol} {about.recipe}", key=key, note=board_note(children))
         if page:
             methods = dict.fromkeys(str(child.parameters["method"]) for child in children)
             seeds = dict.fromkeys(str(child.parameters["seed"]) for child in children)
@@ -116,4 +119,5 @@ def track_tables(runs: Sequence[Run], uri: str, out: Path, say: Say, page: Seque
                 artifacts=list(page),
                 tables=[],
             )
-        log_or_keep(uri, parent, children, out / protocol, say)
+        logged.append(log_or_keep(uri, parent, children, out / protocol, say))
+    return next(filter(None, logged), None)
