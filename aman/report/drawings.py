@@ -132,7 +132,8 @@ def attention_figures(column: Column, base: Configuration) -> list[Figure]:
         def draw(path: Path, what: Any = (share_CX, labels, at, axis["label"])) -> list[Path]:
             from aman.figures import FOR_PAPERS, attention_figure
 
-            return attention_figure(*what, path, FOR_PAPERS)
+            each, of, ticks, label = what
+            return attention_figure(each, of, ticks, label, path, FOR_PAPERS)
 
         means = pd.DataFrame(share_CX).groupby(labels).agg(["mean", "size"]).to_numpy().tolist()
         file, caption = f"attention-{axis['plural']}-lines-{slug(column.title)}", f"{column.title}, {axis['plural']}"
