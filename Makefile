@@ -72,6 +72,9 @@ tree: env  ## Write docs/tree.md, every file with what it is, from the code
 docs: env  ## Build the pages of docs/ into site/, with all links checked: half a minute
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+wheel: env  ## Build the wheel into dist/ (the base is small; docs/python.md has its extras)
+	$(BIN)/uv build -q --wheel
+
 bench: env  ## Print the speed comparisons: about five minutes on two cores
 	$(BIN)/python bench/loso.py
 
@@ -82,5 +85,5 @@ tracker: env  ## Start an MLflow server on this machine (loopback, password); Ct
 	$(BIN)/python -m cluster.machines.mlflow_server
 
 clean:  ## Remove the environment and caches of tools; runs/ with its results stays
-	rm -rf .venv build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

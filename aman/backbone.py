@@ -202,20 +202,28 @@ def tensors_digest(weights: str) -> str:
 
 
 class FrozenTrunk(nn.Module):
-    """Images to cached features: conv1 to the frozen stage, batch norm on its running statistics, no gradient."""
+    """Images to cached features: conv1 to the frozen stage, no gradient.
 
-    def __init__(self, network: nn.Module, frozen: str) -> None:
+    Batch norm takes its running statistics with `bn="running"`, so that the features of one image depend on no other
+    image. With `bn="batch"` it takes those of the images that are given together, as the code of AMAN's authors does
+    with the k copies of a frame.
+    """
+
+    def __init__(self, network: nn.Module, frozen: str, bn: str = "running") -> None:
         super().__init__()
         kept = [stage for stage in STAGES if stage not in stages_after(frozen)]
         self.stages = nn.Sequential(stem(network), *(getattr(network, stage) for stage in kept))
         if frozen == "layer4":
             self.stages.append(nn.AdaptiveAvgPool2d(1))
+        if bn == "batch":
+            for norm in (module for module in self.modules() if isinstance(module, nn.BatchNorm2d)):
+                norm.running_mean = norm.running_var = None
         self.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
         super().train(False)
 
     def train(self, mode: bool = True) -> "FrozenTrunk":
-        """Stays in eval mode: the features of one image depend on no other image."""
+        """Stays in eval mode."""
         del mode
         return self
 

@@ -43,8 +43,14 @@ NOTES = """
 * **Impossible numbers.** A reader reports a row whose numbers contradict each other and changes no number. Where the
   onset is behind the offset, a clip is used between the two numbers that are in order: from onset to apex, or from apex
   to offset. An apex outside the clip counts as no apex.
+* **Gaps.** Where frames between others are missing, each frame counts at its own time, by its number. TIM takes a
+  missing frame from the straight line between its neighbours; the dynamic image fits lines over time; the frames around
+  an apex (`slstt`, `lgccond`) are the nearest in time. Frames that are missing at the beginning or at the end leave a
+  shorter clip. Optical flow from onset to apex depends on these two frames alone.
 * **Frame rates.** The table above has the frame rate of each camera, and `check_database --json` has it for each clip.
-  TIM makes the same number of frames of each clip and optical flow compares frames, so that neither depends on it.
+  TIM makes 20 frames from onset to offset whatever the rate is, and optical flow compares two frames, so that neither
+  depends on it. Two methods count frames around an apex as their released programs do at any rate: `slstt` 11 frames,
+  `lgccond` 61. `--window-rate 200` lets these frames span as much time in every database as they do at 200 a second.
 * **Several copies.** The copy that holds most of the clips is read, raw frames before cropped ones. Other copies are
   named and not used.
 """

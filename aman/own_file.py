@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from aman.errors import UsageError
+from aman.extras import missing_extra
 
 
 def run_file(path: Path, prefix: str) -> ModuleType:
@@ -27,6 +28,8 @@ def running(what: str, *, makes: str, fix: str) -> Iterator[None]:
     except UsageError as error:
         raise UsageError(got=f"{error.got} in {what}", expected=error.expected, fix=error.fix) from None
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (lacking := missing_extra(error)) is not None:
+            raise lacking from None
         raise UsageError(
             got=f"{what}, which cannot be run ({type(error).__name__}: {error})",
             expected=f"a Python file that makes {makes}",

@@ -1,5 +1,7 @@
 """Temporal interpolation (TIM, Zhou et al. 2011) in closed form, and which of its frames are sampled."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,15 +27,29 @@ def interpolation_matrix(given: int, wanted: int) -> npt.NDArray[np.float64]:
     return 1 / given + 2 / given * curve(np.linspace(1 / given, 1, wanted)) @ basis.T
 
 
-def interpolate(frames_THWC: npt.NDArray[np.uint8], wanted: int = INTERPOLATED_FRAMES) -> Float:
+def filling(times: Sequence[int]) -> npt.NDArray[np.float64]:
+    """`P` (all x given): `P @ frames` are the frames at the times 0, 1, ... of a clip of which those at `times` are
+    there. A missing frame lies on the straight line between its two neighbours in time."""
+    every = np.arange(times[-1] + 1)
+    return np.stack([np.interp(every, times, one) for one in np.eye(len(times))], axis=1)
+
+
+def interpolate(
+    frames_THWC: npt.NDArray[np.uint8], wanted: int = INTERPOLATED_FRAMES, times: Sequence[int] = ()
+) -> Float:
     """`face_LHWC` float32 in [0, 255]: the clip at `wanted` frames, first and last as given.
+
+    `times` says when each frame was taken, in frames from the first one, where frames between are missing
+    (`Clip.times`): a frame counts at its time, and not at its place among those that are there.
 
     Stays in float, because the interpolation rings (weights from -0.24) and the next stage multiplies rounding
     errors; clipped to the range of pixels at the end.
     """
     given, *shape = frames_THWC.shape
-    matrix = interpolation_matrix(given, wanted).astype(np.float32)
-    flat = matrix @ frames_THWC.reshape(given, -1).astype(np.float32)
+    matrix = interpolation_matrix(times[-1] + 1 if times else given, wanted)
+    if times:
+        matrix = matrix @ filling(times)
+    flat = matrix.astype(np.float32) @ frames_THWC.reshape(given, -1).astype(np.float32)
     return np.clip(flat, 0, 255).reshape(wanted, *shape)
 
 

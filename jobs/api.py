@@ -8,6 +8,7 @@ import pandas as pd
 
 from aman import methods
 from aman.errors import UsageError
+from aman.extras import extras_named
 from aman.methods import settings_of, variant
 from jobs.command_line import EngineOptions, roots_of, start_of, usual_recipe
 
@@ -30,6 +31,7 @@ class Benchmark:
     """Why folds failed, by what they left out."""
 
 
+@extras_named()
 def benchmark(
     database: str = "synthetic",
     *,

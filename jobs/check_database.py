@@ -1,10 +1,11 @@
 """Check a release against a protocol: clips, folds and classes, and every problem with its consequence.
 
-Laptop: `python jobs/check_database.py --database casme2 --root /data/CASMEII`. On a cluster the same command runs
-where the release lies, or anywhere with `--root s3://bucket/CASMEII`. Time: seconds for the sheet and the file names,
-a minute or two for the images of a whole release on two cores (every frame is decoded, and the faces in every onset
-frame are counted), from a bucket as long as it takes to fetch them; `--no-images` leaves them out. Exit code 4 where a
-run would be incomplete.
+Laptop: `python jobs/check_database.py --database casme2 --root /data/CASMEII`, or databases side by side, with one
+folder that holds all or one for each: `--database casme2 samm --root /data/CASMEII /data/SAMM --protocol cross`. On a
+cluster the same command runs where the release lies, or anywhere with `--root s3://bucket/CASMEII`. Time: seconds for
+the sheet and the file names, a minute or two for the images of a whole release on two cores (every frame is decoded,
+and the faces in every onset frame are counted), from a bucket as long as it takes to fetch them; `--no-images` leaves
+them out. Exit code 4 where a run would be incomplete.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,26 +17,26 @@ import tyro
 
 from aman.errors import DataError
 from jobs.command_line import (
-    DATABASE_HELP,
+    DATABASES_HELP,
     DONE,
     PROTOCOL_TEXT,
-    ROOT_HELP,
-    ProtocolOptions,
-    root_of,
+    SideBySideOptions,
+    roots_of,
     run_job,
     say,
 )
 
 if TYPE_CHECKING:
     from aman.check import Check
+    from aman.databases import Index
+    from cluster.store.joined import Release
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ProtocolOptions):
+class Options(SideBySideOptions):
     """Options of check_database."""
 
-    database: Annotated[str, tyro.conf.arg(help=DATABASE_HELP)] = "casme2"
-    root: Annotated[str, tyro.conf.arg(help=ROOT_HELP)] = ""
+    database: Annotated[tuple[str, ...], tyro.conf.arg(help=DATABASES_HELP)] = ("casme2",)
     protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_TEXT)] = ""
     images: bool = True
     """Decode every frame too, and read every array."""
@@ -49,17 +50,20 @@ def main(options: Options) -> int:
     from aman.databases import find
     from aman.protocols import protocol_for
     from aman.tables import write_json
-    from cluster.store.releases import open_release
+    from cluster.store.joined import index_of, listed_of, open_releases
 
-    database, root = find(options.database), root_of(options.database, options.root)
-    protocol = protocol_for(options.database, options.protocol, options.split, options.labels)
-    with open_release(root) as release:
-        index = release.index(database.index)
-        listed = release.look(database.official_list) if database.official_list else None
-        if options.images:
-            images = sum(clip.offset - clip.onset + 1 if clip.video else len(clip.frames) for clip in index)
-            say(f"{len(index.clips)} clips indexed; {f'decoding {images} images' if images else 'reading the arrays'}")
-            index = check_images(index, release.folder, release.read)
+    database, root = find(options.one_database), roots_of(options.one_database, options.root)
+    protocol = protocol_for(options.one_database, options.protocol, options.split, options.labels)
+
+    def decoded(release: "Release", index: "Index") -> "Index":
+        if not options.images:
+            return index
+        images = sum(clip.offset - clip.onset + 1 if clip.video else len(clip.frames) for clip in index)
+        say(f"{len(index.clips)} clips indexed; {f'decoding {images} images' if images else 'reading the arrays'}")
+        return check_images(index, release.folder, release.read)
+
+    with open_releases(root, database) as release:
+        index, listed = index_of(release, database, decoded), listed_of(release, database)
     found = check(index, protocol, listed)
     for line in lines(found.problems):
         say(line)
@@ -76,7 +80,8 @@ def main(options: Options) -> int:
         return DataError.code
     named = {"protocol": options.protocol, "split": options.split, "labels": options.labels}
     more = "".join(f" --{name} {quote(value)}" for name, value in named.items() if value)
-    say(f"Next: python jobs/loso.py --database {options.database} --root {quote(root)}{more}")
+    places = " ".join(map(quote, (root,) if isinstance(root, str) else root))
+    say(f"Next: python jobs/loso.py --database {' '.join(options.database)} --root {places}{more}")
     return DONE
 
 

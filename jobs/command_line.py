@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
@@ -16,7 +17,10 @@ from aman import methods
 from aman.databases import databases, find, names
 from aman.databases.side_by_side import AND
 from aman.errors import SessionLostError, UsageError, UserError
+from aman.extras import extras_named
 from aman.sheets.text import printable
+from jobs.first_options import in_order
+from jobs.progress_bar import BARS
 
 if TYPE_CHECKING:
     from cluster.experiment.plan import Request
@@ -52,6 +56,34 @@ class ProtocolOptions:
 
     split: Annotated[str, tyro.conf.arg(help=SPLIT_TEXT)] = ""
     labels: Annotated[str, tyro.conf.arg(help=LABELS_TEXT)] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySideOptions(ProtocolOptions):
+    """Options of every job that takes a database, or several side by side, each in a folder of its own or all in one.
+    Each job has its own defaults."""
+
+    database: Annotated[tuple[str, ...], tyro.conf.arg(help=DATABASES_HELP)] = ()
+    root: Annotated[tuple[str, ...], tyro.conf.arg(help=ROOTS_HELP)] = ()
+
+    @property
+    def one_database(self) -> str:
+        """The database, or several side by side, as one name; empty where none is named."""
+        return AND.join(self.database)
+
+    @property
+    def release(self) -> str | tuple[str, ...]:
+        """Where the database is, or where the databases are; empty where no `--root` was named. `UsageError` where
+        there are several roots, and not as many as databases."""
+        if len(self.root) < 2:
+            return "".join(self.root)
+        if not self.database:
+            raise UsageError(
+                got=f"--root {' '.join(self.root)} without --database",
+                expected="the databases of these folders, in the same order",
+                fix="name them, as in --database casme2 samm smic",
+            )
+        return roots_of(self.one_database, self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,17 +168,12 @@ class TrackedOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(ProtocolOptions, RecipeOptions):
-    """Options of every job that works on a database, or on several side by side."""
+class BenchmarkOptions(SideBySideOptions, RecipeOptions):
+    """Options of every job that trains on a database, or on several side by side."""
 
     database: Annotated[tuple[str, ...], tyro.conf.arg(help=DATABASES_HELP)] = ("synthetic",)
     root: Annotated[tuple[str, ...], tyro.conf.arg(help=ROOTS_HELP)] = ()
     protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_TEXT)] = ""
-
-    @property
-    def one_database(self) -> str:
-        """The database, or several side by side, as one name."""
-        return AND.join(self.database)
 
     def ensure(self) -> bool:
         """Make the database where it is missing and made by code; False if that is all that a plan can say. A protocol
@@ -205,14 +232,15 @@ def roots_of(database: str, roots: Sequence[str]) -> str | tuple[str, ...]:
 
 
 def say(line: str) -> None:
-    """One line, at once: logs of submitted jobs show no carriage returns. Names of files and labels move no cursor."""
-    print(printable(line), flush=True)
+    """One line, at once, or a progress bar in a terminal. Names of files and labels move no cursor."""
+    BARS.show(line)
 
 
 def parse(kind: type[Options], description: str | None, arguments: Sequence[str] | None = None) -> Options:
     """Options of a job from the command line. Those of a method are the fields of its settings, and a recipe's values
     are the defaults that are shown."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    kind = in_order(kind)
     default: Any = kind()
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
@@ -270,7 +298,8 @@ def run_job(kind: type[Options], main: Callable[[Options], int], description: st
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = main(parse(kind, description))
+        with extras_named(), closing(BARS):
+            code = main(parse(kind, description))
         sys.stdout.flush()
     except UserError as error:
         print(printable(f"error: {error}"), file=sys.stderr, flush=True)

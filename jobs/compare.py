@@ -46,7 +46,14 @@ def main(options: Options) -> int:
     tables, experiment = plan_tables(requests, methods, {}, options.seed_range, choice="none")
     say(plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour, measuring=options.measure))
+        say(
+            estimate_text(
+                experiment,
+                usd_per_gpu_hour=options.usd_per_gpu_hour,
+                measuring=options.measure,
+                out=options.out or Path("runs"),
+            )
+        )
         return DONE
 
     from aman.catalogue import parameters

@@ -46,7 +46,7 @@ def main(options: Options) -> int:
     experiment = plan_experiment(options.request(subjects=options.subjects, keep_weights=options.keep_weights))
     say(texts.plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, measuring=options.measure))
+        say(estimate_text(experiment, measuring=options.measure, out=options.out or Path("runs")))
         return DONE
 
     from cluster.experiment.records import track_run

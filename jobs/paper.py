@@ -14,9 +14,10 @@ what is finished is not computed again. The paper has 75.40 % on CASME II, 68.85
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from aman.training.settings import ApexRule
 from jobs.command_line import run_job
 from jobs.paper_tables import TablesOptions, fill
-from jobs.several import find_methods
+from jobs.several import find_methods, rule_of
 
 Part = Literal["table1", "table2", "table3", "figure3", "inner", "fixed"]
 
@@ -31,13 +32,15 @@ class Options(TablesOptions):
     methods: tuple[str, ...] = ()
     """Other methods to train too, with their own settings, for a row of ours under each printed one of Table 2: names
     of methods, .py files, or `all`. Empty: none, for the page of jobs/report.py has every method that was run."""
+    apex: ApexRule = "sheet"
+    """How those of --methods that look at the apex find it. AMAN looks at no apex."""
 
 
 def main(options: Options) -> int:
     """All parts, or some."""
     others = find_methods(options.methods, "--methods") if options.methods else []
     others = [one for one in others if one.name != options.settings.method.name]
-    return fill(options, "paper", options.only or get_args(Part), others)
+    return fill(options, "paper", options.only or get_args(Part), others, rule_of(options.apex, others))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.command_line import DONE, SOME_FOLDS_FAILED, EngineOptions, RecipeOptions, say, usual_recipe
@@ -30,8 +31,15 @@ class TablesOptions(DatabasesOptions, RecipeOptions):
     synthetic_recipe: ClassVar[str] = "small"
 
 
-def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequence[Method]" = ()) -> int:
-    """Plan, run, write, log, report; with one configuration of each of the other methods, too."""
+def fill(
+    options: TablesOptions,
+    job: str,
+    parts: tuple[str, ...],
+    others: "Sequence[Method]" = (),
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Plan, run, write, log, report; with one configuration of each of the other methods, too, whose settings have
+    these changes."""
     begun = perf_counter()
     options.check()
     import tune_spaces
@@ -57,7 +65,7 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
         name = CEILING_CHOSEN if part == "inner" else LEVEL_CHOSEN
         choices[name] = [one.name for one in configurations if one.recipe in points]
     requests = [options.request_for(*place, **options.tables) for place in options.places]
-    shared = {name: value for name, value in settings_of(base).items() if name in ALIGNMENT}
+    shared = {name: value for name, value in settings_of(base).items() if name in ALIGNMENT} | dict(changes)
     beside = [
         wanted_of(one, usual_recipe(one, EngineOptions.synthetic_recipe, options.database), shared) for one in others
     ]
@@ -65,7 +73,14 @@ def fill(options: TablesOptions, job: str, parts: tuple[str, ...], others: "Sequ
     tables, experiment = plan_tables(requests, [*configurations, *singles], choices, options.seed_range)
     say(plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, usd_per_gpu_hour=options.usd_per_gpu_hour, measuring=options.measure))
+        say(
+            estimate_text(
+                experiment,
+                usd_per_gpu_hour=options.usd_per_gpu_hour,
+                measuring=options.measure,
+                out=options.out or Path("runs"),
+            )
+        )
         return DONE
 
     from aman.runs import read_run

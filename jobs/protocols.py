@@ -15,22 +15,28 @@ import tyro
 from aman.databases import Database, find
 from aman.errors import UsageError
 from aman.protocols import Edition, Protocol, protocol_named, protocols
-from jobs.command_line import DATABASE_HELP, DONE, ProtocolOptions, run_job, say
+from jobs.command_line import DATABASES_HELP, DONE, SideBySideOptions, run_job, say
 
 if TYPE_CHECKING:
     from aman.protocols import Selection
 
+RELEASE_HELP = (
+    "Folder of the release, or s3://bucket/folder, with one NAME: its fingerprint, and what guessing gets on it. Of"
+    " several databases one folder that holds all, or one for each of --database in the same order."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ProtocolOptions):
+class Options(SideBySideOptions):
     """Options of protocols."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = ()
     """Protocols to show (casme2-5 megc2019 casme2-5-kfold5-seed0 casme2+samm-cross ...). Empty: every one that leaves
     out subjects, or that a database itself divides."""
-    database: Annotated[str, tyro.conf.arg(help=f"Whose protocols. {DATABASE_HELP} Empty: every database.")] = ""
-    root: str = ""
-    """Folder of the release, or s3://bucket/folder, with one NAME: its fingerprint, and what guessing gets on it."""
+    database: Annotated[
+        tuple[str, ...], tyro.conf.arg(help=f"Whose protocols. {DATABASES_HELP} Empty: every one.")
+    ] = ()
+    root: Annotated[tuple[str, ...], tyro.conf.arg(help=RELEASE_HELP)] = ()
     json: Path | None = None
     """File for the same as JSON."""
 
@@ -39,18 +45,19 @@ def main(options: Options) -> int:
     """Show them one after the other."""
     from aman.tables import write_json
 
-    every = find(options.database).protocols if options.database else protocols().values()
+    named, root = options.one_database, options.release
+    every = find(named).protocols if named else protocols().values()
     tables = options.split, options.labels
     if any(tables) and len(options.names) != 1:
         raise UsageError(got="--split or --labels without one NAME", expected="the NAME they change", fix="name it")
-    chosen = [protocol_named(name, options.database, *tables) for name in options.names] or list(every)
-    if options.root and len(chosen) != 1:
+    chosen = [protocol_named(name, named, *tables) for name in options.names] or list(every)
+    if root and len(chosen) != 1:
         raise UsageError(got=f"--root for {len(chosen)} protocols", expected="one NAME with it", fix="name one")
-    shown = [_show(protocol, find(options.database or protocol.database)) for protocol in chosen]
-    if options.root:
+    shown = [_show(protocol, find(named or protocol.database)) for protocol in chosen]
+    if root:
         from cluster.experiment.plan import select_at
 
-        shown[0]["release"] = _show_release(select_at(options.root, chosen[0], options.database))
+        shown[0]["release"] = _show_release(select_at(root, chosen[0], named))
     if options.json:
         write_json(options.json, {"protocols": shown})
     return DONE

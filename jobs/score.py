@@ -17,7 +17,7 @@ import tyro
 
 from aman.errors import DataError, UsageError
 from aman.protocols import protocol_named, protocols
-from jobs.command_line import DATABASE_HELP, DONE, ProtocolOptions, run_job, say
+from jobs.command_line import DATABASES_HELP, DONE, SideBySideOptions, run_job, say
 
 if TYPE_CHECKING:
     from aman.predictions import Predictions
@@ -38,20 +38,24 @@ PROTOCOL_HELP = (
     " divided otherwise, by its whole name as scores.json has it: casme2-5-kfold5-seed0, casme2+samm+smic-cross."
 )
 
+RELEASE_HELP = (
+    "Folder of the release, or s3://bucket/folder: clips, labels, subjects and groups are checked against it. Of"
+    " several databases one folder that holds all, or one for each of --database in the same order."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ProtocolOptions):
+class Options(SideBySideOptions):
     """Options of score."""
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = tyro.MISSING
     """CSV of predictions: clip, subject, label, prediction, and epoch where there are several. Where groups other than
     subjects are left out, left_out may name the group of each clip."""
     protocol: Annotated[str, tyro.conf.arg(help=PROTOCOL_HELP)] = tyro.MISSING
-    database: Annotated[str, tyro.conf.arg(help=f"{DATABASE_HELP} Empty: the protocol's own.")] = ""
+    database: Annotated[tuple[str, ...], tyro.conf.arg(help=f"{DATABASES_HELP} Empty: the protocol's own.")] = ()
     against: Path | None = None
     """Another such table of the same clips, to compare with."""
-    root: str = ""
-    """Folder of the release, or s3://bucket/folder: clips, labels, subjects and groups are checked against it."""
+    root: Annotated[tuple[str, ...], tyro.conf.arg(help=RELEASE_HELP)] = ()
     fingerprint: str = ""
     """What the fingerprint must be, eight leading digits or more."""
     epochs: int = 0
@@ -101,7 +105,7 @@ def main(options: Options) -> int:
 
 def _refuse(options: Options) -> None:
     """Wrong options, before anything is read."""
-    protocol = protocol_named(options.protocol, options.database, options.split, options.labels)
+    protocol = protocol_named(options.protocol, options.one_database, options.split, options.labels)
     if options.fingerprint and not protocol.split.all_predicted:
         raise UsageError(
             got=f"--fingerprint with {protocol.name}, which keeps clips for training only",
@@ -137,8 +141,9 @@ def _score(options: Options) -> Result:
     )
     from cluster.experiment.plan import select_at
 
-    protocol = protocol_named(options.protocol, options.database, options.split, options.labels)
-    selection = select_at(options.root, protocol, options.database) if options.root else None
+    protocol = protocol_named(options.protocol, options.one_database, options.split, options.labels)
+    root = options.release
+    selection = select_at(root, protocol, options.one_database) if root else None
     given = read_predictions(options.file, selection.protocol if selection else protocol)
     if not given.fingerprint.startswith(options.fingerprint.lower()):
         raise DataError(

@@ -10,7 +10,7 @@ import tyro
 
 from aman import methods
 from aman.errors import UsageError
-from aman.methods import Alignment, Method, Recipe, settings_of, variant
+from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
 from jobs.command_line import (
     DATABASE_HELP,
     EngineOptions,
@@ -115,8 +115,8 @@ class MethodsOptions(SplitOptions, DatabasesOptions):
     recipe_name: Annotated[str, tyro.conf.arg(name="recipe")] = ""
     """Where the settings start, in methods that have a recipe of this name; `default` in all others. Empty: `default`,
     but for the synthetic database `quick` in methods that have it."""
-    alignment: Alignment = field(default_factory=Alignment)
-    """How faces are aligned, for all methods."""
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
+    """How faces are aligned, for all methods, and which frame is the apex, for those that look at the apex."""
     wanted: tyro.conf.Suppress[Any] = ()
     """A `Wanted` for each method, once all arguments are read."""
 
@@ -148,8 +148,9 @@ class MethodsOptions(SplitOptions, DatabasesOptions):
                 expected=f"one of {', '.join(known)}",
                 fix="choose one of these, or leave it out",
             )
-        usual_alignment = settings_of(Alignment())
+        usual_alignment = settings_of(FacesAndApex())
         changes = {one: value for one, value in settings_of(self.alignment).items() if value != usual_alignment[one]}
+        rule_of(self.alignment.apex, found)
         usual = partial(usual_recipe, synthetic=self.synthetic_recipe, given=self.database)
         wanted = (wanted_of(one, name or usual(one), changes, own.get(one.name, ())) for one in found)
         return replace(self, wanted=tuple(wanted))
@@ -181,6 +182,20 @@ def wanted_of(method: Method, recipe_name: str, changes: Mapping[str, Any], argu
         )
     method.check(recipe)
     return Wanted(method=method, recipe_name=name, settings=recipe)
+
+
+def rule_of(apex: str, found: Sequence[Method]) -> dict[str, str]:
+    """The change of the methods' settings that `--apex` asks for; none for the usual rule. `UsageError` where no method
+    looks at an apex."""
+    if apex == FacesAndApex().apex:
+        return {}
+    if not any("apex" in settings_of(one.Settings()) for one in found):
+        raise UsageError(
+            got=f"--apex {apex} for {', '.join(one.name for one in found) or 'no method'}",
+            expected="a method that looks at the apex",
+            fix="leave out --apex",
+        )
+    return {"apex": apex}
 
 
 def find_methods(names: Sequence[str], option: str = "--method") -> list[Method]:

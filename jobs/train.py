@@ -44,7 +44,7 @@ def main(options: Options) -> int:
     experiment = plan_experiment(options.request(whole=True, keep_weights=True))
     say(texts.plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, measuring=options.measure))
+        say(estimate_text(experiment, measuring=options.measure, out=options.out or Path("runs")))
         return DONE
 
     from cluster.experiment.run import run

@@ -74,7 +74,7 @@ def main(options: Options) -> int:
     (grid,) = experiment.grids
     say(texts.plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, measuring=options.measure))
+        say(estimate_text(experiment, measuring=options.measure, out=options.out or Path("runs")))
         return DONE
 
     from aman.tables import write_json

@@ -194,7 +194,7 @@ SMALL_METHODS: dict[str, dict[str, object]] = {
     "htnet": {"flow": "dis", "dim": 8, "repeats": (1, 1, 1), "epochs": 2},
     "lbp-sip": {"blocks": 2},
     "lbp-top": {"blocks": 2},
-    "lgccond": {"apex": "annotated", "hidden": 8, "epochs": 2},
+    "lgccond": {"apex": "sheet", "hidden": 8, "epochs": 2},
     "mmnet": {"size": 32, "width": 4, "epochs": 2},
     "off-apexnet": {"flow": "dis", "epochs": 2},
     "rcn-a": {"flow": "dis", "size": 28, "filters": 4, "pool": 3, "epochs": 2},

@@ -19,6 +19,7 @@ from aman.backbone import (
     digest,
     features,
     load_trunk,
+    normalise,
     stages_after,
 )
 from aman.digests import has_layer4, trunk_digest
@@ -128,6 +129,23 @@ def test_features_of_an_image_depend_on_no_other_image(network: nn.Module, image
     alone = features(trunk, images[1:, 2:])
     np.testing.assert_allclose(alone[0, 0].astype(float), cached[1, 2].astype(float), rtol=2e-3, atol=1e-4)
     assert np.abs(cached[1, 2].astype(float) - cached[0, 0]).max() > 0.1
+
+
+def test_a_trunk_on_batch_statistics_normalises_the_copies_of_a_frame_together(
+    network: nn.Module, images: npt.NDArray[np.uint8]
+) -> None:
+    """As the same network in training mode does, which is what the authors' code runs."""
+    trunk = FrozenTrunk(copy.deepcopy(network), "layer2", "batch")
+    cached = features(trunk, images).astype(np.float32)
+    training = FrozenTrunk(copy.deepcopy(network), "layer2").stages.train()
+    copies = torch.from_numpy(images[1]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        wanted = training(normalise(copies)).numpy()
+    np.testing.assert_allclose(cached[1], wanted, rtol=2e-3, atol=2e-3)
+    assert np.abs(features(FrozenTrunk(copy.deepcopy(network), "layer2"), images)[1] - wanted).max() > 0.1
+    np.testing.assert_array_equal(features(trunk, images).astype(np.float32), cached)  # it keeps nothing
+    facts = ClipFacts(digests=(), onset=1, apex=None, offset=2, weights={"trunk": "t"})
+    assert Features(bn="batch").key("images", facts) != Features().key("images", facts)
 
 
 def test_the_frozen_trunk_stays_in_eval_mode_and_learns_nothing(

@@ -26,7 +26,7 @@ TREES = int(os.environ.get("AMAN_FUZZ_TREES", "300"))
 
 def checked(root: Path, database: str, json_file: Path, **options: Any) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON of a check."""
-    code = main(Options(database=database, root=str(root), json=json_file, **options))
+    code = main(Options(database=(database,), root=(str(root),), json=json_file, **options))
     return code, json.loads(json_file.read_text())
 
 

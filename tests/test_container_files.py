@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.machines.own_folder import ROOM
 from cluster.machines.session import HEAD, LOCKED, PROMISED_GPUS, SLURM_NODES
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,21 @@ def test_the_ray_job_has_the_shape_that_kuberay_asks_for(ray_job: dict[str, Any]
         assert worker["minReplicas"] <= worker["replicas"] <= worker["maxReplicas"]
     for one in containers(ray_job):
         assert one["resources"]["limits"] == one["resources"]["requests"]
+
+
+def test_what_kubernetes_reads_of_the_ray_job_has_the_types_that_it_asks_for(ray_job: dict[str, Any]) -> None:
+    """An API server refuses a variable whose value is a number, and ignores a field that it does not know."""
+    for group in groups(ray_job):
+        assert group["template"].keys() == {"spec"} and group["template"]["spec"].keys() == {"containers"}
+    for one in containers(ray_job):
+        assert one.keys() - {"ports"} == {"name", "image", "env", "envFrom", "resources"}
+        assert all(each.keys() == {"name", "value"} and isinstance(each["value"], str) for each in one["env"])
+        assert all(each.keys() == {"secretRef"} and each["secretRef"].keys() == {"name"} for each in one["envFrom"])
+        assert all(isinstance(each["containerPort"], int) for each in one.get("ports", ()))
+        names = [one["name"], ray_job["metadata"]["name"], *(each["name"] for each in one.get("ports", ()))]
+        assert all(re.fullmatch("[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) for name in names)
+        for amount in one["resources"]["limits"].values():
+            assert isinstance(amount, str) and re.fullmatch(r"\d+(Ki|Mi|Gi)?", amount)
 
 
 def test_the_ray_job_runs_the_locked_ray_asks_for_a_token_and_computes_on_workers(ray_job: dict[str, Any]) -> None:
@@ -108,6 +124,7 @@ def test_the_batch_script_is_sound_shell_and_asks_for_the_signal_and_the_requeue
     for name, value in LOCKED.items():
         assert f"{name}={value}" in text
     assert SLURM_NODES in text and "cluster.machines.cpus" in text
+    assert f"-gt {ROOM} ]" in text and len(f"/tmp/aman-{10**8}") <= ROOM
 
 
 @pytest.mark.parametrize(
@@ -115,13 +132,18 @@ def test_the_batch_script_is_sound_shell_and_asks_for_the_signal_and_the_requeue
     [
         ({}, ["python"], "got no SLURM job"),
         ({"SLURM_JOB_NUM_NODES": "1"}, [], "without a command"),
+        (
+            {**dict.fromkeys(("SLURM_JOB_NUM_NODES", "SLURM_JOB_ID"), "1"), "AMAN_SCRATCH": "/a/longer/way/down"},
+            ["python"],
+            "expected at most 23 letters",
+        ),
     ],
 )
 def test_the_batch_script_refuses_what_it_cannot_run(variables: dict[str, str], words: list[str], why: str) -> None:
     script = str(ROOT / "slurm.sbatch")
     done = subprocess.run(
         ["bash", script, *words],
-        env={"PATH": "/usr/bin:/bin", **variables},
+        env={"PATH": "/usr/bin:/bin", "SLURM_SUBMIT_DIR": "/", **variables},
         capture_output=True,
         text=True,
         check=False,

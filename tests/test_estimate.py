@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from small import TINY_OPTIONS, small_database
 
+from aman.errors import UsageError
 from bench.scale import database
+from cluster.experiment.room import room_text
 from cluster.folds import timing
 from cluster.store.folder import FolderStore
 from cluster.store.names import TIMINGS, timing_name
@@ -59,6 +61,31 @@ def test_a_plan_without_a_timing_says_so_and_how_to_have_one(plan: Call, here: P
     assert "training of aman: 3 folds, not timed on this machine yet" in text
     assert "estimate: unknown; the same command with --measure" in text
     assert list(here.iterdir()) == []
+
+
+def test_a_plan_says_what_is_read_and_that_store_and_results_can_be_written(
+    plan: Call, here: Path, whole: Path
+) -> None:
+    code, text = plan("--out", here / "mine")
+    read = re.search(r"^to read: (\d+\.\d\d) GB in (\d+) files$", text, re.MULTILINE)
+    assert code == 0 and read and 0 < int(read[2]) <= len(list(whole.rglob("*.jpg")))
+    assert re.search(rf"^store: {here}/store can be written, \d+\.\d GB free$", text, re.MULTILINE)
+    assert re.search(rf"^results: {here}/mine can be written, \d+\.\d GB free$", text, re.MULTILINE)
+    assert list(here.iterdir()) == []
+
+
+def test_a_plan_refuses_a_place_where_nothing_can_be_made(plan: Call, here: Path) -> None:
+    (here / "file").touch()
+    code, text = plan("--out", here / "file" / "mine")
+    assert code == 2 and f"got {here}/file/mine, which cannot be written (Not a directory)" in text
+
+
+def test_a_store_that_is_too_small_or_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (line,) = room_text(FolderStore(tmp_path / "store"), None, 1e18)
+    assert line.endswith("less than the 1000000000.0 GB that the cache needs")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"--store .+, which cannot be used .Not a directory"):
+        room_text(FolderStore(tmp_path / "file/store"), None, 0)
 
 
 def test_a_timing_is_measured_once_kept_and_used_by_every_later_plan(plan: Call, here: Path) -> None:

@@ -1,5 +1,6 @@
 """MMNet, SLSTT and SKD-TSTSAN: their inputs, networks and settings, at small sizes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,14 @@ def test_eleven_frames_stand_around_the_apex_and_the_ends_are_repeated() -> None
     assert long[5].any() and not np.array_equal(long[4], long[5])
     for place in range(7, 11):
         np.testing.assert_array_equal(long[6], long[place])
+
+
+def test_the_nearest_frame_in_time_stands_for_one_that_is_missing() -> None:
+    made = replace(clip([0.0, 0.3, 0.6, 1.0, 0.5], apex=42), times=(0, 4, 5, 9, 10))
+    assert made.around(2, range(-5, 6)) == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4]
+    long = LongFlow(flow="dis").make(made)
+    np.testing.assert_array_equal(long[5], long[7])
+    assert not np.array_equal(long[5], LongFlow(flow="dis").make(replace(made, times=()))[7])
 
 
 def test_the_apex_and_the_kind_of_flow_enter_the_key() -> None:

@@ -5,34 +5,31 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import openpyxl
 import pytest
 
-from aman.databases import Index, find
-from aman.databases.further import casme1, casme3, casme3c, dfme, fourdme, mmew, samm_long
-from aman.databases.reading.folders import existing_folder
+from aman.check import check, lines
+from aman.databases import Index, casme2, find, samm
+from aman.databases.further import mmew, samm_long
+from aman.databases.reading.action_units import OBJECTIVE_COLUMNS, objective_class
+from aman.databases.reading.annotated import find_sheet
+from aman.databases.reading.folders import existing_folder, find_files
 from aman.databases.reading.nested import listing
 from aman.databases.reading.rows import Rows, find_sheets
 from aman.databases.reading.sheet import read_sheet
 from aman.errors import UserError
 from aman.layouts import layouts
+from aman.protocols import protocol_for
 
 TREES = int(os.environ.get("AMAN_FUZZ_FURTHER", "15"))
 """Damaged trees of each layout; `AMAN_FUZZ_FURTHER=300` runs longer."""
 ODD = ["", "/", "-1", 0, 10**9, "9" * 30, "٣", "²", 1.5, "NaN", "=A1", "../..", "a\nb", "spNO.1", "S01-07-001", "😀"]
 ODD += ["fear", " FEAR ", "Others", "x" * 300, 8, 98, "sub0003_01", "III", True, None]
-ROWS: dict[str, Rows] = {
-    "4dme": fourdme.ROWS,
-    "casme1": casme1.ROWS,
-    "casme3": casme3.ROWS,
-    "casme3c": casme3c.ROWS,
-    "dfme": dfme.ROWS,
-    "samm-long": samm_long.ROWS,
-}
-"""How the sheets of a layout are read."""
 
 
 def small_tree(root: Path, name: str) -> None:
@@ -110,14 +107,31 @@ def _change(sheet: Path, rng: random.Random) -> None:
     book.save(sheet)
 
 
-def rows_of(root: Path, name: str) -> Iterator[tuple[str, int, dict[str, str]]]:
-    """File, number and cells of each row that the reader of a layout must use or name."""
+def rows_of(root: Path, name: str, index: Index) -> Iterator[tuple[str, int, dict[str, str]]]:
+    """File, number and cells of each row that the reader of a layout must use as a clip, or name."""
     if name == "mmew":
         found = listing(root, (mmew.CLIPS,), mmew.OTHERS)
         for path in found.find(mmew.SHEET):
             yield from ((path.name, row, cells) for row, cells in read_sheet(path, mmew.COLUMNS).rows)
         return
-    rows = ROWS[name]
+    if name == "megc2018":
+        for release in (casme2.CASME2, samm.SAMM):
+            path, _ = find_sheet(root, release)
+            columns = ("Subject", "Filename", release.onset, release.apex, release.offset, release.label)
+            yield from ((path.name, row, cells) for row, cells in read_sheet(path, columns, (), release.worksheet).rows)
+        classes = {clip.clip_id: clip.objective for clip in index}
+        classes |= {one.clip_id: one.objective for one in index.problems if one.clip_id}
+        for path in find_files(root, casme2.OBJECTIVE_TABLE)[:1]:
+            for row, cells in read_sheet(path, ("Subject", "Filename"), OBJECTIVE_COLUMNS).rows:
+                found_class = next(filter(None, (objective_class(cells[one]) for one in OBJECTIVE_COLUMNS)), "")
+                with suppress(ValueError):
+                    clip_id, _ = casme2.identify(cells["Subject"].removesuffix(".0"), cells["Filename"])
+                    if found_class and classes.get(clip_id) == found_class:
+                        continue
+                yield path.name, row, cells
+        return
+    reader = samm_long if name == "samm-long" else import_module(find(layouts()[name].database).read.__module__)
+    rows: Rows = reader.ROWS
     for path in find_sheets(listing(root, rows.forms, rows.skip), rows)[0]:
         needed = [one for one in rows.needed if one != rows.label or name != "samm-long"]
         for row, cells in read_sheet(path, needed, (), rows.worksheet).rows:
@@ -140,11 +154,11 @@ def assert_whole(index: Index, root: Path, name: str) -> None:
         assert problem.file and problem.what and problem.fix and problem.consequence
     told = {(clip.source, clip.row) for clip in index} | {(one.file, one.row) for one in index.problems}
     told |= {(one.file, int(row)) for one in index.problems for row in re.findall(r"in row (\d+) too", one.what)}
-    for file, row, cells in rows_of(existing_folder(root, ""), name):
+    for file, row, cells in rows_of(existing_folder(root, ""), name, index):
         assert (file, row) in told, (file, row, cells)
 
 
-@pytest.mark.parametrize("name", [*ROWS, "mmew"])
+@pytest.mark.parametrize("name", sorted(layouts()))
 def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(tmp_path: Path, name: str) -> None:
     rng = random.Random(name)
     read: Callable[[Path], Index] = find(layouts()[name].database).index
@@ -164,5 +178,6 @@ def test_damaged_trees_end_in_a_sentence_or_name_everything_that_is_not_used(tmp
             assert error.got and error.expected and error.fix
             continue
         assert_whole(index, root, name)
+        assert all(isinstance(line, str) for line in lines(check(index, protocol_for(index.database)).problems))
         complete += 1
     assert complete > TREES // 3

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +295,66 @@ def test_the_protocols_job_and_the_check_show_what_is_left_out(call_job: Call, t
     assert code == 0 and "13 of 27 clips are predicted" in text
     code, text = call_job(check_database, "--database", THREE, "--protocol", "cross", "--root", three, "--no-images")
     assert code == 0 and "28 clips" in text and "3 folds" in text
+
+
+def test_a_plan_says_hours_and_cache_of_each_database(call_job: Call, here: Path, three: Path) -> None:
+    side_by_side = ["--database", "casme2", "samm", "smic", "--root", str(three), "--protocol", "cross"]
+    wanted = ["--here", "--store", here / "store", "--plan"]
+    code, text = call_job(loso, *side_by_side, "--method", "ststnet", *small_options("ststnet"), *wanted)
+    clips = {"casme2": 13, "samm": 9, "smic": 6}
+    assert code == 0
+    for name, count in clips.items():
+        assert f"preparation of {name}: {count} clips, not timed on this machine yet" in text
+    code, text = call_job(loso, *side_by_side, "--method", "ststnet", *small_options("ststnet"), *wanted, "--measure")
+    assert code == 0
+    hours = re.findall(r"^preparation of (\w+): about \S+ core-hours for (\d+) clips", text, re.MULTILINE)
+    assert dict(hours) == {name: str(count) for name, count in clips.items()}
+    sizes = re.findall(r"^cache (of \w+|in all): about (\S+) GB more", text, re.MULTILINE)
+    assert [name for name, _ in sizes] == ["of casme2", "of samm", "of smic", "in all"]
+    one_by_one = ["--database", "casme2", "smic", "--root", three / "c2", three / "smic", "--method", "ststnet"]
+    own = ["--align", "none", "--ststnet.flow", "dis", "--ststnet.epochs", "2"]
+    code, text = call_job(compare, *one_by_one, *own, *wanted, "--measure")
+    assert code == 0 and "preparation of casme2-5: about" in text and "preparation of smic-hs-3: about" in text
+    assert re.search(r"^  of these for casme2-5: \S+ to \S+ core-hours for 4 folds$", text, re.MULTILINE)
+    assert re.search(r"^  of these for smic-hs-3: \S+ to \S+ core-hours for 2 folds$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("protocol", ["cross", "megc2019"])
+def test_every_job_takes_a_root_for_each_database_in_any_order(
+    call_job: Call, here: Path, three: Path, store: Path, protocol: str
+) -> None:
+    roots = {"smic": three / "smic", "casme2": three / "c2", "samm": three / "samm"}
+    if protocol == "megc2019":  # the order of a composite is its own
+        named, places = ["megc2019"], [roots[one] for one in ("casme2", "samm", "smic")]
+    else:
+        named, places = list(roots), list(roots.values())
+    wanted = ["--database", *named]
+    clips = planned(three, store, small_recipe("ststnet"), database="+".join(named), protocol=protocol).first
+    name, fingerprint = clips.selection.protocol.name, clips.selection.fingerprint
+    more = ["--protocol", protocol]
+    code, text = call_job(check_database, *wanted, *more, "--root", *places, "--json", "check.json")
+    found = json.loads((here / "check.json").read_text())
+    assert (found["fingerprint"], found["protocol"], found["clips"]) == (fingerprint, name, 28), text
+    assert "16 clips indexed; decoding 64 images" in text and code == (0 if protocol == "cross" else 4)
+    if code == 0:
+        (following,) = [line for line in text.splitlines() if line.startswith("Next: ")]
+        assert f"--database {' '.join(named)} --root {' '.join(map(str, places))}" in following
+    code, text = call_job(protocols, name, *wanted, "--root", *places, "--json", "protocols.json")
+    assert code == 0 and json.loads((here / "protocols.json").read_text())["protocols"][0]["release"]["clips"] == 28
+    predicted = clips.selection.predicted
+    rows = [(one.clip_id, one.subject, *[clips.selection.class_name(one)] * 2) for one in predicted]
+    write(here / "mine.csv", [("clip", "subject", "label", "prediction"), *rows])
+    code, text = call_job(score, "mine.csv", "--protocol", name, *wanted, "--root", *places, "--json", "score.json")
+    assert code == 0 and json.loads((here / "score.json").read_text())["release"]["otherwise"] == {}
+    assert fingerprint in text
+    for job, given in ((check_database, more), (protocols, [name]), (score, ["mine.csv", "--protocol", name])):
+        code, text = call_job(job, *given, *wanted, "--root", *places[:2])
+        assert code == 2 and "one folder that holds all, or one for each database in the same order" in text
+
+
+def test_roots_without_databases_are_refused(call_job: Call, here: Path) -> None:
+    code, text = call_job(protocols, "megc2019", "--root", "a", "b", "c")
+    assert code == 2 and "name them, as in --database casme2 samm smic" in text
 
 
 # Names and tables

@@ -1,5 +1,6 @@
 """What no method of the house may do: learn anything from the subject that is left out."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +9,17 @@ import numpy as np
 import pytest
 import torch
 from small import (
+    FIRST_FRAME,
     SMALL_METHODS,
     planned,
     samm_row,
+    sheet_rows,
     small_database,
     small_options,
     small_recipe,
     small_samm,
     small_smic,
+    write_sheet,
 )
 
 from aman.methods import names
@@ -87,10 +91,18 @@ PROTOCOLS = {
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A part of each of three releases, in the folders `c2`, `samm` and `smic`."""
+    """A part of each of three releases, in the folders `c2`, `samm` and `smic`, with clips as releases have them: one
+    without an apex in CASME II and one in SAMM, one that is still, and one of two frames."""
     made = tmp_path_factory.mktemp("three")
     small_database(made / "c2", subjects=2, clips_per_subject=3, release=False)
-    small_samm(made / "samm", samm_row("006", "006_1_1"), samm_row("007", "007_1_1", label="Happiness"))
+    no_apex, still, short, *rest = sheet_rows(2, 3)
+    no_apex["ApexFrame"] = "/"
+    short |= {"ApexFrame": short["OnsetFrame"], "OffsetFrame": FIRST_FRAME + 2}
+    write_sheet(made / "c2", [no_apex, still, short, *rest])
+    first, *others = sorted((made / "c2" / "CASME2_RAW_selected" / "sub01" / str(still["Filename"])).iterdir())
+    for other in others:
+        shutil.copy(first, other)
+    small_samm(made / "samm", samm_row("006", "006_1_1"), samm_row("007", "007_1_1", label="Happiness", apex=-1))
     small_smic(made / "smic", "s3/micro/positive/s3_po_01", "s4/micro/surprise/s4_sur_01")
     return made
 

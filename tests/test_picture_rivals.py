@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from moving import clip, moved, smile, texture
@@ -14,12 +15,13 @@ from torch.nn import functional as F
 
 from aman.errors import UsageError
 from aman.inputs import ClipFacts, keys_of
+from aman.inputs.aligned import AlignedClip
 from aman.inputs.features import Features
 from aman.inputs.keyframes import ANNOTATED, Keyframes, rule_of
 from aman.inputs.pictures.apex import ApexPicture
 from aman.inputs.pictures.dynamic import DynamicImage, dynamic_image
-from aman.inputs.pictures.spotted import HIGH_FREQUENCY, SpottedKeyframes, apex_of, high_frequencies
 from aman.inputs.pictures.trunk import PictureFeatures
+from aman.inputs.spotting.frequency import HIGH_FREQUENCY, SpottedKeyframes, apex_of, high_frequencies
 from aman.methods import FoldTask, find, variant
 from aman.methods.geme import METHOD as GEME
 from aman.models.lgccon import STRIPS, LGCcon, loss, region, rows_of
@@ -33,6 +35,11 @@ ON_TRUNK = ("apex-cnn", "geme", "lgccond")
 
 def settings(name: str, **changes: Any) -> Any:
     return variant(find(name).Settings(), align="none", **changes)
+
+
+def bare(frames_THWC: npt.NDArray[np.uint8], times: tuple[int, ...] = ()) -> AlignedClip:
+    """A clip of which only its frames and their times matter."""
+    return AlignedClip(face_THWC=frames_THWC, points_68=np.empty((0, 2)), onset=1, apex=None, times=times)
 
 
 # Pictures
@@ -83,6 +90,13 @@ def test_a_still_clip_and_a_single_frame_have_an_empty_dynamic_image() -> None:
     assert DynamicImage().make(clip([0.0, 1.0])).shape == DynamicImage().shape()
 
 
+def test_frames_that_are_missing_change_the_dynamic_image_of_a_steady_movement_by_nothing() -> None:
+    frames = np.arange(9, dtype=np.uint8)[:, None, None, None] * np.arange(1, 13, dtype=np.uint8).reshape(1, 2, 2, 3)
+    left = (0, 1, 6, 8)
+    np.testing.assert_array_equal(dynamic_image(frames[list(left)], left), dynamic_image(frames))
+    np.testing.assert_array_equal(dynamic_image(frames, tuple(range(9))), dynamic_image(frames))
+
+
 def test_features_of_a_picture_are_the_trunks() -> None:
     picture = ApexPicture().make(Keyframes().make(clip([0.0, 1.0, 0.0], apex=41)))
     one = PictureFeatures()
@@ -98,12 +112,21 @@ def test_features_of_a_picture_are_the_trunks() -> None:
 def test_the_apex_is_where_the_patterns_change_and_the_window_sees_no_farther() -> None:
     still, other = (moved(texture(seed), 0 * smile()) for seed in (0, 1))
     frames = np.stack([still] * 50 + [other, still] * 8 + [still] * 70)[:, :112, :112]
-    assert abs(apex_of(frames) - 58) <= 31
+    assert abs(apex_of(bare(frames)) - 58) <= 31
 
 
 def test_no_frame_but_the_onset_is_the_apex_of_a_single_frame() -> None:
-    assert apex_of(clip([0.0]).face_THWC) == 0
-    assert apex_of(clip([0.0, 0.0, 0.0]).face_THWC) == 1
+    assert apex_of(clip([0.0])) == 0
+    assert apex_of(clip([0.0, 0.0, 0.0])) == 1
+
+
+def test_the_window_of_a_clip_with_gaps_has_the_nearest_frame_for_one_that_is_missing() -> None:
+    left = (0, 1, 4, 5)
+    face = clip([0.0, 0.4, 1.0, 0.2]).face_THWC
+    filled = face[[0, 1, 1, 2, 2, 3]]
+    sums = high_frequencies(bare(filled))
+    np.testing.assert_allclose(high_frequencies(bare(face, left)), [sums[one] for one in left], rtol=1e-6)
+    assert not np.allclose(high_frequencies(bare(face)), high_frequencies(bare(face, left)), rtol=1e-6)
 
 
 def test_the_sums_are_those_of_the_transform_of_each_block() -> None:
@@ -120,8 +143,8 @@ def test_the_sums_are_those_of_the_transform_of_each_block() -> None:
         window = maps[np.clip(np.arange(at - 30, at + 31), 0, len(face) - 1)].astype(np.float64)
         blocks = [window[:, 37 * y : 37 * y + 37, 37 * x : 37 * x + 37] for y in range(6) for x in range(6)]
         sums.append(sum(np.abs(np.fft.fftshift(np.fft.fftn(one)))[distance >= 31].sum() for one in blocks))
-    np.testing.assert_allclose(high_frequencies(face), sums, rtol=1e-4)
-    assert apex_of(face) == 1 + int(np.argmax(sums[1:]))
+    np.testing.assert_allclose(high_frequencies(bare(face)), sums, rtol=1e-4)
+    assert apex_of(bare(face)) == 1 + int(np.argmax(sums[1:]))
 
 
 def test_spotted_keyframes_say_their_rule_and_do_not_know_the_annotated_apex() -> None:

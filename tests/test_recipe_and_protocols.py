@@ -99,6 +99,15 @@ def test_the_ends_of_the_ranges_are_taken(changes: dict[str, object]) -> None:
     check(variant(Settings(), **changes))
 
 
+@pytest.mark.parametrize("changes", [{}, {"k": 8}, {"levels": "3", "grid_factors": 3}, {"amp_convention": "paper"}])
+def test_batch_statistics_of_copies_that_are_not_seen_are_refused(changes: dict[str, object]) -> None:
+    settings = variant(Settings(), trunk_bn="batch", grid_factors=9)
+    check(settings)
+    with pytest.raises(UsageError, match="--trunk-bn batch"):
+        check(variant(settings, **({"grid_factors": 11} | changes)))
+    check(variant(settings, **changes, frozen="none"))
+
+
 def test_a_variant_changes_settings_wherever_they_live_and_nothing_else() -> None:
     changed = variant(Settings(), k=7, frozen="layer2", epochs=50)
     assert changed == Settings(preparation=Preparation(frozen="layer2"), model=Model(k=7), training=Training(epochs=50))

@@ -5,17 +5,19 @@ import importlib
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from moving import clip
-from small import SMALL_METHODS, small_recipe
+from small import GREY, SMALL_METHODS, clip_of, small_recipe, write_image
 
+from aman.errors import DataError
 from aman.inputs import chain
-from aman.inputs.aligned import AlignedClip
-from aman.methods import FoldTask, Neural, find, variant
+from aman.inputs.aligned import Aligned, AlignedClip, Source
+from aman.methods import FoldTask, Neural, find, names, variant
 from aman.protocols import published
 
 RIVALS = sorted(SMALL_METHODS.keys() - {"aman"})
@@ -54,7 +56,7 @@ def inputs_of(recipe: Any, name: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_a_still_clip_a_clip_of_two_frames_and_a_missing_apex_are_clips_like_others(name: str) -> None:
-    recipe: Any = variant(small_recipe(name), **({"apex": "spotted"} if name == "lgccond" else {}))
+    recipe: Any = variant(small_recipe(name), **({"apex": "frequency"} if name == "lgccond" else {}))
     x = [torch.stack(one) for one in zip(*(inputs_of(recipe, one) for one in CLIPS), strict=True)]
     task = FoldTask(
         subject="made/00",
@@ -68,6 +70,15 @@ def test_a_still_clip_a_clip_of_two_frames_and_a_missing_apex_are_clips_like_oth
     result = recipe.method.train(x, [one[1:3] for one in x], task, recipe, None)
     assert np.isfinite(result.probabilities).all() and np.isfinite(result.losses).all()
     np.testing.assert_allclose(np.sum(result.probabilities, axis=1), 1)
+
+
+def test_no_method_reads_frames_but_through_the_stage_that_refuses_a_clip_without_a_face(tmp_path: Path) -> None:
+    for name in names():
+        usual: Any = find(name).Settings()
+        assert {next(chain(last)) for last in find(name).inputs(usual)} == {Aligned()}, name
+    faceless = clip_of([write_image(tmp_path / f"img{at}.png", GREY) for at in (1, 2)])
+    with pytest.raises(DataError, match=r"no face in .*img1\.png"):
+        Aligned().make(Source(clip=faceless))
 
 
 NOT_ON_A_GPU = (

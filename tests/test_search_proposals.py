@@ -21,8 +21,8 @@ from aman.models.settings import Settings
 from aman.racing import Standing
 from cluster.experiment.grid import Experiment, Grid, plan_experiment
 from cluster.experiment.plan import Request, Study
+from cluster.experiment.progress import Progress
 from cluster.experiment.records import LOGGED
-from cluster.experiment.run import Progress
 from cluster.experiment.score import mean_losses
 from cluster.experiment.search.choose import SearchOutcome, configurations_table, queue_at_the_end
 from cluster.experiment.search.tune import ROUND, Lanes, Proposals, at_once, replay, trials_here

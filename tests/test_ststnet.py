@@ -43,9 +43,9 @@ class ThreeStreams(nn.Module):
         return self.dense(self.pool(torch.cat([stream(x_BCHW) for stream in self.streams], dim=1)).flatten(1))
 
 
-def copied(streams: ThreeStreams, classes: int) -> Any:
+def copied(streams: ThreeStreams, classes: int, padding: int = 1) -> Any:
     """Our network with the weights of the three streams."""
-    ours = network(classes)
+    ours = network(classes, padding)
     state = ours.state_dict()
     for name in state:
         layer, _, what = name.partition(".")
@@ -95,14 +95,14 @@ def test_the_network_is_as_large_as_the_public_port_of_it() -> None:
     assert parameters(5) == 2_485
 
 
-@pytest.mark.parametrize("mode", ["prediction", "training"])
-def test_one_convolution_of_16_filters_is_the_three_streams_side_by_side(mode: str) -> None:
+@pytest.mark.parametrize(("mode", "padding"), [("prediction", 1), ("training", 1), ("training", 2)])
+def test_one_convolution_of_16_filters_is_the_three_streams_side_by_side(mode: str, padding: int) -> None:
     torch.manual_seed(0)
-    streams = ThreeStreams(CLASSES)
+    streams = ThreeStreams(CLASSES, padding)
     for stream in streams.streams:  # no batch norm is the identity
         nn.init.normal_(stream[2].weight)  # type: ignore[index]
         nn.init.normal_(stream[2].bias)  # type: ignore[index]
-    ours = copied(streams, CLASSES)
+    ours = copied(streams, CLASSES, padding)
     x = pictures(12, 0)
     for one in (streams, ours):
         one.train(mode == "training")
@@ -205,11 +205,14 @@ def test_the_method_is_found_by_its_name_and_has_the_papers_settings() -> None:
     assert settings_of(Settings()) == {
         "align": "landmarks",
         "landmark_model": "",
+        "apex": "sheet",
         "flow": "tvl1",
         "scale": "minmax",
+        "padding": 1,
         "rate": 5e-5,
         "epochs": 500,
         "batch": 256,
+        "order": "drawn",
     }
     optimiser, schedule = METHOD.optimiser(network(CLASSES), Settings(), 10)
     assert type(optimiser) is eager(torch.optim.Adam)
@@ -236,10 +239,30 @@ def test_settings_of_the_picture_rename_the_input_and_settings_of_the_training_t
     for changes in ({"flow": "dis"}, {"scale": "none"}):
         of_picture, _ = keys(**changes)
         assert of_picture != picture
-    for changes in ({"epochs": 800}, {"rate": 1e-4}, {"batch": 32}):
+    assert not {"order", "padding"} & set(training["settings"])  # type: ignore[call-overload]
+    for changes in ({"epochs": 800}, {"rate": 1e-4}, {"batch": 32}, {"order": "by-class"}, {"padding": 2}):
         of_picture, of_training = keys(**changes)
         assert of_picture == picture
         assert of_training != training
+
+
+def test_the_recipe_of_the_port_sees_the_clips_class_by_class_in_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = find("ststnet").recipes["port"]
+    assert settings_of(port) == settings_of(Settings()) | {"order": "by-class", "padding": 2, "epochs": 800}
+    seen: list[list[int]] = []
+    step = neural.train_step
+
+    def watched(method: Any, model: Any, optimiser: Any, x: Any, labels_B: torch.Tensor, *more: Any) -> Any:
+        seen.append(labels_B.tolist())
+        return step(method, model, optimiser, x, labels_B, *more)
+
+    monkeypatch.setattr(neural, "train_step", watched)
+    fold(variant(port, epochs=2, batch=8))
+    assert seen == 2 * [[0] * 7 + [1], [1] * 6 + [2] * 2, [2] * 4]
+    seen.clear()
+    fold(variant(port, order="drawn", epochs=2, batch=8))
+    assert seen[:3] != seen[3:]
+    assert sorted(label for batch in seen[:3] for label in batch) == sorted(TRAIN_LABELS)
 
 
 def test_the_landmark_model_is_an_absolute_path_for_workers_and_enters_no_key_of_a_fold(tmp_path: Path) -> None:

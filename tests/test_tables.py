@@ -540,7 +540,7 @@ def test_the_check_says_all_of_it_before_a_run_does(tmp_path: Path, capsys: pyte
     for row in rows[2:5]:
         row[6] = "gone"
     path = written(tmp_path, "\n".join(",".join(map(str, row)) for row in [HEADER, *rows]).encode("gb18030"))
-    code = check_database.main(check_database.Options(database="csv", root=str(path), json=tmp_path / "x.json"))
+    code = check_database.main(check_database.Options(database=("csv",), root=(str(path),), json=tmp_path / "x.json"))
     out = capsys.readouterr().out
     assert code == 4 and "GB18030" in out and "3 times, first" in out and "3 have no onset" in out
     assert len([one for one in json.loads((tmp_path / "x.json").read_text())["problems"] if one["clip"]]) == 3

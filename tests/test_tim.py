@@ -10,7 +10,7 @@ from aman.errors import UsageError
 from aman.inputs.base import View
 from aman.inputs.images import Images
 from aman.models.settings import Model, Preparation, sample
-from aman.tim import interpolate, interpolation_matrix, sampled_frames
+from aman.tim import filling, interpolate, interpolation_matrix, sampled_frames
 
 LENGTHS = [(2, 20), (3, 4), (5, 20), (7, 3), (20, 20), (33, 20), (200, 20), (9, 1)]
 
@@ -114,6 +114,30 @@ def test_what_rings_over_the_range_of_pixels_is_clipped() -> None:
         out = interpolate(given[:, None, None, None], 20)
         assert out.dtype == np.float32
         assert (out.min(), out.max()) == (0, 255)
+
+
+def waves(frames: int) -> npt.NDArray[np.uint8]:
+    """Pixels that rise and fall once and twice in a clip, as an expression does."""
+    at = np.linspace(0, 1, frames)[:, None]
+    values = 128 + 100 * np.sin(np.pi * at * np.arange(1, 3))
+    return np.rint(values).astype(np.uint8)[:, None, :, None]
+
+
+@pytest.mark.parametrize("lost", [slice(2, -1, 3), slice(8, 17)], ids=["every third", "nine in a row"])
+def test_a_clip_with_gaps_is_interpolated_by_time_and_nearly_as_the_whole_one(lost: slice) -> None:
+    frames = waves(40)
+    times = np.delete(np.arange(40), lost).tolist()
+    whole, left = interpolate(frames), frames[times]
+    by_time, by_place = interpolate(left, times=times), interpolate(left)
+    error = np.abs(whole - by_time).mean()
+    assert error < 3 and 5 * error < np.abs(whole - by_place).mean()
+    np.testing.assert_allclose(by_time[[0, -1]], frames[[0, -1]], atol=1e-3)
+
+
+def test_frames_without_gaps_fill_nothing() -> None:
+    np.testing.assert_array_equal(filling(range(7)), np.eye(7))
+    third = [[1, 0, 0], [0, 1, 0], [0, 2 / 3, 1 / 3], [0, 1 / 3, 2 / 3], [0, 0, 1]]
+    np.testing.assert_allclose(filling((0, 1, 4)), np.array(third), atol=1e-12)
 
 
 def test_interpolated_frames_are_not_rounded() -> None:

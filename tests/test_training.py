@@ -88,6 +88,28 @@ def test_arrays_that_stay_apart_train_the_same_network_as_one_array(recipe: Sett
     assert replace(apart, seconds=0) == replace(train_fold(x_train, x_test, task_of(), recipe), seconds=0)
 
 
+@pytest.mark.parametrize("standardise", [True, False])
+def test_features_that_no_step_changes_are_computed_once_with_equal_bits(
+    standardise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = variant(LIGHT, standardise=standardise)
+    x_train, x_test = (cached(*of, "layer4") for of in ((CLIPS, 1), (2, 2)))
+    seen: list[int] = []
+    features = AMAN.features
+
+    def counted(model: AMAN, x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return features(model, x)
+
+    monkeypatch.setattr(AMAN, "features", counted)
+    once = train_fold(x_train, x_test, task_of(), recipe)
+    assert seen == [CLIPS, 2]
+    monkeypatch.setattr(type(METHOD), "ahead", lambda method, model, settings, x: x)
+    every_step = train_fold(x_train, x_test, task_of(), recipe)
+    assert len(seen) == 2 + 2 * (2 + 1)  # two steps and a prediction an epoch
+    assert replace(once, seconds=0) == replace(every_step, seconds=0)
+
+
 def test_bf16_trains_another_network_that_says_nearly_the_same(honest: FoldResult) -> None:
     in_bf16 = train_fold(cached(CLIPS, 1), cached(2, 2), task_of(), variant(SMALL, precision="bf16"))
     assert in_bf16.weights_sha256 != honest.weights_sha256

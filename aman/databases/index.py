@@ -2,14 +2,18 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
+from statistics import median_low
 
 from aman.errors import DataError
 
 VIDEO = re.compile(r"\.(avi|mp4|m4v|mov|mkv)$", re.IGNORECASE)
 """How the name of a video ends."""
+SPARSEST = 5
+"""A clip may have been so many times as long as the frames that are left of it; readers refuse larger gaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +82,30 @@ class Clip:
         return before if nearer else after
 
     @property
+    def times(self) -> tuple[int, ...]:
+        """When each frame was taken, in frames from the first one, where some between are missing (`times_of`)."""
+        return times_of(self.numbers)
+
+    @property
     def database(self) -> str:
         """`casme2`: the database the clip comes from, in a composite too."""
         return self.clip_id.partition("/")[0]
+
+
+def times_of(numbers: Sequence[int]) -> tuple[int, ...]:
+    """When frames of these ascending numbers were taken, counted in frames from the first one; empty where the camera
+    took none between them.
+
+    A frame is the smallest step between two numbers. Numbers may also be time stamps, which jitter: steps that are
+    nearly equal are equal. Where frames of the smallest step would be more than `SPARSEST` times as many as there are,
+    the median step is a frame; where this is so of the median step as well, the numbers tell no time.
+    """
+    steps = [after - before for before, after in pairwise(numbers)]
+    for frame in (min(steps), median_low(steps)) if steps else ():
+        times = tuple(accumulate((max(1, round(step / frame)) for step in steps), initial=0))
+        if times[-1] < SPARSEST * len(times):
+            return times if times[-1] >= len(times) else ()
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The composite of MEGC 2019: CASME II, SAMM and SMIC-HS side by side under one root, three classes."""
+"""The composite of MEGC 2019: CASME II, SAMM and SMIC-HS side by side, three classes."""
 
 import re
 from pathlib import Path
@@ -95,8 +95,9 @@ STSTNET_PAPER = "Table III of the STSTNet paper"
 DATABASE = Database(
     name="megc2019",
     title="MEGC 2019",
-    about="CASME II, SAMM and SMIC-HS, each anywhere below",
+    about="CASME II, SAMM and SMIC-HS, each anywhere below, or a folder for each in this order",
     read=read_megc2019,
+    parts=tuple(PARTS.values()),
     official_list=official_list,
     protocols=(
         Protocol(

@@ -1,6 +1,6 @@
 """The aligned clip: the stage that reads files, and that every other input begins with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from aman import faces
 from aman.content import content_key
 from aman.databases.index import Clip
+from aman.errors import DataError
 from aman.frames import read_bytes, read_clip
 from aman.inputs.base import ClipFacts, Input
 from aman.versions import version_of
@@ -36,8 +37,44 @@ class AlignedClip:
     apex: int | None
     """Numbers of frames as the release counts them; `face_THWC[0]` is the onset, and behind it no number is left out:
     frames that are missing in the release are not counted."""
+    times: tuple[int, ...] = ()
+    """When each frame was taken, in frames from the first one, where some between are missing (`Clip.times`)."""
+    fps: float | None = None
+    """Frames that the camera took a second; None where the release does not say."""
     notes: tuple[str, ...] = ()
     """Sentences about this clip for the user: two faces in its onset frame, for example."""
+
+    def around(self, position: int, steps: Sequence[int], rate: float = 0) -> list[int]:
+        """Positions of the frames that were taken so many frames after the one at `position`, before it where a step is
+        negative. Where that frame is missing, the nearest one in time stands for it, of two the earlier one; the first
+        and the last frame stand for those outside the clip.
+
+        With a `rate` the steps are those of a camera that takes so many frames a second, whatever the clip's own took
+        (`frames_of_step`).
+        """
+        times = np.asarray(self.times or range(len(self.face_THWC)))
+        each = frames_of_step(rate, self.fps)
+        return [int(np.argmin(np.abs(times - (times[position] + each * step)))) for step in steps]
+
+
+def frames_of_step(rate: float, fps: float | None) -> float:
+    """How many frames of a clip with `fps` frames a second lie in a step of 1 / `rate` seconds; 1 for the rate 0, which
+    takes the frames as they are. `DataError` where `fps` is wanted and unknown."""
+    if not rate:
+        return 1
+    if not fps:
+        raise DataError(
+            got=f"--window-rate {rate:g} and a clip without a frame rate",
+            expected="a database whose frame rate is known: docs/databases.md has those of all",
+            fix="leave --window-rate out, or let the reader of your own database state fps",
+        )
+    return fps / rate
+
+
+def scaled(rate: float, facts: ClipFacts) -> dict[str, object]:
+    """What the key of a stage has that takes steps at `rate`: nothing for a clip whose camera had that rate."""
+    each = frames_of_step(rate, facts.fps)
+    return {} if each == 1 else {"frames of a step": each}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,4 +123,12 @@ class Aligned(Input):
         else:
             face_THWC = faces.fit(frames_THWC, self.size)
         apex = None if clip.apex_position is None else clip.onset + clip.apex_position
-        return AlignedClip(face_THWC=face_THWC, points_68=points, onset=clip.onset, apex=apex, notes=tuple(notes))
+        return AlignedClip(
+            face_THWC=face_THWC,
+            points_68=points,
+            onset=clip.onset,
+            apex=apex,
+            times=clip.times,
+            fps=clip.fps,
+            notes=tuple(notes),
+        )

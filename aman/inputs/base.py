@@ -26,8 +26,17 @@ class ClipFacts:
     apex: int | None
     """None where the release gives none."""
     offset: int
+    times: tuple[int, ...] = ()
+    """When each frame was taken, in frames from the first one, where some between are missing (`Clip.times`)."""
+    fps: float | None = None
+    """Frames that the camera took a second; None where the release does not say."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Digests of the weights that the stages use, by the names that `Input.weights` gives them."""
+
+    @property
+    def gaps(self) -> dict[str, object]:
+        """What the key of a stage has that depends on the time of each frame: nothing for a clip without gaps."""
+        return {"times": self.times} if self.times else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +75,8 @@ class Input:
     """Whether the result is cached; what is not is made again for each stage that needs it."""
     gpu: ClassVar[bool] = False
     """Whether a GPU helps with it."""
+    by_effect: ClassVar[tuple[str, ...]] = ("source",)
+    """Fields that are in a key by what follows from them for a clip, and not by their values."""
     unit: ClassVar[str] = ""
     """What the job counts and says of it (`images magnified`); empty: clips, by the name of the stage."""
     source: "Input | None" = None
@@ -73,7 +84,7 @@ class Input:
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         """Content key of the result for one clip. Paths never enter it; digests of what they lead to do."""
-        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "source"}  # type: ignore[arg-type]
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in self.by_effect}  # type: ignore[arg-type]
         version = version_of(type(self))
         return content_key({"input": self.name, "version": version, "settings": own, "source": source_key})
 

@@ -34,6 +34,7 @@ class Features(Input):
     trunk: str = "fer2013"
     frozen: Literal["layer1", "layer2", "layer3", "layer4"] = "layer3"
     precision: Literal["fp32", "bf16"] = "fp32"
+    bn: Literal["running", "batch"] = "running"
 
     def code(self) -> tuple[str | type, ...]:
         return ("features",)
@@ -49,12 +50,14 @@ class Features(Input):
             "dtype": FEATURE_DTYPE,
             "version": version_of("features"),
         }
-        return content_key(made_of if self.precision == "fp32" else {**made_of, "precision": self.precision})
+        younger = {"precision": self.precision, "bn": self.bn}
+        usual = {"precision": "fp32", "bn": "running"}
+        return content_key(made_of | {name: value for name, value in younger.items() if value != usual[name]})
 
     def make(self, source: Any) -> npt.NDArray[np.float16]:
         from aman.backbone import features
 
-        return features(_frozen_trunk(self.trunk, self.frozen), source, self.precision)
+        return features(_frozen_trunk(self.trunk, self.frozen, self.bn), source, self.precision)
 
     def shape(self) -> tuple[int, ...]:
         return SHAPES[self.frozen]
@@ -78,13 +81,13 @@ class Features(Input):
 
 
 @lru_cache(maxsize=2)
-def _frozen_trunk(trunk: str, frozen: str) -> Any:
+def _frozen_trunk(trunk: str, frozen: str, bn: str) -> Any:
     """The network on this process's device; loading it for each clip would take as long as running it."""
     import torch
 
     from aman.backbone import FrozenTrunk, load_trunk
 
-    return FrozenTrunk(load_trunk(trunk), frozen).to("cuda" if torch.cuda.is_available() else "cpu")
+    return FrozenTrunk(load_trunk(trunk), frozen, bn).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def pack_features(feature_LKCHW: npt.NDArray[np.float16]) -> bytes:

@@ -25,13 +25,13 @@ class Interpolated(Input):
 
     def parts(self, facts: ClipFacts) -> dict[str, object]:
         """What makes an interpolated clip, as content keys have it."""
-        return {**self.source.parts(facts), "tim": [INTERPOLATED_FRAMES, version_of("tim")]}
+        return {**self.source.parts(facts), "tim": [INTERPOLATED_FRAMES, version_of("tim")], **facts.gaps}
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         return content_key(self.parts(facts))
 
     def make(self, source: Any) -> Any:
-        return interpolate(source.face_THWC)
+        return interpolate(source.face_THWC, times=source.times)
 
     def shape(self) -> tuple[int, ...]:
         return INTERPOLATED_FRAMES, self.source.size, self.source.size, 3

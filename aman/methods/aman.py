@@ -50,7 +50,8 @@ class Aman(Neural, settings=Settings):
         )
         if of.frozen == "none":
             return (images,)
-        return (Features(source=images, trunk=of.trunk, frozen=of.frozen, precision=settings.training.precision),)
+        precision = settings.training.precision
+        return (Features(source=images, trunk=of.trunk, frozen=of.frozen, bn=of.trunk_bn, precision=precision),)
 
     def view(self, settings: Settings) -> View:
         return sample(settings.preparation, settings.model)
@@ -111,9 +112,12 @@ class Aman(Neural, settings=Settings):
         changes: dict[str, Any] = {}
         if settings.preparation.frozen == "layer4":
             changes |= {"layer4_init": base.model.layer4_init, "bn": base.model.bn}
+        preparation = settings.preparation
+        if preparation.frozen == "none":
+            preparation = replace(preparation, trunk_bn=base.preparation.trunk_bn)
         if settings.model.levels != ALL_LEVELS:
             changes |= {"k": base.model.k, "amp_convention": base.model.amp_convention}
-        return replace(settings, model=replace(settings.model, **changes))
+        return replace(settings, preparation=preparation, model=replace(settings.model, **changes))
 
     def shared(self, base: Settings, settings: Sequence[Settings]) -> dict[str, Any]:
         """`grid_frames` and `grid_factors` that serve all of them: those of `base` where they are enough."""
@@ -169,6 +173,9 @@ class Aman(Neural, settings=Settings):
 
     def begin(self, model: Any, settings: Settings, x_train: Sequence[Any]) -> None:
         model.begin(x_train[0])
+
+    def ahead(self, model: Any, settings: Settings, x: Sequence[Any]) -> Sequence[Any]:
+        return [model.ahead(x[0])]
 
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         return output.logits_BY, {"alpha": output.alpha_BNK, "beta": output.beta_BN}

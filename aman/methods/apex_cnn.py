@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe, within
+from aman.methods import FacesAndApex, Recipe, within
 from aman.models.on_trunk import OnTrunk
 from aman.training.trunk import QUICK, Trunk, TrunkTraining
 
@@ -23,7 +23,7 @@ from aman.training.trunk import QUICK, Trunk, TrunkTraining
 class Settings(Recipe):
     """All settings of the network on the apex frame."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     magnifier: Literal["linear", "phase", "learned", "none"] = "linear"
     """How the apex is magnified: `linear` (Eulerian, paper), `phase`, `learned` (our weights), or not at all."""
     factor: int = 8
@@ -47,10 +47,9 @@ class ApexCnn(OnTrunk, settings=Settings):
     timed_clips = 16
 
     def picture(self, settings: Settings) -> Input:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.pictures.apex import ApexPicture
 
-        keyframes = Keyframes(source=settings.alignment.aligned())
+        keyframes = settings.alignment.keyframes()
         return ApexPicture(source=keyframes, magnifier=settings.magnifier, factor=settings.factor)
 
     def check(self, settings: Settings) -> None:

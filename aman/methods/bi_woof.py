@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from aman.inputs.base import Input
 from aman.inputs.histograms.bi_woof import BiWoof
-from aman.methods import Alignment, Classical, Recipe, within
+from aman.methods import Classical, FacesAndApex, Recipe, within
 from aman.training.checks import check_costs
 from aman.training.motion import Motion
 
@@ -27,7 +27,7 @@ DEGREE = 2
 class BiWoofSettings(Recipe):
     """All settings of Bi-WOOF with a support vector machine."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     motion: Motion = field(default_factory=Motion)
     blocks: int = 5
     """Rows and columns of blocks that the face is cut into."""

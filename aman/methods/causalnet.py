@@ -18,7 +18,7 @@ from typing import Any
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.models.attention import HEADS
 from aman.training.checks import check_training
 from aman.training.motion import Picture
@@ -43,7 +43,7 @@ class Training:
 class Settings(Recipe):
     """All settings of CausalNet."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
     dim: int = 256
     """Channels of the first level of both encoders, and of the attention behind them: a multiple of 8."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe
+from aman.methods import FacesAndApex, Recipe
 from aman.models.from_file import RANDOM, FromFile
 from aman.training.checks import check_training
 from aman.training.motion import Motion
@@ -39,7 +39,7 @@ class Training:
 class Settings(Recipe):
     """All settings of DSSN."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     motion: Motion = field(default_factory=Motion)
     scale: Literal["minmax", "none"] = "minmax"
     """`minmax`: each map of each clip is stretched to 0..255. `none`: pixels of displacement and strain as they are."""

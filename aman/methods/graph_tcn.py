@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.training.checks import check_training
 
 
@@ -34,7 +34,7 @@ class Training:
 class Settings(Recipe):
     """All settings of Graph-TCN."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     factor: int = 8
     """Total gain of the motion from onset to apex in the shape; 1 leaves the shape of the apex as it is."""
     width: int = 64
@@ -52,10 +52,9 @@ class GraphTcn(Neural, settings=Settings):
     timed_clips = 32
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.motion.patches import ShapePatches
 
-        return (ShapePatches(source=Keyframes(source=settings.alignment.aligned()), factor=settings.factor),)
+        return (ShapePatches(source=settings.alignment.keyframes(), factor=settings.factor),)
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)

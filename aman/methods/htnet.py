@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.training.checks import check_training
 from aman.training.motion import Picture
 
@@ -38,7 +38,7 @@ class Training:
 class Settings(Recipe):
     """All settings of HTNet."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
     dim: int = 256
     """Channels of the first level; the second has twice, the third four times as many."""

@@ -11,21 +11,24 @@ layers 1 to 3 of a ResNet-18 on pictures of 224 pixels, with our weights of faci
 or random; all nine strips in every step, where the script draws ten with replacement; one picture a clip, where the
 released list has six; and a rate of 1e-4, the script's rate of the dense layers. Uncertain: the factor of the
 magnification, and how the paper comes from its snapshots to one number: whether it chooses an epoch by the test clips
-is not known. The printed scores (Table 2 of the AMAN paper) fit 243 clips of CASME II in place of 246 or 249. `--apex
-annotated` takes the apex of the release, which the authors call LGCcon.
+is not known. The printed scores (Table 2 of the AMAN paper) fit 243 clips of CASME II in place of 246 or 249. The apex
+is found in the frequency domain; `--apex sheet` takes that of the release, which the authors call LGCcon.
 
 Measured on the synthetic database: the released dropout of 0.8 leaves dense layers that start at random at the level of
 chance in as many steps, and the apex found in the frequency domain is mostly near an end of clips that are shorter than
 its window of 61 frames. The recipe `quick` has small dense layers without dropout.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe, within
+from aman.methods import FacesAndApex, Recipe, within
 from aman.models.on_trunk import OnTrunk
+from aman.training.settings import without
 from aman.training.trunk import Trunk
 
 
@@ -48,10 +51,10 @@ class Training:
 class Settings(Recipe):
     """All settings of LGCconD."""
 
-    alignment: Alignment = field(default_factory=Alignment)
-    apex: Literal["spotted", "annotated"] = "spotted"
-    """`spotted`: the apex is found in the frequency domain (paper). `annotated`: the one that the release gives, or the
-    frame of the largest mean flow where it gives none."""
+    alignment: FacesAndApex = field(default_factory=partial(FacesAndApex, apex="frequency"))
+    window_rate: float = 0
+    """Frames a second that the window around each frame is counted in with `--apex frequency`: at 200 its 61 frames
+    span 0.3 s of every database, whatever its camera took. 0: the frames of each clip as they are (released code)."""
     magnifier: Literal["linear", "phase", "learned", "none"] = "linear"
     """How the apex is magnified: `linear` (Eulerian, paper), `phase`, `learned` (our weights), or not at all."""
     factor: int = 8
@@ -78,25 +81,40 @@ class LgcconD(OnTrunk, settings=Settings):
     recipes = RECIPES
 
     def picture(self, settings: Settings) -> Input:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.pictures.apex import ApexPicture
-        from aman.inputs.pictures.spotted import SpottedKeyframes
+        from aman.inputs.spotting.frequency import SpottedKeyframes
 
-        found = SpottedKeyframes if settings.apex == "spotted" else Keyframes
-        keyframes = found(source=settings.alignment.aligned())
+        keyframes = settings.alignment.keyframes()
+        if isinstance(keyframes, SpottedKeyframes):
+            keyframes = replace(keyframes, window_rate=settings.window_rate)
         return ApexPicture(source=keyframes, magnifier=settings.magnifier, factor=settings.factor)
 
     def check(self, settings: Settings) -> None:
         super().check(settings)
+        within("--window-rate", settings.window_rate, 0, 10_000)
         within("--factor", settings.factor, 1, 100)
         within("--hidden", settings.hidden, 1, 100_000)
         within("--dropout", settings.dropout, 0, 0.99)
+        if settings.window_rate and settings.alignment.apex != "frequency":
+            raise UsageError(
+                got=f"--window-rate with --apex {settings.alignment.apex}, which looks through no window",
+                expected="--apex frequency",
+                fix="leave one of the two out",
+            )
         if settings.trunk.frozen == "layer4":
             raise UsageError(
                 got="--frozen layer4 with lgccond, which cuts its regions out of the map of layer3",
                 expected="none, layer1, layer2 or layer3",
                 fix="--frozen layer3",
             )
+
+    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
+        """The rate of the window is in the keys of the clips that it changes."""
+        parts: Any = without(super().key_parts(settings, weights), "window_rate")
+        # Keys hold these two words for the rule since it was a setting of this method alone.
+        words = {"frequency": "spotted", "sheet": "annotated"}
+        rule = settings.alignment.apex
+        return {**parts, "settings": {**parts["settings"], "apex": words.get(rule, rule)}}
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         from aman.models.lgccon import LGCcon

@@ -18,7 +18,7 @@ from typing import Any
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.training.checks import check_training
 
 MULTIPLE = 16
@@ -47,7 +47,7 @@ class Training:
 class Settings(Recipe):
     """All settings of MMNet."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     size: int = 224
     """Side of the pictures in pixels, a multiple of 16."""
     width: int = 128
@@ -67,10 +67,9 @@ class MmnetMethod(Neural, settings=Settings):
     recipes = RECIPES
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.pictures.pair import OnsetApex
 
-        return (OnsetApex(source=Keyframes(source=settings.alignment.aligned()), size=settings.size),)
+        return (OnsetApex(source=settings.alignment.keyframes(), size=settings.size),)
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)

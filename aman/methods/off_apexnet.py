@@ -16,7 +16,7 @@ from typing import Any
 
 from aman.inputs.base import Input
 from aman.inputs.flow import RANGE
-from aman.methods import Alignment, Neural, Recipe
+from aman.methods import FacesAndApex, Neural, Recipe
 from aman.training.checks import check_training
 from aman.training.motion import Picture
 
@@ -42,7 +42,7 @@ class Training:
 class Settings(Recipe):
     """All settings of OFF-ApexNet."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
     training: Training = field(default_factory=Training)
 

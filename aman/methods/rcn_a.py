@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.training.checks import check_training
 from aman.training.motion import Picture
 
@@ -41,7 +41,7 @@ class Training:
 class Settings(Recipe):
     """All settings of RCN-A."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
     size: int = 60
     """Side of the picture in pixels."""

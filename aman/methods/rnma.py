@@ -16,7 +16,7 @@ from typing import Any
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe, within
+from aman.methods import FacesAndApex, Recipe, within
 from aman.models.on_trunk import DROPOUT, OnTrunk
 from aman.training.trunk import Trunk, TrunkTraining
 
@@ -25,7 +25,7 @@ from aman.training.trunk import Trunk, TrunkTraining
 class Settings(Recipe):
     """All settings of RNMA."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     width: int = 256
     """Channels of the block with attention."""
     trunk: Trunk = field(default_factory=Trunk)
@@ -40,10 +40,9 @@ class Rnma(OnTrunk, settings=Settings):
     timed_clips = 16
 
     def picture(self, settings: Settings) -> Input:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.pictures.apex import ApexPicture
 
-        return ApexPicture(source=Keyframes(source=settings.alignment.aligned()), magnifier="none", factor=1)
+        return ApexPicture(source=settings.alignment.keyframes(), magnifier="none", factor=1)
 
     def check(self, settings: Settings) -> None:
         super().check(settings)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.training.checks import check_training
 from aman.training.motion import Picture
 
@@ -45,7 +45,7 @@ class Training:
 class Settings(Recipe):
     """All settings of SKD-TSTSAN."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
     parts: int = 4
     """Rows and columns of parts that apex and onset are cut into."""
@@ -69,12 +69,11 @@ class SkdTstsan(Neural, settings=Settings):
     timed_clips = 8
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.motion.later import LaterFlow
         from aman.inputs.pictures.onset_parts import OnsetParts
         from aman.inputs.pictures.parts import ApexParts
 
-        keyframes = Keyframes(source=settings.alignment.aligned())
+        keyframes = settings.alignment.keyframes()
         later = settings.picture.flow_of(settings.alignment, "apex-offset")
         return (
             ApexParts(source=keyframes, parts=settings.parts, size=SIZE),

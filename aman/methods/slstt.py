@@ -16,14 +16,16 @@ released files disagree. At full size it is for a GPU. The recipe `small` is our
 number belongs to it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aman.errors import UsageError
 from aman.inputs.base import Input
-from aman.methods import Alignment, Recipe, within
+from aman.methods import FacesAndApex, Recipe, within
 from aman.models.from_file import RANDOM, FromFile
 from aman.training.checks import check_training
+from aman.training.settings import without
 
 MULTIPLE = 16
 """A picture's side is a multiple of this, the side of a patch."""
@@ -49,9 +51,12 @@ class Training:
 class Settings(Recipe):
     """All settings of SLSTT."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     flow: Literal["tvl1", "dis", "farneback"] = "farneback"
     """Optical flow: Farneback (paper), TV-L1 or DIS."""
+    window_rate: float = 0
+    """Frames a second that the eleven frames are counted in: at 200 they span 50 ms of every database, whatever its
+    camera took. 0: the frames of each clip as they are (paper)."""
     size: int = 384
     """Side of the pictures that the transformer sees, a multiple of 16."""
     dim: int = 768
@@ -83,10 +88,13 @@ class SlsttMethod(FromFile, settings=Settings):
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
         from aman.inputs.motion.long_term import LongFlow
 
-        return (LongFlow(source=settings.alignment.aligned(), flow=settings.flow),)
+        alignment = settings.alignment
+        flow, apex, rate = settings.flow, alignment.apex, settings.window_rate
+        return (LongFlow(source=alignment.aligned(), flow=flow, apex=apex, window_rate=rate),)
 
     def check(self, settings: Settings) -> None:
         check_training(settings.training)
+        within("--window-rate", settings.window_rate, 0, 10_000)
         within("--weight-decay", settings.training.weight_decay, 0, 100)
         within("--depth", settings.depth, 1, 100)
         within("--dim", settings.dim, 1, 4096)
@@ -100,6 +108,10 @@ class SlsttMethod(FromFile, settings=Settings):
                     fix=f"--{option} {value // of * of or of}",
                 )
         self.check_weights(settings)
+
+    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
+        """The rate of the window is in the keys of the clips that it changes."""
+        return without(super().key_parts(settings, weights), "window_rate")
 
     def weights(self, settings: Settings) -> dict[str, str]:
         if settings.weights == RANDOM:

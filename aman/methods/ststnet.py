@@ -3,13 +3,18 @@
 A clip is a picture of 28x28 with three channels: horizontal flow u, vertical flow v and optical strain, each stretched
 to 0..255 in its clip. The paper prints UF1 73.53 % and UAR 76.05 % on MEGC2019; a LOSO of its 442 clips (68 folds)
 takes about 45 minutes of one core. The released code counts the last epoch.
+
+The recipe `port` does what the authors' port to PyTorch does otherwise than their paper: it sees the clips class by
+class in every epoch, in place of a new order, pads the pictures by 2, and trains 800 epochs. The port's batches of 256
+then hold unequal shares of the classes, and rare classes count more.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe
+from aman.methods import FacesAndApex, Neural, Recipe
 from aman.training.checks import check_training
 from aman.training.motion import Picture
 
@@ -29,15 +34,24 @@ class Training:
     """Passes over the fold's training clips (paper: 500). The last one predicts: no epoch is chosen."""
     batch: int = 256
     """Clips in a batch."""
+    order: Literal["drawn", "by-class"] = "drawn"
+    """`drawn`: the clips come in a new order in each epoch. `by-class`: always all clips of the first class, then those
+    of the next one, as the authors' port reads them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Recipe):
     """All settings of STSTNet."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
+    padding: Literal[1, 2] = 1
+    """Pixels of zeros around the picture: 1 as in the paper, or 2 as in the authors' port."""
     training: Training = field(default_factory=Training)
+
+
+RECIPES = {"port": Settings(padding=2, training=Training(epochs=800, order="by-class"))}
+"""`port`: as the authors' port to PyTorch trains."""
 
 
 class STSTNet(Neural, settings=Settings):
@@ -45,6 +59,7 @@ class STSTNet(Neural, settings=Settings):
 
     name = "ststnet"
     title = "STSTNet"
+    recipes = RECIPES
     timed_clips = 256
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
@@ -53,8 +68,20 @@ class STSTNet(Neural, settings=Settings):
     def check(self, settings: Settings) -> None:
         check_training(settings.training)
 
+    def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
+        parts: Any = super().key_parts(settings, weights)
+        # Keys are older than these settings, which enter where they change a result.
+        usual = {"order": Training().order, "padding": Settings().padding}
+        own = {name: value for name, value in parts["settings"].items() if usual.get(name) != value}
+        return {**parts, "settings": own}
+
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        return network(classes)
+        return network(classes, settings.padding)
+
+    def order(self, settings: Settings, labels: Sequence[int]) -> Sequence[int] | None:
+        if settings.training.order == "drawn":
+            return None
+        return sorted(range(len(labels)), key=labels.__getitem__)
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
         from aman.training.neural import adam
@@ -65,18 +92,18 @@ class STSTNet(Neural, settings=Settings):
 METHOD = STSTNet()
 
 
-def network(classes: int) -> Any:
+def network(classes: int, padding: int = 1) -> Any:
     """`x_BCHW` (B, 3, 28, 28) to `logits_BY`; 1,683 parameters for three classes.
 
     The paper has three streams of 3, 5 and 8 filters, each convolution, ReLU, batch norm, pooling and dropout, which
     are then put side by side. Every one of these steps treats each filter by itself, so that one convolution of 16
-    filters computes what the three do. Padding is 1, as the paper has it ("same"); a public port pads by 2, and the
+    filters computes what the three do. Padding is 1, as the paper has it ("same"); the authors' port pads by 2, and the
     pooled map is 10x10 in both.
     """
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv2d(3, FILTERS, 3, padding=1),
+        nn.Conv2d(3, FILTERS, 3, padding=padding),
         nn.ReLU(),
         nn.BatchNorm2d(FILTERS),
         nn.MaxPool2d(3, 3, padding=1),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aman.inputs.base import Input
-from aman.methods import Alignment, Neural, Recipe, within
+from aman.methods import FacesAndApex, Neural, Recipe, within
 from aman.training.checks import check_training
 from aman.training.motion import Picture
 
@@ -42,7 +42,7 @@ class Training:
 class Settings(Recipe):
     """All settings of TSCNN."""
 
-    alignment: Alignment = field(default_factory=Alignment)
+    alignment: FacesAndApex = field(default_factory=FacesAndApex)
     picture: Picture = field(default_factory=Picture)
     parts: int = 4
     """Rows and columns of parts that the apex is cut into."""
@@ -57,10 +57,9 @@ class Tscnn(Neural, settings=Settings):
     timed_clips = 8
 
     def inputs(self, settings: Settings) -> tuple[Input, ...]:
-        from aman.inputs.keyframes import Keyframes
         from aman.inputs.pictures.parts import ApexParts
 
-        keyframes = Keyframes(source=settings.alignment.aligned())
+        keyframes = settings.alignment.keyframes()
         return (
             ApexParts(source=keyframes, parts=settings.parts, size=SIZE),
             settings.picture.small_flow(settings.alignment, SIZE),

@@ -1,5 +1,6 @@
 """AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10)."""
 
+import math
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,6 +12,12 @@ from aman.training.fold import Rows
 
 CLIPS_AT_ONCE = 16
 """Clips whose features are computed together before a fold's first step."""
+AHEAD_AT_MOST = 2**29
+"""Bytes of features that are computed once a fold and kept in memory, rather than computed in every step."""
+FEATURE_BYTES = 4 * FEATURE_CHANNELS
+"""Bytes of the features of one image, fp32."""
+IMAGES_NDIM = len("BNKCHW")
+"""Axes of a batch of cached features before the head; `f_BNKD`, behind it, has fewer."""
 SMALLEST_DEVIATION = 1e-6
 """A feature whose deviation over the training clips is smaller than this counts as constant."""
 
@@ -68,14 +75,27 @@ class AMAN(nn.Module):
             parts = [self.head(x.flatten(0, 2).float()) for x in x_MNKCHW.split(CLIPS_AT_ONCE)]
             self.standard.take(torch.cat(parts))
 
+    @torch.no_grad()
+    def ahead(self, x_MNKCHW: torch.Tensor | Rows) -> torch.Tensor | Rows:
+        """`f_MNKD` that `forward` takes in place of these clips, with equal bits, where no stage is trained: every step
+        would compute the same ones. The clips themselves where stages are trained, or where the features are large."""
+        size = FEATURE_BYTES * len(x_MNKCHW) * math.prod(next(iter(x_MNKCHW.split(1))).shape[:3])
+        if any(True for _ in self.head.parameters()) or size > AHEAD_AT_MOST:
+            return x_MNKCHW
+        return torch.cat([self.features(x.float()) for x in x_MNKCHW.split(CLIPS_AT_ONCE)])
+
+    def features(self, x_BNKCHW: torch.Tensor) -> torch.Tensor:
+        """`f_BNKD`, equation 4: what attention and classifier see of each image."""
+        with computing_in(self.precision, x_BNKCHW.device):
+            f_XD = self.head(x_BNKCHW.flatten(0, 2)).to(x_BNKCHW.dtype)
+        return self.standard(f_XD).view(*x_BNKCHW.shape[:3], -1)
+
     def forward(self, x_BNKCHW: torch.Tensor) -> Output:
-        B, N, K = x_BNKCHW.shape[:3]
+        N, K = x_BNKCHW.shape[1:3]
         for norm in self.modules():
             if isinstance(norm, PositionNorm):
                 norm.positions = N * K
-        with computing_in(self.precision, x_BNKCHW.device):
-            f_XD = self.head(x_BNKCHW.flatten(0, 2)).to(x_BNKCHW.dtype)  # eq. 4
-        f_BNKD = self.standard(f_XD).view(B, N, K, -1)
+        f_BNKD = self.features(x_BNKCHW) if x_BNKCHW.ndim == IMAGES_NDIM else x_BNKCHW
         alpha_BNK, f_BND = attend(f_BNKD, None if self.attention == "fa" else self.q0)  # eq. 5-7
         beta_BN, v_BD = attend(f_BND, None if self.attention == "ma" else self.p0)  # eq. 8-10
         return Output(self.classifier(v_BD), alpha_BNK, beta_BN)

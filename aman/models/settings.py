@@ -38,6 +38,9 @@ class Preparation:
     seed), or a file (.safetensors, .pth, .pt)."""
     frozen: Literal["none", "layer1", "layer2", "layer3", "layer4"] = "layer3"
     """The last stage that is frozen and therefore cached (paper: all but the last residual stage)."""
+    trunk_bn: Literal["running", "batch"] = "running"
+    """Batch norm of the frozen stages: on its running statistics, or on those of a frame's prepared gains at once (the
+    authors' code). For `batch` prepare the gains that are seen, no more: `--k 9 --grid-factors 9`."""
     grid_frames: int = INTERPOLATED_FRAMES
     """Interpolated frames that are prepared. 20 serves every n; fewer serve a quick run only."""
     size: int = 224
@@ -128,11 +131,12 @@ listed below. `quick` takes minutes on two cores: few frames, and the whole trun
 two attentions and the classifier in seconds. `small` has the paper's k, n and grid at the least cost: `linear` needs no
 network, and the whole trunk is frozen.
 
-`official` differs from the authors' code in this. The last epoch predicts, not the best on the left-out subject.
-Frames are magnified at 224 px, where theirs are magnified at 384 px and then made smaller (`--size 384` does so). The
+`official` differs from the authors' code in this. The last epoch predicts, not the best on the left-out subject. Frames
+are magnified at 224 px, where theirs are magnified at 384 px and then made smaller (`--size 384` does so). The
 magnifier and the trunk have our weights unless files are named; the authors' trunk is trained on FER+. The batch norm
-of the frozen stages uses its running statistics, and theirs the statistics of the k copies of a frame. The order of
-the clips follows a seed, which theirs does not. Their default of four GPUs normalises one clip at a time."""
+of the frozen stages uses its running statistics, and theirs the statistics of the k copies of a frame (`--trunk-bn
+batch --grid-factors 9` does so). The order of the clips follows a seed, which theirs does not. Their default of four
+GPUs normalises one clip at a time."""
 
 
 def factors_seen(model: Model) -> list[int]:
@@ -186,6 +190,13 @@ def check(settings: Settings) -> None:
             got=f"--magnifier {preparation.magnifier}, which is no magnifier and no file",
             expected=f"{', '.join(MAGNIFIER_NAMES)}, or a file of magnifier weights",
             fix="choose one of these, or check the path of --magnifier FILE",
+        )
+    seen, prepared = factors_seen(model), list(range(1, preparation.grid_factors + 1))
+    if preparation.trunk_bn == "batch" and preparation.frozen != "none" and seen != prepared:
+        raise UsageError(
+            got=f"--trunk-bn batch, where gains {seen[0]} to {seen[-1]} are seen and 1 to {prepared[-1]} are prepared",
+            expected="the same gains: a frame's statistics are those of all its prepared copies",
+            fix=f"--k {model.k} --grid-factors {model.k}, with all levels and amp_convention network",
         )
     if not 0 < training.rate < 100:
         raise UsageError(got=f"--rate {training.rate}", expected="a rate above 0", fix="the default is 1e-3")

@@ -14,8 +14,9 @@ from aman.frames import digests
 from aman.inputs.aligned import Source
 from aman.inputs.base import Input
 from aman.inputs.keyframes import Keyframes, rule_of
+from aman.inputs.spotting import SHEET
 from aman.trained.model import Model, damaged
-from aman.training import Neural
+from aman.training import Neural, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,8 @@ class Predictor:
         attention = {name: shares(by_place(np.asarray(extras[name])))[0] for name in axes}
         apex, rule = _apex(values, clip)
         notes = [note for value in values.values() for note in getattr(value, "notes", ())]
+        if clip.apex is not None and settings_of(self.recipe).get("apex", SHEET) != SHEET:
+            notes.append("the apex that was named is not looked at: the method of this model finds the apex itself")
         return Prediction(
             clip=clip,
             apex=apex,

@@ -2,12 +2,13 @@
 
 from aman.training.base import Axis, Classical, Method, Neural, Recipe
 from aman.training.fold import FoldResult, FoldTask, Keeper
-from aman.training.settings import Alignment, settings_of, variant, within
+from aman.training.settings import Alignment, FacesAndApex, settings_of, variant, within
 
 __all__ = [
     "Alignment",
     "Axis",
     "Classical",
+    "FacesAndApex",
     "FoldResult",
     "FoldTask",
     "Keeper",

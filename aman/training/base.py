@@ -197,6 +197,19 @@ class Neural(Method):
         arrays `x_train`, (M, ...) for each input: a tensor, or `Rows`, which have `split` as well. Nothing by default.
         Arrays of left-out clips never come here."""
 
+    def ahead(self, model: Any, settings: Any, x: Sequence[Any]) -> Sequence[Any]:
+        """The arrays `x`, (M, ...) for each input, as the steps of a fold are given them, called after `begin` for the
+        training clips and for those left out: what a part of the network that no step changes makes of them, computed
+        once a fold, where the network takes that too and gives equal bits. As they are by default."""
+        del model, settings
+        return x
+
+    def order(self, settings: Any, labels: Sequence[int]) -> Sequence[int] | None:
+        """Positions of the fold's training clips, each once, in the order in which every epoch sees them; `labels` are
+        those of the clips. None: a new order is drawn for each epoch."""
+        del settings, labels
+        return None
+
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]:
         """`logits_BY` of what the network gives, and the extras (B, ...) by name."""
         return output, {}

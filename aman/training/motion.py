@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aman.inputs.flow import RANGE, Flow, SmallFlow
-from aman.inputs.keyframes import Keyframes
 from aman.training.settings import Alignment
 
 Pair = Literal["onset-apex", "apex-offset"]
@@ -21,7 +20,7 @@ class Motion:
 
     def flow_of(self, alignment: Alignment, pair: Pair = "onset-apex") -> Flow:
         """The stage with these settings."""
-        return Flow(source=Keyframes(source=alignment.aligned()), flow=self.flow, pair=pair)
+        return Flow(source=alignment.keyframes(), flow=self.flow, pair=pair)
 
 
 @dataclass(frozen=True, kw_only=True)

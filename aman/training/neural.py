@@ -36,9 +36,11 @@ class Neural(Protocol):
     def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
     def build(self, settings: Any, classes: int, seed: int) -> Any: ...
     def begin(self, model: Any, settings: Any, x_train: Sequence[Any]) -> None: ...
+    def ahead(self, model: Any, settings: Any, x: Sequence[Any]) -> Sequence[Any]: ...
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]: ...
     def loss(self, output: Any, labels_B: Any, settings: Any, counts_Y: Any) -> Any: ...
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]: ...
+    def order(self, settings: Any, labels: Sequence[int]) -> Sequence[int] | None: ...
     def cost(self, settings: Any, clips: int) -> float: ...
 
 
@@ -77,11 +79,14 @@ def sgd(model: nn.Module, rate: float, weight_decay: float = 0) -> Any:
     return eager(torch.optim.SGD)(model.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay)
 
 
-def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
-    """Positions of the training clips, batch by batch, in a new order every epoch."""
-    order = torch.Generator().manual_seed(seed)
+def batches(
+    count: int, size: int, epochs: int, seed: int, order: Sequence[int] | None = None
+) -> Iterator[torch.Tensor]:
+    """Positions of the training clips, batch by batch, in a new order every epoch, or always in this one."""
+    drawn = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
-        yield from torch.randperm(count, generator=order).split(size)
+        positions = torch.randperm(count, generator=drawn) if order is None else torch.tensor(order)
+        yield from positions.split(size)
 
 
 def train_fold(
@@ -104,6 +109,8 @@ def train_fold(
     device = x_train[0].device
     model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)
     method.begin(model, settings, x_train)
+    x_train = method.ahead(model, settings, x_train)
+    x_test = method.ahead(model, settings, x_test) if task.test_clips else x_test
     labels = torch.tensor(task.train_labels, device=device)
     counts_Y = torch.bincount(labels.cpu(), minlength=task.classes).to(device)
     epochs, batch = settings.training.epochs, settings.training.batch
@@ -123,7 +130,7 @@ def train_fold(
         _restore_random(kept.get("random"), device)
         losses, epoch_classes, before = kept["losses"], kept["epoch_classes"], kept["seconds"]
         done = len(losses) * per_epoch
-    order = batches(len(labels), batch, epochs, seed)
+    order = batches(len(labels), batch, epochs, seed, method.order(settings, task.train_labels))
     for step, chosen in enumerate(islice(order, done, None), start=done + 1):
         model.train()
         x, labels_B = [one[chosen] for one in x_train], labels[chosen.to(device)]
@@ -218,8 +225,9 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
     be_deterministic()
     training = settings.training
     batch = min(training.batch, method.timed_clips)
-    x = [torch.rand(batch, *shape) for shape in method.shapes(settings)]
+    x: Sequence[Any] = [torch.rand(batch, *shape) for shape in method.shapes(settings)]
     model = build(method, settings, classes, 0).train()
+    x = method.ahead(model, settings, x)
     optimiser, _ = method.optimiser(model, settings, training.epochs)
     labels = torch.arange(batch) % classes
     counts_Y = torch.bincount(labels, minlength=classes)

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aman.errors import UsageError
 
 if TYPE_CHECKING:  # it imports OpenCV
     from aman.inputs.aligned import Aligned
+    from aman.inputs.keyframes import Keyframes
+
+ApexRule = Literal["sheet", "flow", "lbp", "frequency", "middle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +29,32 @@ class Alignment:
 
         return Aligned(align=self.align, landmark_model=self.landmark_model)
 
-    def absolute(self) -> "Alignment":
+    def keyframes(self) -> "Keyframes":
+        """The stage of onset, apex and offset, the apex as the release gives it."""
+        from aman.inputs.keyframes import Keyframes
+
+        return Keyframes(source=self.aligned())
+
+    def absolute(self) -> Self:
         """These settings with an absolute path to the model, for workers that run in other folders."""
         model = str(Path(self.landmark_model).absolute()) if self.landmark_model else ""
         return replace(self, landmark_model=model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacesAndApex(Alignment):
+    """How faces are aligned, and which frame is the apex: for methods that look at the apex."""
+
+    apex: ApexRule = "sheet"
+    """Which frame is the apex. `sheet`: the one of the release, and the frame of the largest mean flow for a clip that
+    has none. The others look at no annotation: `flow` takes the frame of the largest mean flow from the onset, `lbp`
+    finds it by divide and conquer on local binary patterns, `frequency` in the frequency domain, and `middle` is the
+    middle of the clip."""
+
+    def keyframes(self) -> "Keyframes":
+        from aman.inputs.spotting import spotter
+
+        return spotter(self.apex, self.aligned())
 
 
 def settings_of(recipe: Any) -> dict[str, Any]:
@@ -59,6 +84,13 @@ def _changed(part: Any, changes: dict[str, object]) -> Any:
         elif one.name in changes:
             new[one.name] = changes.pop(one.name)
     return replace(part, **new) if new else part
+
+
+def without(parts: dict[str, object], setting: str) -> dict[str, object]:
+    """What makes the key of a fold, without a setting that is in the keys of its inputs."""
+    own = parts["settings"]
+    assert isinstance(own, dict)
+    return {**parts, "settings": {name: value for name, value in own.items() if name != setting}}
 
 
 def within(option: str, value: float, low: float, high: float) -> None:

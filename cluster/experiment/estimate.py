@@ -4,13 +4,15 @@ An estimate measures nothing by itself: it reads what finished folds took and wh
 where there is neither. So a plan imports no torch, whatever is planned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
+from pathlib import Path
 
 from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
+from cluster.experiment.room import reading_text, room_text
 from cluster.experiment.score import Known
 from cluster.features.keys import ClipPlan
 from cluster.features.tasks import minutes
@@ -49,16 +51,40 @@ class Total:
     lines: list[str] = field(default_factory=list)
     low: float = 0.0
     high: float = 0.0
+    bytes: list[float] = field(default_factory=list)
+    """What each preparation adds to the cache, where it is known."""
     on_gpu: bool = False
     untimed: bool = False
     """Whether a part has no estimate."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """The clips of one database that a preparation lacks inputs of."""
+
+    plan: Plan
+    database: str
+    clips: Sequence[ClipPlan]
+
+    @property
+    def sample(self) -> ClipPlan:
+        """The clip that is timed for all of them: the first of its database, prepared or not, so that it stays the
+        same."""
+        every = self.plan.clips.values()
+        return next(one for one in every if one.clip.arrays is None and one.clip.database == self.database)
+
+
 def estimate_text(
-    experiment: Experiment, *, train: bool = True, usd_per_gpu_hour: float = 0, measuring: bool = False
+    experiment: Experiment,
+    *,
+    train: bool = True,
+    usd_per_gpu_hour: float = 0,
+    measuring: bool = False,
+    out: Path | None = None,
 ) -> str:
-    """Time of what is left, as a range. Without `train`, of the preparation alone. Nothing is started, and nothing is
-    stored but the timings that `measuring` makes first."""
+    """Time of what is left, as a range, bytes to read, and room where the cache and `out`, the results, go. Without
+    `train`, of the preparation alone. Nothing is started, and nothing is stored but the timings that `measuring` makes
+    first. `UsageError` where the store or `out` cannot be written."""
     if measuring:
         measure(experiment, train=train)
     todo, lacking = _left(experiment, train)
@@ -66,19 +92,25 @@ def estimate_text(
         return (
             "estimate: nothing to compute, some seconds to pool and score" if train else "estimate: nothing to prepare"
         )
-    request = experiment.first.request
+    request, store = experiment.first.request, experiment.first.store
     total = Total(slots=1 if request.here else request.workers or usable_cpus())
-    for plan, clips in lacking:
-        named = f" of {plan.selection.protocol.name}" if len(lacking) > 1 else ""
-        _add_preparation(total, plan, clips, named)
-    finished = _finished(experiment)
+    for one in lacking:
+        _add_preparation(total, one, _told_apart(one, lacking))
+    if len(total.bytes) > 1:
+        total.lines.append(f"cache in all: about {sum(total.bytes) / 1e9:.2f} GB more")
+    if reading := reading_text(clip for one in lacking for clip in one.clips):
+        total.lines.append(reading)
+    finished, protocols = _finished(experiment), _protocols(experiment)
     for method, specs in _by_method(todo).items():
-        speed = speed_of(specs, finished, experiment.first.store)
+        speed = speed_of(specs, finished, store)
         _add_training(total, method, specs, speed, experiment.partial, usd_per_gpu_hour)
+        if speed and len(protocols) > 1:
+            total.lines += _by_protocol(specs, speed, protocols)
     if usd_per_gpu_hour and todo and not total.on_gpu:
         total.lines.append(
             "no GPU was measured: after one fold on one (jobs/loso.py --subjects ...) this says GPU-hours"
         )
+    total.lines += room_text(store, out, sum(total.bytes))
     start = 0.0 if request.here else SESSION_SECONDS
     workers = f"{total.slots} workers" if total.on_gpu else f"{total.slots} CPU worker{'s' * (total.slots > 1)}"
     timed = f"{minutes(total.low + start)} to {minutes(total.high + start)} (minutes:seconds) with {workers}"
@@ -93,9 +125,9 @@ def measure(experiment: Experiment, *, train: bool = True) -> None:
     store = experiment.first.store
     store.check_writable()
     todo, lacking = _left(experiment, train)
-    for plan, _ in lacking:
-        if len(recorded(store, clip_timing(clip := _sample(plan), plan.inputs))) < CLIP_VALUES:
-            measure_clip(store, clip, plan.inputs)
+    for one in lacking:
+        if len(recorded(store, clip_timing(one.sample, one.plan.inputs))) < CLIP_VALUES:
+            measure_clip(store, one.sample, one.plan.inputs)
     finished = _finished(experiment)
     for specs in _by_method(todo).values():
         _timed(specs, finished, store)
@@ -127,18 +159,54 @@ def speed_of(specs: Sequence[FoldSpec], finished: Sequence[tuple[FoldSpec, Known
     return Speed(low=min(each), high=max(each), device="cpu", source=f"{len(each)} timings on {machine()}")
 
 
-def _left(experiment: Experiment, train: bool) -> tuple[list[FoldSpec], list[tuple[Plan, list[ClipPlan]]]]:
-    """Folds without a result, and the clips that they lack inputs of, by preparation; arrays that exist already need
-    none."""
+def _left(experiment: Experiment, train: bool) -> tuple[list[FoldSpec], list[Lacking]]:
+    """Folds without a result, and the clips that they lack inputs of, by preparation and database; arrays that exist
+    already need none."""
     todo = experiment.todo() if train else []
     if train and not todo:
         return [], []
-    made = [(plan, [one for one in clips if one.clip.arrays is None]) for plan, clips in experiment.lacking]
-    return todo, [(plan, clips) for plan, clips in made if clips]
+    found: dict[tuple[int, str], list[ClipPlan]] = {}
+    for place, (_, clips) in enumerate(experiment.lacking):
+        for one in clips:
+            if one.clip.arrays is None:
+                found.setdefault((place, one.clip.database), []).append(one)
+    plans = [plan for plan, _ in experiment.lacking]
+    return todo, [Lacking(plan=plans[place], database=of, clips=clips) for (place, of), clips in found.items()]
 
 
-def _add_preparation(total: Total, plan: Plan, clips: Sequence[ClipPlan], named: str) -> None:
-    found = recorded(plan.store, clip_timing(_sample(plan), plan.inputs))
+def _told_apart(one: Lacking, every: Sequence[Lacking]) -> str:
+    """What tells a preparation from the others: its protocol, its database, or both."""
+    if len(every) == 1:
+        return ""
+    protocol = one.plan.selection.protocol.name
+    if len({id(other.plan) for other in every}) == 1:
+        return f" of {one.database}"
+    several = len({other.database for other in every if other.plan is one.plan}) > 1
+    return f" of {one.database} for {protocol}" if several else f" of {protocol}"
+
+
+def _protocols(experiment: Experiment) -> dict[str, list[str]]:
+    """Keys of all folds by the protocol that they are of."""
+    found: dict[str, list[str]] = {}
+    for grid in experiment.grids:
+        found.setdefault(grid.first.selection.protocol.name, []).extend(grid.specs())
+    return found
+
+
+def _by_protocol(specs: Sequence[FoldSpec], speed: Speed, protocols: Mapping[str, Sequence[str]]) -> list[str]:
+    """The hours of each protocol, of the folds of one method."""
+    costs = {spec.key: spec.cost for spec in specs}
+    what, lines = "core" if speed.device == "cpu" else "GPU", []
+    for name, keys in protocols.items():
+        if mine := [costs[key] for key in dict.fromkeys(keys) if key in costs]:
+            best, worst = (sum(mine) * each / 3600 for each in (speed.low, speed.high))
+            lines.append(f"  of these for {name}: {best:.2f} to {worst:.2f} {what}-hours for {len(mine)} folds")
+    return lines
+
+
+def _add_preparation(total: Total, lacking: Lacking, named: str) -> None:
+    clips = lacking.clips
+    found = recorded(lacking.plan.store, clip_timing(lacking.sample, lacking.plan.inputs))
     if not found:
         total.untimed = True
         total.lines.append(f"preparation{named}: {len(clips)} clips, {NOT_TIMED}")
@@ -151,7 +219,8 @@ def _add_preparation(total: Total, plan: Plan, clips: Sequence[ClipPlan], named:
         f" {each:.1f} s each, timed on {machine()}"
     )
     if size:
-        total.lines.append(f"cache{named}: about {len(clips) * size[0] / 1e9:.2f} GB more, {size[0] / 1e6:.2f} MB each")
+        total.bytes.append(len(clips) * size[0])
+        total.lines.append(f"cache{named}: about {total.bytes[-1] / 1e9:.2f} GB more, {size[0] / 1e6:.2f} MB each")
 
 
 def _add_training(
@@ -175,11 +244,6 @@ def _add_training(
     if usd_per_gpu_hour and what == "GPU":
         usd = (seconds / 3600 * usd_per_gpu_hour for seconds in (best, worst))
         total.lines.append("cost of it: " + " to ".join(f"{one:.2f}" for one in usd) + " USD")
-
-
-def _sample(plan: Plan) -> ClipPlan:
-    """The clip that is timed for all of a preparation: the first one, prepared or not, so that it stays the same."""
-    return next(clip for clip in plan.clips.values() if clip.clip.arrays is None)
 
 
 def _longest(specs: Sequence[FoldSpec]) -> FoldSpec:

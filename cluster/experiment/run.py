@@ -1,7 +1,6 @@
 """The one loop that runs an experiment: prepare what is missing, train what is missing, repair what was lost."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,27 +9,26 @@ from typing import Any, Protocol
 from aman.databases import find
 from aman.errors import DataError
 from aman.methods import OWN_MODULE
-from aman.training.fold import NOBODY, FoldResult
+from aman.training.fold import FoldResult
 from cluster.experiment.estimate import paces
-from cluster.experiment.grid import Experiment, Grid, note_finished
+from cluster.experiment.grid import Experiment, note_finished
 from cluster.experiment.plan import Plan
-from cluster.experiment.score import Known
+from cluster.experiment.progress import Progress, Say
 from cluster.features.given import publish_given
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs
-from cluster.features.tasks import Report, minutes, prepare, prepare_here
+from cluster.features.tasks import Report, prepare, prepare_here
 from cluster.folds.fleet import train_folds
 from cluster.folds.here import train_here
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import Schedule
 from cluster.machines.own_folder import own_folder
-from cluster.machines.session import Slots, capacity, ray_session
+from cluster.machines.session import Slots, capacity, ray_session, set_environment
 from cluster.store.joined import all_in_buckets, open_releases
 
 REPAIRS = 3
 """How often inputs that turn out damaged are made again before the run gives up."""
 
-Say = Callable[[str], None]
 OnFinish = Callable[[FoldSpec, FoldResult], int]
 
 
@@ -112,12 +110,14 @@ class Here:
 
 
 @contextmanager
-def executor(experiment: Experiment) -> Iterator[Executor]:
-    """What computes the experiment."""
+def executor(experiment: Experiment, say: Say) -> Iterator[Executor]:
+    """What computes the experiment. A line says so before Ray starts, which takes seconds of silence."""
     plan = experiment.first
     if plan.request.here:
         yield Here(plan)
         return
+    address = set_environment()
+    say(f"{'starting Ray on this machine' if address == 'local' else f'joining Ray at {address}'} ...")
     with ray_session(plan.request.workers) as slots:
         _send_own_code(experiment)
         yield OnRay(plan, slots)
@@ -140,7 +140,7 @@ def run(
     done = Done()
     if not (settled() if settled else not experiment.todo()):
         experiment.paces = paces(experiment)
-        with executor(experiment) as where:
+        with executor(experiment, say) as where:
             for _ in range(REPAIRS):
                 _prepare(experiment, where, done, say)
                 progress = Progress(experiment, say)
@@ -177,7 +177,7 @@ def prepare_all(experiment: Experiment, say: Say) -> tuple[Report, int]:
     total = Report()
     clips = sum(len(plan.clips) for plan, _ in experiment.lacking)
     if any(some for _, some in experiment.lacking):
-        with executor(experiment) as where:
+        with executor(experiment, say) as where:
             for plan, some in experiment.lacking:
                 if some:
                     report = _prepare_clips(plan, some, where, say)
@@ -221,75 +221,6 @@ def _send_own_code(experiment: Experiment) -> None:
     for name in {type(recipe).__module__ for recipe in recipes}:
         if name.startswith(OWN_MODULE):
             ray.cloudpickle.register_pickle_by_value(sys.modules[name])
-
-
-class Progress:
-    """Keeps the results as they come, with a line for each.
-
-    A loso shows its pooled accuracy. In a search or a paper the line names the configuration; where a schedule may
-    leave folds out, the remaining-fold count is an upper bound.
-    """
-
-    def __init__(self, experiment: Experiment, say: Say) -> None:
-        self.experiment, self.say, self.begun = experiment, say, time.monotonic()
-        self.trained, self.cost = 0, 0.0
-        self.todo = experiment.todo()
-        self.whole = sum(map(experiment.seconds, self.todo))
-        self.count, self.bound = len(self.todo), experiment.partial
-        self.owners: dict[str, list[Grid]] = {}
-        self.names: dict[str, str] = {}
-        for grid in experiment.grids:
-            for key in grid.specs():
-                self.owners.setdefault(key, []).append(grid)
-            for key, name in names_of(grid, many=len(experiment.grids) > 1).items():
-                self.names.setdefault(key, name)
-        self.truths = {id(grid): grid.first.truth for grid in experiment.grids}
-        self.alone = experiment.grids[0] if len(experiment.grids) == 1 and len(experiment.grids[0].plans) == 1 else None
-        self.right, self.clips, self.before = 0, 0, 0
-        if self.alone is not None:
-            specs = self.alone.specs()
-            for key, known in self.alone.results.items():
-                self.before += 1
-                self.right += known.right
-                self.clips += len(specs[key].fold.test)
-
-    def on_finish(self, spec: FoldSpec, result: FoldResult) -> int:
-        """A fold is there: say so, and how many of its clips are right."""
-        self.trained, self.cost = self.trained + 1, self.cost + self.experiment.seconds(spec)
-        owners = self.owners[spec.key]
-        for grid in owners:
-            grid.results[spec.key] = Known.of(result, self.truths[id(grid)])
-        right = owners[0].results[spec.key].right
-        self.right, self.clips = self.right + right, self.clips + len(result.clips)
-        left = minutes((time.monotonic() - self.begun) / self.cost * max(0.0, self.whole - self.cost))
-        said = f"{right}/{len(result.clips)} right, {result.seconds:.1f} s"
-        if spec.subject == NOBODY:
-            self.say(f"trained on all {spec.fold.train_count} clips, {result.seconds:.1f} s")
-        elif self.alone is not None and self.alone.choice == "none":
-            number = f"{self.before + self.trained}/{self.before + self.count}"
-            pooled = f"pooled {100 * self.right / self.clips:.1f} % of {self.clips} clips"
-            self.say(f"fold {number} {spec.subject}: {said}; {pooled}, ETA {left}")
-        elif self.bound:
-            most = max(0, self.count - self.trained)
-            self.say(f"fold {self.trained} {self.names[spec.key]}: {said}; at most {most} left, ETA at most {left}")
-        else:
-            self.say(f"fold {self.trained}/{self.count} {self.names[spec.key]}: {said}, ETA {left}")
-        return right
-
-
-def names_of(grid: Grid, many: bool) -> dict[str, str]:
-    """What a line says of each fold, by key: `casme2-5 s0 k=9 n=11 without casme2/01`."""
-    about = f"{grid.first.selection.protocol.name} s{grid.request.seed}" if many else ""
-    names = {}
-    for name, plan in grid.plans.items():
-        for spec in plan.folds:
-            words = (about, "chosen" if grid.choice == "inner" else name, f"without {spec.subject}")
-            names[spec.key] = " ".join(word for word in words if word)
-    for (name, lane), specs in grid.inner.items():
-        for number, spec in enumerate(specs, start=1):
-            words = (about, name, f"for {lane}, inner fold {number}/{len(specs)}")
-            names[spec.key] = " ".join(word for word in words if word)
-    return names
 
 
 def failures_of(plan: Plan, done: Done) -> dict[str, str]:

@@ -63,6 +63,8 @@ def plan_clip(
         onset=clip.onset,
         apex=None if position is None else clip.onset + position,
         offset=clip.offset,
+        times=clip.times,
+        fps=clip.fps,
         weights=weights,
     )
     return ClipPlan(clip=clip, keys=keys_of(inputs, facts), digests=files)

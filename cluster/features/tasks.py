@@ -12,6 +12,7 @@ from typing import Any
 from aman.errors import DataError, SessionLostError
 from aman.frames import read_bytes
 from aman.inputs.base import Input
+from aman.step import Step
 from cluster.features.keys import ClipPlan, Prepared
 from cluster.features.prepare import Begun, begin_clip, finish_clip, prepare_clip
 from cluster.machines.session import capacity
@@ -131,11 +132,13 @@ def hand_out(plans: Sequence[ClipPlan], start: Callable[[ClipPlan], Any], say: C
             say(_line(done, finished, len(plans), perf_counter() - begun))
 
 
-def _line(done: Prepared, finished: int, clips: int, seconds: float) -> str:
+def _line(done: Prepared, finished: int, clips: int, seconds: float) -> Step:
     if done.error is not None:
-        return f"clip {finished}/{clips} {done.clip_id}: {done.error}"
-    left = seconds / finished * (clips - finished)
-    return f"clip {finished}/{clips} {done.clip_id}: {done.seconds:.1f} s, ETA {minutes(left)}"
+        line = f"clip {finished}/{clips} {done.clip_id}: {done.error}"
+    else:
+        left = seconds / finished * (clips - finished)
+        line = f"clip {finished}/{clips} {done.clip_id}: {done.seconds:.1f} s, ETA {minutes(left)}"
+    return Step(line, work="clips", done=finished, all=clips, news=done.error is not None)
 
 
 def _tasks(inputs: tuple[Input, ...], store_uri: str, *, gpus: bool) -> tuple[Any, Any]:

@@ -26,6 +26,8 @@ LONGEST_SOCKET = 107
 """Bytes of the name of a Unix socket, as Linux bounds them."""
 BELOW = f"/{RAYS}/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """What Ray adds to its folder for its longest socket."""
+ROOM = LONGEST_SOCKET - len(f"/{NAME}12345678{BELOW}")
+"""Bytes that the name of the folder may have in which a session gets its own."""
 SECONDS_TO_LOCK = 60.0
 """A folder without that file is one of a process that starts, or, when it is older than this, of a dead one."""
 SECONDS_TO_EMPTY = 3.0
@@ -54,14 +56,13 @@ def own_folder() -> Iterator[Path]:
 def _parent() -> Path:
     named = os.environ.get("RAY_TMPDIR")
     tried = [named] if named else [tempfile.gettempdir(), "/tmp"]
-    room = LONGEST_SOCKET - len(os.fsencode(f"/{NAME}12345678{BELOW}"))
-    short = [place for place in (Path(one).absolute() for one in tried) if len(os.fsencode(place)) <= room]
+    short = [place for place in (Path(one).absolute() for one in tried) if len(os.fsencode(place)) <= ROOM]
     for place in short:
         if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
             return place
     raise UsageError(
         got=f"{' and '.join(tried)}, which {'cannot be written' if short else 'has too long a name for Ray'}",
-        expected=f"a folder for Ray's sockets that can be written and whose name has at most {room} bytes",
+        expected=f"a folder for Ray's sockets that can be written and whose name has at most {ROOM} bytes",
         fix="set RAY_TMPDIR to one, /tmp for example",
     )
 

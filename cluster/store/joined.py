@@ -1,6 +1,6 @@
 """Several releases as one, each in a folder or bucket of its own: the parts of databases side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -38,12 +38,24 @@ class JoinedRelease:
         return next(part for part in self.parts if isinstance(part, FolderRelease))
 
 
-def index_of(release: "Release | JoinedRelease", database: Database) -> Index:
-    """The index that a database's reader makes of a release."""
+def index_of(
+    release: "Release | JoinedRelease",
+    database: Database,
+    then: Callable[[Release, Index], Index] = lambda release, index: index,
+) -> Index:
+    """The index that a database's reader makes of a release, or several readers of theirs; `then` makes another one of
+    each."""
     if not isinstance(release, JoinedRelease):
-        return release.index(database.index)
+        return then(release, release.index(database.index))
     pairs = zip(database.parts, release.parts, strict=True)
-    return database.checked(merged(database.name, [(part, one.index(part.index)) for part, one in pairs]))
+    return database.checked(merged(database.name, [(part, then(one, one.index(part.index))) for part, one in pairs]))
+
+
+def listed_of(release: "Release | JoinedRelease", database: Database) -> tuple[Path, dict[str, str]] | None:
+    """The challenge's list of clips, from the first place that has one; None without one."""
+    places = release.parts if isinstance(release, JoinedRelease) else (release,)
+    found = (one.look(database.official_list) for one in places if database.official_list)
+    return next((one for one in found if one), None)
 
 
 @contextmanager

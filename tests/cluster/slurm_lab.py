@@ -19,8 +19,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "s
 CPUS = 2
 """CPUs that each host declares."""
 PATIENCE = 240.0
-VARIABLES = "PYTHONPATH=$PWD AMAN_RAY_START=--object-store-memory=300000000"
-"""The packages are those in the project's folder there, and both hosts share the memory of this machine."""
+VARIABLES = f"PYTHONPATH=$PWD AMAN_RAY_START=--object-store-memory=300000000 AMAN_SCRATCH={OWN}"
+"""The packages are those in the project's folder there, and both hosts share the memory and /tmp of this machine."""
 KILL_WAIT = 20
 """Seconds between the signal that asks a cancelled job to end and the one that ends it."""
 ENDED = {"FAILED", "NODE_FAIL", "TIMEOUT", "COMPLETED", "CANCELLED"}

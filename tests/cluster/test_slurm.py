@@ -47,7 +47,8 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def ray_left(lab: slurm_lab.Slurm) -> str:
     """Processes of Ray's and files of jobs that are left on the nodes."""
-    look = "ps -eo args= | grep -E '[r]aylet|[g]cs_server|[j]obs/loso'; ls -d /tmp/aman-slurm-* 2> /dev/null; true"
+    files = f"ls -d {slurm_lab.OWN}/aman-[0-9]* 2> /dev/null"
+    look = f"ps -eo args= | grep -E '[r]aylet|[g]cs_server|[j]obs/loso'; {files}; true"
     return "".join(lab.hosts.ssh(host, look).stdout for host in lab.hosts.hosts)
 
 

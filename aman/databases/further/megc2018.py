@@ -35,8 +35,9 @@ def read_megc2018(root: Path) -> Index:
 DATABASE = Database(
     name="megc2018",
     title="MEGC 2018",
-    about="CASME II and SAMM, each anywhere below, with objective classes",
+    about="CASME II and SAMM, each anywhere below, or a folder for each in this order, with objective classes",
     read=read_megc2018,
+    parts=PARTS,
     protocols=(
         Protocol(
             name="megc2018",

@@ -5,25 +5,24 @@ program that its authors released; the paper takes all 36 blocks, the program ni
 right.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
 from aman.content import content_key
-from aman.frames import Image
-from aman.inputs.aligned import AlignedClip
-from aman.inputs.base import ClipFacts, Input
+from aman.inputs.aligned import AlignedClip, scaled
+from aman.inputs.base import ClipFacts
 from aman.inputs.displacement import grey
-from aman.inputs.keyframes import Keyframes
 from aman.inputs.lbp_top import codes
+from aman.inputs.spotting.found import FoundKeyframes
 
 HIGH_FREQUENCY = "high-frequency"
 """Rule of these keyframes: see `apex_of`."""
 WINDOW = 61
-"""Frames around a frame that are looked at; the first and the last frame stand for those outside the clip."""
+"""Frames around a frame that are looked at; the first and the last frame stand for those outside the clip, and the
+nearest one in time for one that is missing."""
 BLOCKS = 6
 """Rows and columns of blocks."""
 LEAST_DISTANCE = 31
@@ -31,37 +30,40 @@ LEAST_DISTANCE = 31
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpottedKeyframes(Keyframes):
+class SpottedKeyframes(FoundKeyframes):
     """What `Keyframes` has, with another apex."""
 
     name: ClassVar[str] = "keyframes-spotted"
     rules: ClassVar[tuple[str, ...]] = (HIGH_FREQUENCY,)
+    by_effect: ClassVar[tuple[str, ...]] = ("source", "window_rate")
+
+    window_rate: float = 0
+    """Frames a second that the window is counted in; 0 takes the frames of the clip as they are."""
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
-        # The annotated apex does not enter.
-        return content_key({"stage": Input.key(self, source_key, facts)})
+        stage = super().key(source_key, facts)
+        rate = scaled(self.window_rate, facts)
+        return content_key({"stage": stage, **rate}) if rate else stage
 
-    def make(self, source: AlignedClip) -> dict[str, npt.NDArray[Any]]:
-        apex = source.onset + apex_of(source.face_THWC)
-        rule = np.frombuffer(HIGH_FREQUENCY.encode(), dtype=np.uint8)
-        return {**super().make(replace(source, apex=apex)), "rule": rule}
+    def spot(self, source: AlignedClip) -> int:
+        return apex_of(source, self.window_rate)
 
 
-def apex_of(face_THWC: Image) -> int:
+def apex_of(clip: AlignedClip, window_rate: float = 0) -> int:
     """Position of the frame around which the high frequencies of the binary patterns are strongest.
 
     The first of equals counts, and the onset itself only where the clip has no other frame. Where the clip is shorter
     than the window, each window holds all of the clip and the sums differ little: on clips of about 27 frames the apex
     that is found is mostly near one end.
     """
-    sums = high_frequencies(face_THWC)
+    sums = high_frequencies(clip, window_rate)
     return 1 + int(np.argmax(sums[1:])) if len(sums) > 1 else 0
 
 
-def high_frequencies(face_THWC: Image) -> list[float]:
+def high_frequencies(clip: AlignedClip, window_rate: float = 0) -> list[float]:
     """For each frame: its map of local binary patterns and those of the window around it are cut into blocks; the
     moduli of the high frequencies of each block (in y, x and time) are summed, and the sums of all blocks added."""
-    grey_THW = np.stack([grey(face) for face in face_THWC]).astype(np.float32)
+    grey_THW = np.stack([grey(face) for face in clip.face_THWC]).astype(np.float32)
     # Patterns of single frames: `codes` wants neighbours in time too, which the plane xy does not look at.
     pattern_THW = codes(np.concatenate([grey_THW[:1], grey_THW, grey_THW[-1:]]), "xy", (1, 1, 1))
     count, (height, width) = len(pattern_THW), (side // BLOCKS for side in pattern_THW.shape[1:])
@@ -75,10 +77,12 @@ def high_frequencies(face_THWC: Image) -> list[float]:
     )
     twice = np.where((x_steps == 0) | ((width % 2 == 0) & (x_steps == width // 2)), 1, 2)
     weight_TYX = (distance >= LEAST_DISTANCE) * twice
-    around = np.arange(WINDOW) - WINDOW // 2
+    steps_T = range(-(WINDOW // 2), WINDOW // 2 + 1)
     return [
         float(
-            (np.abs(fft.fft(spectrum[np.clip(at + around, 0, count - 1)], axis=0)).sum(axis=(1, 2)) * weight_TYX).sum()
+            (
+                np.abs(fft.fft(spectrum[clip.around(at, steps_T, window_rate)], axis=0)).sum(axis=(1, 2)) * weight_TYX
+            ).sum()
         )
         for at in range(count)
     ]
