@@ -1,8 +1,9 @@
 """How large a database, a store and a search may be: seconds and peak memory of what grows with them.
 
 `.venv/bin/python bench/scale.py` prints a row a measure, each from a process of its own: `--plan` of many clips and
-subjects, what `jobs/cache.py` does with many objects, and what a driver holds of many finished folds. Nothing is
-trained, and no Ray is started. Time: two minutes on two cores that do nothing else; `docs/measurements.md` has results.
+subjects, `--plan` of a search of a million folds, what `jobs/cache.py` does with many objects, and what a driver holds
+of many finished folds. Nothing is trained, and no Ray is started. Time: three minutes on two cores that do nothing
+else; `docs/measurements.md` has results.
 """
 
 import hashlib
@@ -38,8 +39,10 @@ class Options:
     """Objects of the store that is looked after: as many results, and as many names of them, as make this number."""
     folds: int = 100_000
     """Finished folds of a search."""
+    planned: int = 1_040_000
+    """Folds of a search that is planned, of 26 subjects with 246 clips: rounded up to 52,000 times a whole number."""
     only: tuple[str, ...] = ()
-    """Measures to take, by name: plan, status, verify, clean, results. Empty: all."""
+    """Measures to take, by name: plan, search, status, verify, clean, results. Empty: all."""
     folder: Path | None = None
     """Where the database and the store are kept for another time; empty: a folder that is removed."""
     inside: str = field(default="", metadata={"internal": True})
@@ -61,6 +64,19 @@ def database(folder: Path, clips: int, subjects: int) -> Path:
             rows.append(f"c{number:06d},s{number % subjects:05d},{CLASSES[number % 3]},,,,frames/{number:06d}")
         (folder / "clips.csv").write_text("\n".join(rows) + "\n")
     return folder
+
+
+def space(folder: Path, folds: int) -> Path:
+    """A space of 2,000 configurations of 26 folds each, or of so many times 2,000 that there are that many folds."""
+    path = folder / "space.py"
+    epochs = -(-folds // 52_000)
+    choices = f'{{"k": range(7, 12), "n": range(1, 21), "batch": range(1, 21), "epochs": range(1, {epochs + 1})}}'
+    lines = (
+        '"""Many configurations."""', "", "from tune_spaces import Space", "",
+        f'SPACE = Space(reproduces="nothing", choices={{name: tuple(some) for name, some in {choices}.items()}})',
+    )  # fmt: skip
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def filled(folder: Path, objects: int) -> Path:
@@ -145,12 +161,15 @@ def main(options: Options) -> int:
         folder = (options.folder or Path(scratch)).absolute()
         where = folder / f"database-{options.clips}-{options.subjects}"
         store = folder / f"store-{options.objects}"
+        small = folder / "database-246-26"
         quick = ("--align", "none", "--magnifier", "linear", "--store", folder / "empty")
+        search = ("--database", "csv", *quick, "--selection", "literature", "--plan")
         cache: dict[str, Callable[[], None]] = {
             verb: job("cache", verb, "--store", store) for verb in ("status", "verify", "clean")
         }
         measures: dict[str, Callable[[], None]] = {
             "plan": job("loso", "--database", "csv", "--root", where, *quick, "--plan"),
+            "search": job("tune", "--space", folder / "space.py", "--root", small, *search),
             **cache,
             "results": lambda: results(options.folds),
         }
@@ -160,10 +179,14 @@ def main(options: Options) -> int:
         wanted = options.only or tuple(measures)
         if "plan" in wanted:
             database(where, options.clips, options.subjects)
+        if "search" in wanted:
+            database(small, 246, 26)
+            space(folder, options.planned)
         if set(cache) & set(wanted):
             filled(store, options.objects)
             assert FolderStore(store).folder.is_dir()
-        sizes = [f"--{name}={getattr(options, name)}" for name in ("clips", "subjects", "objects", "folds")]
+        names = ("clips", "subjects", "objects", "folds", "planned")
+        sizes = [f"--{name}={getattr(options, name)}" for name in names]
         for name in wanted:
             begun = time.perf_counter()
             command = [sys.executable, __file__, *sizes, f"--folder={folder}", f"--inside={name}"]
@@ -171,9 +194,9 @@ def main(options: Options) -> int:
             printed = (process.stdout.read() if process.stdout else "").splitlines()
             _, status, used = _waited(process.pid)
             assert status == 0, printed[-5:]
-            seconds = time.perf_counter() - begun
+            seconds, processor = time.perf_counter() - begun, used.ru_utime + used.ru_stime
             shown = "; ".join(printed[-2:])[:160]
-            say(f"{name}: {seconds:.1f} s, {used.ru_maxrss / 1000:.0f} MB: {shown}")
+            say(f"{name}: {seconds:.1f} s, {processor:.1f} s of a processor, {used.ru_maxrss / 1000:.0f} MB: {shown}")
     return DONE
 
 

@@ -2,7 +2,8 @@
 
 `python bench/synthetic.py` prints a row for AMAN, for the mean of all levels, for each fixed level, for the level that
 inner folds choose, and for the level that suits a clip by its true strength (`oracle`), with AMAN less each of them.
-`--rows weights` prints AMAN with each trunk and each magnifier, and `--method NAME` a row for another method. Another
+`--rows weights` prints AMAN with each trunk and each magnifier, `--rows numbers` AMAN in fp32 and in bf16, and
+`--method NAME` a row for another method. Another
 database of jobs/synthesize.py is `--root`. Clips and folds are computed one after another in this process, which gives
 the bits that `jobs/loso.py` gives, and published: `jobs/loso.py` with the same settings finds them done.
 
@@ -44,6 +45,8 @@ WEIGHTS = (
     {"trunk": "random", "magnifier": "phase"},
 )
 """AMAN's settings in each of the rows `weights`; everything else as in the recipe `quick`."""
+NUMBERS = ({"precision": "fp32"}, {"precision": "bf16"})
+"""AMAN's settings in each of the rows `numbers`."""
 ORACLE_PIXELS = 8
 """Movement in pixels of the aligned face that the oracle's level brings each clip nearest to."""
 WIDTH = 36
@@ -56,8 +59,8 @@ class Options:
 
     method: str = methods.USUAL
     """A method of aman/methods/ by its name, or a .py file."""
-    rows: Literal["levels", "weights"] = "levels"
-    """What of AMAN is compared: levels, or trunks and magnifiers. Another method has one row."""
+    rows: Literal["levels", "weights", "numbers"] = "levels"
+    """What of AMAN is compared: levels, trunks and magnifiers, or fp32 and bf16. Another method has one row."""
     seeds: int = 5
     """Seeds of the training, from 0."""
     inner: bool = True
@@ -81,8 +84,10 @@ def main(options: Options) -> int:
         fixed = {f"level {one}": {"levels": str(one)} for one in range(1, usual.model.k + 1)}
         rows: dict[str, Mapping[str, Any]] = {"AMAN": {}, "mean of levels": {"attention": "fa"}, **fixed}
     else:
-        changes = WEIGHTS if method == METHOD else ({},)
-        rows = {" ".join([method.name, *map(str, one.values())]): one for one in changes}
+        changes: Sequence[Mapping[str, Any]] = WEIGHTS if options.rows == "weights" else NUMBERS
+        rows = {
+            " ".join([method.name, *map(str, one.values())]): one for one in (changes if method == METHOD else ({},))
+        }
     plans = planned(usual, rows, options, range(options.seeds))
     found = {name: [pool(plan) for plan in some] for name, some in plans.items()}
     if levels:

@@ -240,13 +240,13 @@ def thread_trainer(config: dict[str, Any], tried: list[str] | None = None) -> An
     from cluster.store.results import Cache
 
     def fit() -> None:
-        cache, work = Cache(open_store(config["store"])), ray.get(config["work"])
+        cache, work = Cache(open_store(config["store"])), config["work"]
         loaded = Loaded(ray.get(config["supplies"]), cache, "cpu")
 
         def train(key: str) -> None:
             if tried is not None:
                 tried.append(key)
-            fold, recipe = work[key]
+            fold, recipe = work.find(key, ray.get)
             train_one(key, fold.task, recipe, loaded, cache)
 
         ray.get(config["queue"].join.remote("a thread"))

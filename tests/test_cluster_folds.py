@@ -1,18 +1,21 @@
 """Folds on Ray Train: the queue, and the same results however they were come by."""
 
 import os
+import pickle
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import torch
 from small import TINY, planned, small_database, thread_trainer, train_workers
 
+from aman.content import content_key
 from aman.errors import DataError, SessionLostError, UsageError
 from aman.methods import variant
 from aman.training import FoldResult
@@ -26,7 +29,9 @@ from cluster.features.prepare import prepare_clip
 from cluster.features.tasks import hand_out
 from cluster.folds import fleet
 from cluster.folds.checkpoint import FoldKeeper
+from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import FoldQueue
+from cluster.folds.tasks import Roster
 from cluster.machines.session import Slots
 from cluster.store.open import open_store
 
@@ -161,6 +166,39 @@ def test_the_driver_is_told_of_every_finished_fold_once() -> None:
     queue.finish("b")
     queue.join("second")
     assert queue.progress(1) == (["b"], 1)
+
+
+def test_a_worker_reads_the_parts_of_the_work_that_its_leases_need_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent_parts: list[bytes] = []
+    got: list[int] = []
+
+    def put(value: Any) -> int:
+        sent_parts.append(pickle.dumps(value))
+        return len(sent_parts) - 1
+
+    def get(handle: int) -> Any:
+        got.append(handle)
+        return pickle.loads(sent_parts[handle])
+
+    monkeypatch.setattr(ray, "put", put)
+    monkeypatch.setattr(fleet, "PART", 10)
+    roster = Roster(clips=tuple("abcdef"), labels=(0, 1) * 3, subjects=tuple("xxyyzz"), classes=2, seed=0)
+    folds = [roster.without(subject) for subject in "xyz"]
+    recipes = [variant(TINY, epochs=epochs) for epochs in range(1, 101)]
+    specs = [
+        FoldSpec(key=content_key({"fold": fold.subject, "epochs": recipe.training.epochs}), fold=fold, recipe=recipe)
+        for recipe in recipes
+        for fold in folds
+    ]
+    sent = fleet.Sent.of(specs)
+    wanted = specs[123]
+    fold, recipe = sent.find(wanted.key, get)
+    assert len(sent_parts) == 1 + 10 + 30 and len(got) == 3
+    assert (fold.task, recipe) == (wanted.task, wanted.recipe)
+    assert vars(fold.roster).keys() == {one.name for one in fields(Roster)}  # nothing that was computed travels
+    for spec in specs:
+        fold, recipe = sent.find(spec.key, get)
+        assert (fold.task, recipe) == (spec.task, spec.recipe)
 
 
 def test_as_many_clips_are_handed_out_as_there_is_room_for_and_more_where_machines_may_join() -> None:

@@ -27,7 +27,7 @@ from cluster.experiment.plan import (
 from cluster.experiment.score import Known
 from cluster.features.keys import FEW, ClipPlan, Prepared
 from cluster.features.loaded import Inputs
-from cluster.folds.keys import FoldSpec, Text, Texts, fold_keys
+from cluster.folds.keys import FoldSpec, Text, Texts, fold_keys, in_one_piece
 from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from cluster.folds.tasks import Roster
 from cluster.store.names import FOLDS, WEIGHTS
@@ -139,16 +139,9 @@ class Experiment:
                     group = grid.first.selection.protocol.name, of[id(spec.recipe)]
                     groups.setdefault(group, {})[key] = spec
 
-        def rank(specs: Mapping[str, FoldSpec]) -> tuple[float, float]:
-            seconds = [self.seconds(spec) for spec in specs.values()]
-            return -max(seconds), -sum(seconds)
-
-        ordered = sorted(groups.values(), key=rank)
-        return [
-            spec
-            for specs in ordered
-            for spec in sorted(specs.values(), key=lambda one: (-self.seconds(one), one.subject))
-        ]
+        timed = [[(-self.seconds(spec), spec.subject, spec) for spec in specs.values()] for specs in groups.values()]
+        timed.sort(key=lambda some: (min(one[0] for one in some), sum(one[0] for one in some)))
+        return [spec for some in timed for _, _, spec in sorted(some, key=lambda one: one[:2])]
 
     def preparations(self) -> list[Plan]:
         """A plan for each database and set of inputs: their clips are prepared once."""
@@ -279,7 +272,7 @@ def _name_folds(grid: Grid) -> None:
         recipe, inputs = one.request.recipe, one.inputs
         if inputs not in texts:
             written = Texts(roster, one.clips, inputs)
-            texts[inputs] = [written.of(fold) for fold in folds]
+            texts[inputs] = in_one_piece([written.of(fold) for fold in folds])
         keys = fold_keys(texts[inputs], recipe, one.weights)
         specs = [FoldSpec(key=key, fold=fold, recipe=recipe) for key, fold in zip(keys, folds, strict=True)]
         one.folds, rest = specs[: len(outer)], specs[len(outer) :]

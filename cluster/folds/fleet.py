@@ -5,10 +5,13 @@ workers share nothing but the queue, so they may be any number, and a fold's res
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
+from zlib import crc32
 
+from aman.training.base import Recipe
 from aman.training.fold import FoldResult
 from cluster.features.keys import ClipPlan
 from cluster.features.loaded import Inputs, Loaded, supplies_of
@@ -16,11 +19,16 @@ from cluster.folds.here import train_one
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import ATTEMPTS, DEATHS, FoldQueue, Schedule, work_through
 from cluster.folds.results import read_result
+from cluster.folds.tasks import Fold
 from cluster.machines.lean import lean
 from cluster.machines.session import capacity, fitting
 from cluster.store.open import open_store
 from cluster.store.results import Cache
 
+PART = 256
+"""Recipes, and folds in the mean, that a worker reads at once from what the driver sends."""
+KEPT = 16
+"""Such parts that a worker keeps."""
 SECONDS_TO_JOIN = 60.0
 """Seconds without a worker after which the job prints what it is waiting for."""
 
@@ -55,7 +63,7 @@ def train_folds(
     queue: Any = ray.remote(num_cpus=0, scheduling_strategy=beside_driver)(schedule.kind).remote(*schedule.given)
     config = {
         "queue": queue,
-        "work": ray.put({spec.key: (spec.fold, spec.recipe) for spec in specs}),
+        "work": Sent.of(specs),
         "supplies": ray.put(supplies_of((spec.recipe for spec in specs), plans)),
         "store": store_uri,
         "gpu": gpu_share > 0,
@@ -91,6 +99,47 @@ def train_folds(
     if broken is not None or fatal is not None:
         raise broken or fatal
     return failed, lost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """Folds and recipes in Ray's object store, in parts of which a worker reads those that its leases need: a search
+    has a million folds, which would take half a gigabyte in every worker."""
+
+    folds: Any
+    """Handle of all folds, which have the clips in common; the configurations of a search share them."""
+    recipes: list[Any]
+    """Handles of parts of the recipes, in their order."""
+    places: list[Any]
+    """Handles of the places of fold and recipe by key. The key says which part it is in."""
+
+    @classmethod
+    def of(cls, specs: Sequence[FoldSpec]) -> "Sent":
+        """Put the folds where workers find them."""
+        import ray
+
+        folds = {id(spec.fold): spec.fold for spec in specs}
+        fold_at = {one: place for place, one in enumerate(folds)}
+        recipes = {id(spec.recipe): spec.recipe for spec in specs}
+        recipe_at = {one: place for place, one in enumerate(recipes)}
+        places: list[dict[str, tuple[int, int]]] = [{} for _ in range(-(-len(specs) // PART))]
+        for spec in specs:
+            places[_part(spec.key, len(places))][spec.key] = fold_at[id(spec.fold)], recipe_at[id(spec.recipe)]
+        every = list(recipes.values())
+        return cls(
+            folds=ray.put(list(folds.values())),
+            recipes=[ray.put(every[begin : begin + PART]) for begin in range(0, len(every), PART)],
+            places=[ray.put(part) for part in places],
+        )
+
+    def find(self, key: str, get: Callable[[Any], Any]) -> tuple[Fold, Recipe]:
+        """The fold of this key and its recipe; `get` is `ray.get` with a memory."""
+        fold, recipe = get(self.places[_part(key, len(self.places))])[key]
+        return get(self.folds)[fold], get(self.recipes[recipe // PART])[recipe % PART]
+
+
+def _part(key: str, parts: int) -> int:
+    return crc32(key.encode()) % parts
 
 
 def _trainer(config: dict[str, Any], workers: int, gpu_share: float, scratch: str, max_failures: int) -> Any:
@@ -133,10 +182,11 @@ def train_worker(config: dict[str, Any]) -> None:
     group = ray.train.collective.broadcast_from_rank_zero(uuid.uuid4().hex)
     ray.get(queue.join.remote(group))
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
-    work, loaded = ray.get(config["work"]), Loaded(ray.get(config["supplies"]), cache, device)
+    work, loaded = config["work"], Loaded(ray.get(config["supplies"]), cache, device)
+    get = lru_cache(maxsize=KEPT)(ray.get)
 
     def train(key: str) -> None:
-        fold, recipe = work[key]
+        fold, recipe = work.find(key, get)
         train_one(key, fold.task, recipe, loaded, cache, config["keep_weights"])
 
     work_through(queue, str(ray.get_runtime_context().get_actor_id()), train)

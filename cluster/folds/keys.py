@@ -11,6 +11,8 @@ from aman.training.fold import FoldTask
 from cluster.features.keys import ClipPlan
 from cluster.folds.tasks import Fold, Roster, runs_of
 
+JOINED_AT_MOST = 2**26
+"""Bytes of texts of folds that are copied into one piece each."""
 Text = list[bytes | memoryview]
 """A text in pieces."""
 
@@ -93,6 +95,14 @@ class Joined:
         for number, (begin, end) in enumerate(runs):
             pieces += [b","] * (number > 0) + [self.text[self.ends[begin] : self.ends[end] - 1]]
         return [*pieces, b"]"]
+
+
+def in_one_piece(texts: list[Text]) -> list[Text]:
+    """Texts of one piece each, which many recipes hash sooner than the short pieces; as they are where that takes much
+    memory."""
+    if sum(len(piece) for text in texts for piece in text) > JOINED_AT_MOST:
+        return texts
+    return [[b"".join(text)] for text in texts]
 
 
 def fold_keys(texts: Iterable[Text], recipe: Recipe, weights: Mapping[str, str]) -> list[str]:

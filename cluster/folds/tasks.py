@@ -5,7 +5,7 @@ so a driver keeps what is left out of each, and a task is made when it is traine
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 
@@ -40,6 +40,10 @@ class Roster:
             groups=tuple(selection.group_of[clip.clip_id] for clip in selection.clips),
             others_train=selection.split.others_train,
         )
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is sent to a worker: without what was computed from it, which is larger than the rest."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def places(self) -> dict[str, int]:
