@@ -16,15 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from aman.errors import DataError
-from jobs.command_line import (
-    DATABASES_HELP,
-    DONE,
-    PROTOCOL_TEXT,
-    SideBySideOptions,
-    roots_of,
-    run_job,
-    say,
-)
+from jobs.command_line import DONE, SideBySideOptions, roots_of, run_job, say
+from jobs.help_texts import DATABASES_HELP, PROTOCOL_TEXT
 
 if TYPE_CHECKING:
     from aman.check import Check

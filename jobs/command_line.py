@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 import tyro
 
 from aman import methods
-from aman.databases import databases, find, names
+from aman.databases import databases, find
 from aman.databases.side_by_side import AND
 from aman.errors import SessionLostError, UsageError, UserError
 from aman.extras import extras_named
 from aman.sheets.text import printable
 from jobs.first_options import in_order
+from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT
 from jobs.progress_bar import BARS
 
 if TYPE_CHECKING:
@@ -29,25 +30,6 @@ Options = TypeVar("Options")
 
 DONE, SOME_FOLDS_FAILED, INTERRUPTED = 0, 3, 130
 """Exit codes beside those of `UserError`: 2 usage, 4 data."""
-
-DATABASE_HELP = f"One of {names()}, or a .py file of your own that defines DATABASE (docs/add_a_database.md)."
-DATABASES_HELP = f"{DATABASE_HELP} Several are put side by side: casme2 samm smic --protocol cross."
-ROOT_HELP = "Folder of the release, or s3://bucket/folder. " + " ".join(
-    f"{one.name}: made in {one.default_root} where no folder is named."
-    for one in databases().values()
-    if one.default_root
-)
-
-
-PROTOCOL_TEXT = (
-    "Which clips and classes count (jobs/protocols.py lists them), and how they are divided: NAME-kfold5-seed0 in five"
-    " folds over subjects, NAME-cross leaves out every database once, NAME-cross-to-DATABASE predicts one from the"
-    " others, and NAME alone leaves out every subject once. Empty: the database's own."
-)
-SPLIT_TEXT = "Table clip,set of your own (train, test or unused) in place of leaving out every subject once."
-LABELS_TEXT = "Table database,label,class of your own: which label of the sheet is which class. Others do not count."
-
-ROOTS_HELP = f"{ROOT_HELP} Of several databases one folder that holds all, or one for each in the same order."
 
 
 @dataclass(frozen=True, kw_only=True)

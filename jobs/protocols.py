@@ -15,7 +15,8 @@ import tyro
 from aman.databases import Database, find
 from aman.errors import UsageError
 from aman.protocols import Edition, Protocol, protocol_named, protocols
-from jobs.command_line import DATABASES_HELP, DONE, SideBySideOptions, run_job, say
+from jobs.command_line import DONE, SideBySideOptions, run_job, say
+from jobs.help_texts import DATABASES_HELP
 
 if TYPE_CHECKING:
     from aman.protocols import Selection

@@ -17,7 +17,8 @@ import tyro
 
 from aman.errors import DataError, UsageError
 from aman.protocols import protocol_named, protocols
-from jobs.command_line import DATABASES_HELP, DONE, SideBySideOptions, run_job, say
+from jobs.command_line import DONE, SideBySideOptions, run_job, say
+from jobs.help_texts import DATABASES_HELP
 
 if TYPE_CHECKING:
     from aman.predictions import Predictions

@@ -11,16 +11,8 @@ import tyro
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
-from jobs.command_line import (
-    DATABASE_HELP,
-    EngineOptions,
-    ProtocolOptions,
-    SplitOptions,
-    TrackedOptions,
-    say,
-    start_of,
-    usual_recipe,
-)
+from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say, start_of, usual_recipe
+from jobs.help_texts import DATABASE_HELP
 
 ALL = "all"
 """What stands for every method of aman/methods/."""

@@ -230,7 +230,7 @@ def test_a_sweep_is_the_runs_that_agree_in_all_else(here: Path) -> None:
     for value, share in shares.items():
         assert float(table.loc[value, "accuracy_percent"]) == pytest.approx(100 * share, abs=1e-5)
     assert table.loc["10", "remark"] == "not run"
-    assert "table1-curves.svg" in page and "figure3-curves" not in page
+    assert "table1-curves.png" in page and "figure3-curves" not in page
     table = cells(here, "table1", "casme2-5")
     assert list(table.loc["9", "accuracy_percent"]) == ["", "75.4"]
     assert list(table.loc["9", "what_it_is"]) == ["honest", "printed"]

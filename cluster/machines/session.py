@@ -16,7 +16,7 @@ from aman.errors import UsageError
 from cluster.machines.cpus import usable_cpus
 from cluster.machines.lean import lean_session
 from cluster.machines.own_folder import RAYS, own_folder, remove_folder
-from cluster.machines.watch import Watch, kill_all_below, session_lost
+from cluster.machines.watch import Watch, kill_all_below, session_lost, without_errors_of_libraries
 from cluster.store.local_copies import FOLDER as LOCAL_COPIES
 from cluster.store.local_copies import near_folder
 
@@ -292,7 +292,8 @@ def _end(watch: Watch) -> None:
     global _ours
     _ours = False
     if watch.lost is None:
-        ray.shutdown()
+        with without_errors_of_libraries():
+            ray.shutdown()
         keep_signals()
     else:
         kill_all_below()

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from aman.errors import SessionLostError
 
+STDERR = 2
 LOOK_SECONDS = 0.5
 SECONDS_TO_UNWIND = 5.0
 """How long the main thread may take to end its work in order once the session is lost: a call to a dead session may
@@ -76,6 +77,21 @@ def below(process: int) -> dict[int, str]:
         count = len(found)
         found |= {pid for pid, parent, _ in rows if parent in found}
     return {pid: " ".join(command) for pid, _, command in rows if pid in found - {process}}
+
+
+@contextmanager
+def without_errors_of_libraries() -> Iterator[None]:
+    """What is written to stderr by code that is no Python goes nowhere: while a session ends, Ray reports each task
+    that ends with it."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STDERR)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 def kill_all_below() -> None:
