@@ -51,6 +51,8 @@ def test_a_job_that_is_told_to_end_says_one_sentence_and_leaves_nothing(lab: Lab
         for line in job.stdout if mark else ():
             if re.match(mark, line):
                 break
+        while stage == "logging" and job.poll() is None and not list(tmp_path.rglob(NOT_LOGGED)):
+            time.sleep(0.1)  # before that the scores are printed, and the tracker is not asked yet
         processes = below(job.pid)
         job.send_signal(signal.SIGTERM)
         errors = job.communicate(timeout=60)[1]
