@@ -46,7 +46,9 @@ def part_of(given: Numbers, apex_cell: str, *, apex_expected: bool = True) -> Pa
     """
     onset, apex, offset = given.onset, given.apex, given.offset
     if onset is None or offset is None:
-        raise NoFramesError(f"onset {_told(onset)}, offset {_told(offset)}", "both are frame numbers")
+        raise NoFramesError(
+            f"onset {_told(onset)}, offset {_told(offset)}", "write both as frame numbers, digits alone"
+        )
     if onset < offset:
         remarks = []
         if apex is None and apex_expected:
