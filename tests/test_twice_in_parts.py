@@ -1,10 +1,16 @@
-"""A clip that two sheets of one release name, each as a clip of another part."""
+"""Rows that name a clip twice, in one sheet or in two, and clips of a single frame."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from aman.databases.further.dfme import name_of
+from aman.databases.further.mmew import read_mmew
+from aman.databases.index import Clip
+from aman.databases.reading.folders import Frames
+from aman.databases.reading.own_frames import NoFramesError
+from aman.databases.reading.parts import Part, within
 from aman.databases.reading.rows import Entry, once
 
 CELLS = {"Subject": "sub0003", "Filename": "sub0003_04"}
@@ -28,3 +34,26 @@ def test_a_row_says_what_is_wrong_with_its_subject(subject: str, said: str) -> N
     """An empty cell is nobody, not another subject."""
     with pytest.raises(ValueError, match=said):
         name_of({**CELLS, "Subject": subject})
+
+
+def test_a_clip_of_one_frame_is_refused_in_words_that_say_so(tmp_path: Path) -> None:
+    """No frame is missing there: a list of missing frames would be empty."""
+    clip = Clip(clip_id="x/1/1", subject="x/1", label="fear", onset=1, apex=None, offset=1, frames=())
+    frames = Frames(by_number={1: tmp_path / "1.jpg"})
+    with pytest.raises(NoFramesError, match="a single frame, 1; a clip needs 2"):
+        within(clip, Part(first=1, apex=None, last=1), frames, "clip")
+
+
+def test_equal_rows_of_mmew_keep_the_apex(tmp_path: Path) -> None:
+    """The first of two equal rows counts, as in every other sheet; unequal rows cost the apex."""
+    row, sheet = "S01-01-001,1,2,3,happiness,12", tmp_path / "MMEW_Micro_Exp.csv"
+    head = "Filename,OnsetFrame,ApexFrame,OffsetFrame,Estimated Emotion,Action Units"
+    folder = tmp_path / "Micro_Expression" / "happiness" / "S01-01-001"
+    folder.mkdir(parents=True)
+    for number in (1, 2, 3):
+        (folder / f"{number}.jpg").write_bytes(b"x")
+    for second, apex in ((row, 2), (row.replace("2,3", "1,3"), None)):
+        sheet.write_text(f"{head}\n{row}\n{second}\n", encoding="utf-8")
+        index = read_mmew(tmp_path)
+        assert [clip.apex for clip in index] == [apex]
+        assert any("listed twice, in row 2 too" in problem.what for problem in index.problems)

@@ -108,6 +108,8 @@ def within(clip: Clip, part: Part, frames: Frames, where: str, *, least: float =
     if not inside:
         raise NoFramesError(f"{where}: no frame {span} ({frames.told})", compare)
     lacking = f"{where}: {missing} of {length} frames {span} are missing ({which})"
+    if length < LEAST_FRAMES:
+        raise NoFramesError(f"{where}: a single frame, {part.first}; a clip needs {LEAST_FRAMES}", compare)
     if len(inside) < max(LEAST_FRAMES, least * length):
         raise NoFramesError(f"{lacking}; a clip needs {LEAST_FRAMES} and {least:.0%} of its frames", compare)
     return replace(

@@ -150,8 +150,8 @@ def read_entries(sheet: Sheet, rows: Rows, path: Path) -> tuple[list[Entry], lis
 
 
 def once(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem]]:
-    """Each clip once. Of equal rows the first counts; rows that say different things of one clip cost it, and so do rows
-    of two parts of a release: such a clip would be learned from and predicted."""
+    """Each clip once. Of equal rows the first counts; rows that say different things of one clip cost it, and so do
+    rows of two parts of a release: such a clip would be learned from and predicted."""
     first: dict[str, Entry] = {}
     problems, contradicted = list[Problem](), set[str]()
     for entry in entries:
