@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from aman.check import check
+from aman.databases import find
 from aman.databases.further.dfme import name_of
 from aman.databases.further.mmew import read_mmew
-from aman.databases.index import Clip
+from aman.databases.index import Clip, Index
 from aman.databases.reading.folders import Frames
 from aman.databases.reading.own_frames import NoFramesError
 from aman.databases.reading.parts import Part, within
@@ -57,3 +59,14 @@ def test_equal_rows_of_mmew_keep_the_apex(tmp_path: Path) -> None:
         index = read_mmew(tmp_path)
         assert [clip.apex for clip in index] == [apex]
         assert any("listed twice, in row 2 too" in problem.what for problem in index.problems)
+
+
+def test_a_misspelt_emotion_is_named_with_the_classes_that_it_may_be() -> None:
+    """A label outside the protocol is left out; "none is needed" alone would hide a typing error."""
+    clips = tuple(
+        Clip(clip_id=f"dfme/{n}", subject=f"dfme/{n}", label=label, onset=1, apex=None, offset=2, frames=())
+        for n, label in enumerate(("fear", "fear", "hapiness"))
+    )
+    found = check(Index(database="dfme", clips=clips), find("dfme").protocols[0])
+    (problem,) = [one for one in found.problems if "hapiness" in one.what]
+    assert "unless it is a misspelling of anger, contempt, disgust, fear, happiness" in problem.fix
