@@ -63,9 +63,9 @@ def check(index: Index, protocol: Protocol, listed: tuple[Path, dict[str, str]] 
     for clip_id, reason in selection.excluded.items():
         clip = clips[clip_id]
         consequence = f"{clip_id} is left out by the protocol"
-        problems.append(
-            Problem(file=clip.source, row=clip.row, what=reason, fix="none is needed", consequence=consequence)
-        )
+        fix = f"none is needed, unless it is a misspelling of {', '.join(protocol.classes)}"
+        fix = fix if protocol.classes and reason.startswith("label ") and clip.label else "none is needed"
+        problems.append(Problem(file=clip.source, row=clip.row, what=reason, fix=fix, consequence=consequence))
     problems += _differences(selection, listed)
     if both := selection.on_both_sides:
         what = f"of {len(both)} subjects ({', '.join(both[:3])}{', ...' * (len(both) > 3)}) some clips are learned from"

@@ -36,7 +36,9 @@ def name_of(cells: Mapping[str, str]) -> Name:
     """What a row names; `ValueError` where it names no clip, or a clip of another subject."""
     clip_id, subject, place = ids(cells["Filename"])
     person = SUBJECT.match(cells["Subject"].strip())
-    if not person or str(int(person.group(1))) != place[0]:
+    if not person:
+        raise ValueError(f"subject {cells['Subject']!r} with clip {cells['Filename']!r} names nobody")
+    if str(int(person.group(1))) != place[0]:
         raise ValueError(f"subject {cells['Subject']!r} with clip {cells['Filename']!r}, which is another's")
     return Name(clip_id=clip_id, subject=subject, place={CLIPS: place})
 

@@ -103,6 +103,10 @@ def read_rows(found: Listing) -> tuple[dict[Place, Row], list[Problem]]:
             what = f"{cells['Filename']!r} names no clip"
         elif number_ in sheet.unreadable:
             what = ", ".join(sheet.unreadable[number_].values())
+        elif place in rows and cells == rows[place].cells:
+            told, kept = f"{cells['Filename']} is listed twice, in row {rows[place].number} too", "keep one row"
+            problems.append(Problem(file=best.name, row=number_, what=told, fix=kept))
+            continue
         elif place in rows:
             what = f"{cells['Filename']} is listed twice, in row {rows[place].number} too"
             twice.add(place)
@@ -165,7 +169,10 @@ def make_clip(copy: Copy, place: Place, row: Row | None, root: Path) -> tuple[Cl
         part = Part(first=part.first, apex=part.apex, last=part.last, remarks=(*part.remarks, remark))
     problems += [Problem(file=file, row=at, what=what, fix=CORRECT, consequence=used) for what, used in part.remarks]
     used = f"{clip_id} is used with what is there"
-    problems += [Problem(file=where, row=None, what=what, fix=NOTHING, consequence=used) for what in gaps]
+    problems += [
+        Problem(file=where, row=None, what=what.removeprefix(f"{where}: "), fix=NOTHING, consequence=used)
+        for what in gaps
+    ]
     return clip, problems
 
 

@@ -251,7 +251,7 @@ def make_clip(
     onset, offset = number(cells[release.onset]), number(cells[release.offset])
     if onset is None or offset is None:
         got = f"onset {cells[release.onset]!r}, offset {cells[release.offset]!r}"
-        return lost(got, "both are frame numbers")
+        return lost(got, "write both as frame numbers, digits alone")
     span = f"from onset {onset} to offset {offset}"
     if onset > offset:
         return lost(f"no frame {span}: the onset is the later one", "correct the sheet")

@@ -46,7 +46,9 @@ def part_of(given: Numbers, apex_cell: str, *, apex_expected: bool = True) -> Pa
     """
     onset, apex, offset = given.onset, given.apex, given.offset
     if onset is None or offset is None:
-        raise NoFramesError(f"onset {_told(onset)}, offset {_told(offset)}", "both are frame numbers")
+        raise NoFramesError(
+            f"onset {_told(onset)}, offset {_told(offset)}", "write both as frame numbers, digits alone"
+        )
     if onset < offset:
         remarks = []
         if apex is None and apex_expected:
@@ -106,6 +108,8 @@ def within(clip: Clip, part: Part, frames: Frames, where: str, *, least: float =
     if not inside:
         raise NoFramesError(f"{where}: no frame {span} ({frames.told})", compare)
     lacking = f"{where}: {missing} of {length} frames {span} are missing ({which})"
+    if length < LEAST_FRAMES:
+        raise NoFramesError(f"{where}: a single frame, {part.first}; a clip needs {LEAST_FRAMES}", compare)
     if len(inside) < max(LEAST_FRAMES, least * length):
         raise NoFramesError(f"{lacking}; a clip needs {LEAST_FRAMES} and {least:.0%} of its frames", compare)
     return replace(

@@ -134,7 +134,7 @@ def read_entries(sheet: Sheet, rows: Rows, path: Path) -> tuple[list[Entry], lis
         try:
             name = rows.name(cells)
         except ValueError as error:
-            fix = f"write {', '.join(rows.columns)} in every row (merged cells fill only one)"
+            fix = f"write {', '.join(rows.columns)} in every row as the release does (merged cells fill only one)"
             lost = "the row is not used"
             problems.append(Problem(file=path.name, row=row, what=str(error), fix=fix, consequence=lost))
             continue
@@ -150,7 +150,8 @@ def read_entries(sheet: Sheet, rows: Rows, path: Path) -> tuple[list[Entry], lis
 
 
 def once(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem]]:
-    """Each clip once. Of equal rows the first counts; rows that say different things of one clip cost it."""
+    """Each clip once. Of equal rows the first counts; rows that say different things of one clip cost it, and so do
+    rows of two parts of a release: such a clip would be learned from and predicted."""
     first: dict[str, Entry] = {}
     problems, contradicted = list[Problem](), set[str]()
     for entry in entries:
@@ -158,12 +159,18 @@ def once(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem]]:
         other = first.setdefault(key, entry)
         if other is entry:
             continue
-        what = f"{other.name.clip_id} is listed twice, in row {other.row} too"
-        if other.cells == entry.cells:
+        where = "" if other.file == entry.file else f" of {other.file}"
+        what = f"{other.name.clip_id} is listed twice, in row {other.row}{where} too"
+        if (other.cells, other.part) == (entry.cells, entry.part):
             problems.append(Problem(file=entry.file, row=entry.row, what=what, fix="keep one row"))
             continue
         contradicted.add(key)
-        what, fix, clip_id = f"{what}, and says otherwise", "keep the row that is right", other.name.clip_id
+        parts = f", as part of {other.part} there and of {entry.part} here" if other.part != entry.part else ""
+        what, fix, clip_id = (
+            f"{what}{parts or ', and says otherwise'}",
+            "keep the row that is right",
+            other.name.clip_id,
+        )
         problems.append(
             unusable(
                 file=entry.file, row=entry.row, what=what, fix=fix, clip_id=clip_id, label=other.label, part=other.part
