@@ -12,6 +12,7 @@ score; published networks of this size have 65 to 73 %.
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from aman.pretraining.faces import read_sets
@@ -67,6 +68,7 @@ def main(options: Options) -> int:
         folder=options.folder,
         workers=options.workers,
         say=tell,
+        tell=say,
         finished=lambda checkpoint: "result" in checkpoint["state"],
     )
     result = state["result"]
@@ -112,7 +114,9 @@ def track(options: Options, settings: Pretraining, result: dict[str, Any], curve
         dataset="fer2013",
         dataset_digest=result["faces"],
     )
-    log_weights(record, uri=options.tracking_uri, folder=options.folder, use=f"--trunk {options.out}", say=say)
+    log_weights(
+        record, uri=options.tracking_uri, folder=options.folder, use=f"--trunk {quote(str(options.out))}", say=say
+    )
 
 
 def without_paths(settings: Pretraining) -> dict[str, Any]:

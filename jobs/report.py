@@ -11,6 +11,7 @@ Time: some seconds for thirty runs. The paper has 75.40 %, 68.85 % and 79.87 % o
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import tyro
@@ -44,7 +45,7 @@ def main(options: Options) -> int:
         say(comparison_table(one.found, *one.names))
     tables, figures = (sum(path.suffix == ending for path in files) for ending in (".tex", ".png"))
     say(f"{len(runs)} runs, {tables} tables as .csv and .tex, {figures} pictures beside the page")
-    say(f"Next: open {files[0]}")
+    say(f"Next: open {quote(str(files[0]))}")
     return DONE
 
 

@@ -11,6 +11,7 @@ quirks of their release, and at full size its counts, in images of 16x12 pixels.
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from aman.making import Making, make_database
 from jobs.command_line import DONE, run_job, say
@@ -35,7 +36,8 @@ def main(options: Options) -> int:
         clips = "the" if further else sum(RELEASES[options.layout].counts.values())
         job, written = "check_database", f"{clips} clips"
     say(f"wrote {written} to {place}")
-    say(f"Next: python jobs/{job}.py --database {further.database if further else options.layout} --root {place}")
+    database = further.database if further else options.layout
+    say(f"Next: python jobs/{job}.py --database {database} --root {quote(str(place))}")
     return DONE
 
 

@@ -12,6 +12,7 @@ Nobody is left out, so that no score comes out: jobs/loso.py with the same optio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def main(options: Options) -> int:
     if about.incomplete:
         say(f"incomplete: {about.incomplete}")
     say(f"done in {perf_counter() - begun:.0f} s: {done.clips} clips computed, {done.folds} trainings")
-    say(f"Next: python jobs/predict.py {out} CLIP (a folder of frames, or a video)")
+    say(f"Next: python jobs/predict.py {quote(str(out))} CLIP (a folder of frames, or a video)")
     return DONE
 
 

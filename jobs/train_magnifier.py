@@ -15,6 +15,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ def main(options: Options) -> int:
         folder=options.folder,
         workers=settings.workers,
         say=tells,
+        tell=say,
         finished=lambda checkpoint: checkpoint["step"] >= settings.steps,
     )
     scores, files = finish(state["network"], options)
@@ -148,7 +150,7 @@ def track(options: Options, curve: "list[Progress]", scores: dict[str, float], f
         dataset="procedural scenes",
         dataset_digest=hashlib.sha256(repr(options.settings.scenes).encode()).hexdigest(),
     )
-    use = f"--magnifier {options.out}"
+    use = f"--magnifier {quote(str(options.out))}"
     return log_weights(record, uri=options.tracking_uri, folder=options.folder, use=use, say=say)
 
 

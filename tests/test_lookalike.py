@@ -396,10 +396,10 @@ def test_the_job_writes_a_whole_release_and_says_what_to_do_next(
 
 
 def test_the_job_writes_a_small_tree_for_loso(call: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    code, text = call("--layout", "samm", "--subjects", "2", "--clips-per-subject", "1", "--out", "tree")
+    code, text = call("--layout", "samm", "--subjects", "2", "--clips-per-subject", "1", "--out", "a tree")
     assert code == 0 and "wrote 2 clips" in text
-    assert text.strip().endswith("Next: python jobs/loso.py --database samm --root tree")
-    assert [row["Subject"] for row in sheet_rows(tmp_path / "tree", "samm")] == ["006", "007"]
+    assert text.strip().endswith("Next: python jobs/loso.py --database samm --root 'a tree'")
+    assert [row["Subject"] for row in sheet_rows(tmp_path / "a tree", "samm")] == ["006", "007"]
 
 
 @pytest.mark.parametrize(

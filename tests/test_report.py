@@ -374,6 +374,10 @@ def test_a_page_that_cannot_be_written_is_one_sentence(call_job: Call, here: Pat
 
 def test_a_table_that_lacks_a_column_is_said(here: Path) -> None:
     folder = made_run(here / "a")
+    lines = (folder / "predictions.csv").read_text().splitlines(keepends=True)
+    (folder / "predictions.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(DataError, match=f"{len(lines) - 2} rows where scores.json counts {len(lines) - 1} clips"):
+        read_run(folder).table()
     (folder / "predictions.csv").write_text("clip,subject\na,b\n")
     with pytest.raises(DataError, match="no column label, prediction"):
         read_run(folder).table()

@@ -267,6 +267,7 @@ def test_what_comes_next_is_the_whole_address_of_the_run(here: Path, monkeypatch
     assert next_steps("sqlite:///a.db", "0a1b") == f"Next: .venv/bin/mlflow{served}"
     monkeypatch.setattr(sys, "executable", "/elsewhere/bin/python")
     assert next_command("sqlite:///a.db", "0a1b") == f"/elsewhere/bin/mlflow{served}"
+    assert " --backend-store-uri 'sqlite:///my runs/a.db', then" in next_command("sqlite:///my runs/a.db", "0a1b")
 
 
 def test_a_run_has_the_times_of_its_job_also_when_it_is_uploaded_later(out: Path, sqlite: str, hasty: None) -> None:

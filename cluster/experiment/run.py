@@ -22,6 +22,7 @@ from cluster.folds.fleet import train_folds
 from cluster.folds.here import train_here
 from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import Schedule
+from cluster.machines.lean import starting_text
 from cluster.machines.own_folder import own_folder
 from cluster.machines.session import Slots, capacity, ray_session, set_environment
 from cluster.store.joined import all_in_buckets, open_releases
@@ -116,8 +117,7 @@ def executor(experiment: Experiment, say: Say) -> Iterator[Executor]:
     if plan.request.here:
         yield Here(plan)
         return
-    address = set_environment()
-    say(f"{'starting Ray on this machine' if address == 'local' else f'joining Ray at {address}'} ...")
+    say(starting_text(set_environment()))
     with ray_session(plan.request.workers) as slots:
         _send_own_code(experiment)
         yield OnRay(plan, slots)

@@ -47,3 +47,8 @@ def lean(trainer: type, *, ours: bool) -> Any:
             return [part for part in super()._create_default_callbacks() if type(part).__name__ not in without]
 
     return Lean
+
+
+def starting_text(address: str) -> str:
+    """The line before a session of `address` starts or is joined, which takes seconds of silence."""
+    return f"{'starting Ray on this machine' if address == 'local' else f'joining Ray at {address}'} ..."

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shlex import quote
 
 from cluster.tracking.client import Patience, TrackerClient
 from cluster.tracking.record import RunRecord, sqlite_file, tracking_uri, without_password
@@ -45,7 +46,7 @@ def next_command(uri: str, run_id: str) -> str:
     shown = without_password(uri, uri)
     if uri.startswith("http"):
         return f"open {shown.rstrip('/')}/#/runs/{run_id}"
-    return f"{_mlflow()} ui --backend-store-uri {shown}, then open {SERVED}/#/runs/{run_id}"
+    return f"{quote(_mlflow())} ui --backend-store-uri {quote(shown)}, then open {SERVED}/#/runs/{run_id}"
 
 
 def _mlflow() -> str:

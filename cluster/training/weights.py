@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster.machines.session import ray_session
+from cluster.machines.lean import starting_text
+from cluster.machines.session import ray_session, set_environment
 from cluster.tracking.log import next_command
 from cluster.tracking.pending import log_or_keep
 from cluster.tracking.record import RunRecord
@@ -19,17 +20,20 @@ def train_weights(
     folder: Path,
     workers: int,
     say: Callable[[Progress], None],
+    tell: Callable[[str], None],
     finished: Callable[[dict[str, Any]], bool],
 ) -> tuple[list[Progress], dict[str, Any]]:
     """Train in a Ray session; the whole curve, and the state of the last checkpoint.
 
     With 0 `workers` each GPU has one, and a machine without a GPU has one in all. A folder whose checkpoint is
-    `finished` is not trained in again, and starts no session. Raises what `train` raises.
+    `finished` is not trained in again, and starts no session. `say` is given each report, and `tell` a line before Ray
+    starts, which takes seconds of silence. Raises what `train` raises.
     """
     checkpoint = read_checkpoint(folder)
     if checkpoint is not None and finished(checkpoint):
         check_settings(folder, settings_of(settings))
         return read_progress(folder), checkpoint["state"]
+    tell(starting_text(set_environment()))
     with ray_session(workers) as slots:
         curve = train(loop, settings, folder=folder, workers=workers or slots.gpus or 1, say=say)
     checkpoint = read_checkpoint(folder)
