@@ -12,7 +12,7 @@ from torch import nn
 
 from aman.content import digest_of
 from aman.errors import UsageError
-from aman.plain_weights import RANDOM_TRUNK_SEED, TRUNK
+from aman.plain_weights import RANDOM_TRUNK_SEED, trunk_file
 from aman.resnet import ResNet18
 from aman.tensors import as_weights, read_tensors
 
@@ -35,15 +35,16 @@ def stages_after(frozen: str) -> tuple[str, ...]:
 def load_trunk(weights: str) -> nn.Module:
     """ResNet-18 without its classifier, with the weights that `weights` names; a network of the caller's own.
 
-    `fer2013` (ours), `random`, `imagenet` (torchvision's download), or a file: .safetensors, or a PyTorch checkpoint,
-    in any of the wrappings of `aman.tensors`. Weights may lack layer4, as ours do, nothing else: it is then one fixed
+    `fer2013` (ours), `fer2013-96` (our first), `random`, `imagenet` (torchvision's download), or a file: .safetensors,
+    or a PyTorch checkpoint, in any of the wrappings of `aman.tensors`. Weights may lack layer4, as our first do,
+    nothing else: it is then one fixed
     random network, calibrated as the `random` trunk is. Every tensor but a classifier's must be one of ResNet-18's:
     weights of another network are refused and never used in part.
 
     The process keeps the trunk that it loaded last, for the next fold: reading and calibrating it takes a fifth of a
     second, and a copy a tenth of that. A file that has changed is read again.
     """
-    return copy.deepcopy(_loaded(weights, _state_of(_file_of(weights))))
+    return copy.deepcopy(_loaded(weights, _state_of(trunk_file(weights))))
 
 
 def _state_of(path: Path) -> tuple[int, ...]:
@@ -77,15 +78,11 @@ def _loaded(weights: str, state_of_file: tuple[int, ...]) -> nn.Module:
             ) from None
         _load(network, state, weights)
     else:
-        state = _read_weights(_file_of(weights))
+        state = _read_weights(trunk_file(weights))
         _load(network, state, weights)
         if not _holds_layer4(state):
             _calibrate(network, network.layer4)
     return network
-
-
-def _file_of(weights: str) -> Path:
-    return TRUNK if weights == "fer2013" else Path(weights)
 
 
 def _holds_layer4(state: Mapping[str, torch.Tensor]) -> bool:
@@ -120,7 +117,7 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
     if not path.is_file():
         raise UsageError(
             got=f"--trunk {path}, which is no file",
-            expected="`fer2013`, `random`, `imagenet`, or a file of ResNet-18 weights",
+            expected="`fer2013`, `fer2013-96`, `random`, `imagenet`, or a file of ResNet-18 weights",
             fix="check the path",
         )
     state, _ = read_tensors(path, "--trunk")
@@ -172,7 +169,7 @@ def resnet_of(state: Mapping[str, torch.Tensor]) -> str:
 
 def holds_layer4(weights: str) -> bool:
     """Whether these weights say anything about layer4; `aman.digests.has_layer4` reads most files without torch."""
-    return weights in ("random", "imagenet") or _holds_layer4(_read_weights(_file_of(weights)))
+    return weights in ("random", "imagenet") or _holds_layer4(_read_weights(trunk_file(weights)))
 
 
 def fresh_layer4(network: nn.Module, *, as_authors: bool = False) -> None:

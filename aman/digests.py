@@ -2,10 +2,9 @@
 are read without torch (`aman.plain_weights`); torch is imported for the others alone."""
 
 import hashlib
-from pathlib import Path
 
 from aman.content import digest_of
-from aman.plain_weights import RANDOM_TRUNK_SEED, TRUNK, magnifier_file, plain_magnifier, plain_trunk
+from aman.plain_weights import RANDOM_TRUNK_SEED, magnifier_file, plain_magnifier, plain_trunk, trunk_file
 
 RANDOM = f"seed {RANDOM_TRUNK_SEED}, version 1"
 """Which network is meant where weights are drawn."""
@@ -16,7 +15,7 @@ def trunk_digest(weights: str) -> str:
     calibration differ from processor to processor. `UsageError` for weights that are none."""
     if weights == "random":
         return hashlib.sha256(f"random ResNet-18, {RANDOM}".encode()).hexdigest()
-    plain = None if weights == "imagenet" else plain_trunk(_trunk_file(weights))
+    plain = None if weights == "imagenet" else plain_trunk(trunk_file(weights))
     if plain is not None:
         tensors, whole = digest_of(plain[0]), plain[1]
     else:
@@ -30,7 +29,7 @@ def has_layer4(weights: str) -> bool:
     """Whether these weights say anything about layer4. `UsageError` for weights that cannot be read."""
     if weights in ("random", "imagenet"):
         return True
-    plain = plain_trunk(_trunk_file(weights))
+    plain = plain_trunk(trunk_file(weights))
     if plain is not None:
         return plain[1]
     from aman.backbone import holds_layer4
@@ -49,7 +48,3 @@ def magnifier_digest(weights: str) -> str:
 
     network = load_magnifier(weights)
     return f"{digest(network)}-{network.padding}"
-
-
-def _trunk_file(weights: str) -> Path:
-    return TRUNK if weights == "fer2013" else Path(weights)

@@ -17,10 +17,11 @@ Padding = Literal["reflect", "tensorflow"]
 """How the learned magnifier pads where it halves: `aman.magnify.network.Halve`."""
 
 WEIGHTS = Path(__file__).parent / "weights"
-TRUNK, MAGNIFIER = WEIGHTS / "trunk.safetensors", WEIGHTS / "magnifier.safetensors"
+TRUNK, MAGNIFIER = WEIGHTS / "trunk-224.safetensors", WEIGHTS / "magnifier.safetensors"
 """The project's own weights: what `--trunk fer2013` and `--magnifier learned` mean."""
-EARLIER = {"learned-1": WEIGHTS / "magnifier-1.safetensors"}
-"""What `learned` meant before, under a name that keeps its meaning: results of those weights stay results."""
+EARLIER_MAGNIFIERS = {"learned-1": WEIGHTS / "magnifier-1.safetensors"}
+EARLIER_TRUNKS = {"fer2013-96": WEIGHTS / "trunk.safetensors"}
+"""What these names meant before, under names that keep their meaning: results of those weights stay results."""
 RANDOM_TRUNK_SEED = 0
 """The `random` trunk is one fixed network, whatever the seed of the run: its features can be cached."""
 METADATA = "magnifier"
@@ -33,8 +34,13 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def magnifier_file(weights: str) -> Path:
-    """The file that `--magnifier` means: `learned`, a name in `EARLIER`, or a path."""
-    return MAGNIFIER if weights == "learned" else EARLIER.get(weights, Path(weights))
+    """The file that `--magnifier` means: `learned`, a name in `EARLIER_MAGNIFIERS`, or a path."""
+    return MAGNIFIER if weights == "learned" else EARLIER_MAGNIFIERS.get(weights, Path(weights))
+
+
+def trunk_file(weights: str) -> Path:
+    """The file that `--trunk` means: `fer2013`, a name in `EARLIER_TRUNKS`, or a path."""
+    return TRUNK if weights == "fer2013" else EARLIER_TRUNKS.get(weights, Path(weights))
 
 
 def plain_trunk(path: Path) -> tuple[Arrays, bool] | None:

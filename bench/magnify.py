@@ -41,7 +41,7 @@ from aman.magnify.learned import magnify_with
 from aman.magnify.measure import CASES, SIZE, acceptance, identity, scenes
 from aman.magnify.network import Magnifier
 from aman.magnify.weights import load_magnifier
-from aman.plain_weights import EARLIER, MAGNIFIER
+from aman.plain_weights import EARLIER_MAGNIFIERS, MAGNIFIER
 from jobs.command_line import DONE, run_job, say
 
 Float = npt.NDArray[np.float32]
@@ -83,7 +83,7 @@ def magnifiers(options: Options) -> dict[str, Magnify]:
     rows["flow"] = magnify_flow
     if MAGNIFIER.is_file():
         rows["learned"] = partial(magnify_with, load_magnifier("learned"))
-    for path in (*EARLIER, *options.weights):
+    for path in (*EARLIER_MAGNIFIERS, *options.weights):
         rows[str(path)] = partial(magnify_with, load_magnifier(str(path)))
     return rows
 

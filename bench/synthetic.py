@@ -38,10 +38,11 @@ from jobs.command_line import DONE, RecipeOptions, root_of, run_job, say
 from tune_spaces import Configuration
 
 WEIGHTS = (
-    {"trunk": "fer2013", "magnifier": "learned"},
+    {"trunk": "fer2013-96", "magnifier": "learned"},
+    {"trunk": "fer2013-96", "magnifier": "phase"},
+    {"trunk": "fer2013-96", "magnifier": "linear"},
+    {"trunk": "fer2013-96", "magnifier": "none"},
     {"trunk": "fer2013", "magnifier": "phase"},
-    {"trunk": "fer2013", "magnifier": "linear"},
-    {"trunk": "fer2013", "magnifier": "none"},
     {"trunk": "random", "magnifier": "phase"},
 )
 """AMAN's settings in each of the rows `weights`; everything else as in the recipe `quick`."""

@@ -356,7 +356,7 @@ def test_a_file_of_weights_is_a_magnifier_by_its_path(tmp_path: Path) -> None:
 
 
 def test_the_recipe_knows_every_magnifier_and_refuses_a_name_that_is_no_file(tmp_path: Path) -> None:
-    assert set(MAGNIFIER_NAMES) == {*MAGNIFIERS, *plain_weights.EARLIER}
+    assert set(MAGNIFIER_NAMES) == {*MAGNIFIERS, *plain_weights.EARLIER_MAGNIFIERS}
     for name in MAGNIFIER_NAMES:
         check(variant(Settings(), magnifier=name))
     file = tmp_path / "weights.pth"

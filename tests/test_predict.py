@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from small import GREY, TINY_OPTIONS, small_database, small_options, write_frames, write_image
 
-from aman.plain_weights import TRUNK
+from aman.plain_weights import TRUNK, trunk_file
 from aman.trained.clips import MOST_FRAMES
 from aman.trained.model import Model, digests_of, read_model, write_model
 from aman.training import variant
@@ -212,7 +212,7 @@ def test_a_model_of_other_code_weights_or_method_is_refused(model: Path, tmp_pat
         code, said = call_job(predict, changed(out, one, **about), folder)
         assert code == wanted and why in said, (about, said)
     moved = changed(out, one, settings={**one.about.settings, "trunk": "/no/file"})
-    assert call_job(predict, moved, folder, "--file", f"trunk={TRUNK}")[0] == 0
+    assert call_job(predict, moved, folder, "--file", f"trunk={trunk_file(str(one.about.settings['trunk']))}")[0] == 0
 
 
 def test_a_classical_model_of_another_scikit_learn_is_refused(

@@ -288,7 +288,7 @@ def test_points_that_cannot_be_run_are_left_out_and_named(root: Path, tmp_path: 
     names = [one.name for one in FREEZING.configurations(TINY)]
     gone = [name for name in names if "frozen=layer3 layer4_init=pretrained" in name]
     assert list(plan.left_out) == gone and len(gone) == 2 and set(plan.plans) == set(names) - set(gone)
-    why = "--layer4-init pretrained with fer2013, which holds no layer4"
+    why = "--layer4-init pretrained with fer2013-96, which holds no layer4"
     assert f"left out: 2 configurations: {why}" in plan_text(Experiment(grids=[plan]))
     table = configurations_table(plan, outcome(plan)).set_index("configuration")
     assert list(table.index) == names

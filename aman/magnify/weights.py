@@ -14,7 +14,7 @@ from typing import get_args
 from aman.errors import UsageError
 from aman.files import write_whole
 from aman.magnify.network import Magnifier
-from aman.plain_weights import EARLIER, METADATA, Padding, magnifier_file, stated_padding
+from aman.plain_weights import EARLIER_MAGNIFIERS, METADATA, Padding, magnifier_file, stated_padding
 from aman.tensors import as_weights, read_tensors
 
 PUBLISHED = {
@@ -39,8 +39,8 @@ PUBLISHED = {
 def load_magnifier(weights: str) -> Magnifier:
     """The network with the weights that `weights` names; fp32, on the CPU, in eval mode.
 
-    `weights` is `learned` (ours), a name in `EARLIER`, or a file. Raises `UsageError` where there is no such file, or
-    it holds something else.
+    `weights` is `learned` (ours), a name in `EARLIER_MAGNIFIERS`, or a file. Raises `UsageError` where there is no such
+    file, or it holds something else.
     """
     path = magnifier_file(weights)
     if not path.is_file():
@@ -93,6 +93,6 @@ def _no_file(weights: str) -> UsageError:
         )
     return UsageError(
         got=f"--magnifier {weights}, which is no file",
-        expected=f"none, linear, phase, learned, {', '.join(EARLIER)}, or a file of magnifier weights",
+        expected=f"none, linear, phase, learned, {', '.join(EARLIER_MAGNIFIERS)}, or a file of magnifier weights",
         fix="check the path of --magnifier FILE",
     )

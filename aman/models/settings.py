@@ -12,7 +12,7 @@ from aman.training import Recipe, within
 MAGNIFIER_NAMES = ("none", "linear", "phase", "learned", "learned-1")
 """What `--magnifier` takes beside a file of weights."""
 
-TRUNK_NAMES = ("fer2013", "imagenet", "random")
+TRUNK_NAMES = ("fer2013", "fer2013-96", "imagenet", "random")
 """What `--trunk` takes beside a file of weights."""
 
 
@@ -34,8 +34,9 @@ class Preparation:
     complex steerable pyramid, `learned` is the network of Oh et al. with our weights (`learned-1`: with our first
     weights); or a file of its weights (.safetensors, .pth, .pt, .tar)."""
     trunk: str = "fer2013"
-    """Weights of ResNet-18: `fer2013` (ours, of facial expressions), `imagenet` (torchvision's), `random` (fixed
-    seed), or a file (.safetensors, .pth, .pt)."""
+    """Weights of ResNet-18: `fer2013` (ours, trained on facial expressions at 224 pixels), `fer2013-96` (our first, at
+    96 pixels, without layer4), `imagenet` (torchvision's), `random` (fixed seed), or a file (.safetensors, .pth,
+    .pt)."""
     frozen: Literal["none", "layer1", "layer2", "layer3", "layer4"] = "layer3"
     """The last stage that is frozen and therefore cached (paper: all but the last residual stage)."""
     trunk_bn: Literal["running", "batch"] = "running"
@@ -117,12 +118,12 @@ RECIPES: dict[str, Settings] = {
     ),
     "fast": Settings(training=Training(precision="bf16")),
     "quick": Settings(
-        preparation=Preparation(magnifier="phase", frozen="layer4", grid_frames=3, grid_factors=9),
+        preparation=Preparation(magnifier="phase", trunk="fer2013-96", frozen="layer4", grid_frames=3, grid_factors=9),
         model=Model(n=3),
         training=Training(rate=2e-3, epochs=40, batch=16),
     ),
     "small": Settings(
-        preparation=Preparation(magnifier="linear", frozen="layer4"),
+        preparation=Preparation(magnifier="linear", trunk="fer2013-96", frozen="layer4"),
         training=Training(epochs=60, batch=8),
     ),
 }
