@@ -153,8 +153,8 @@ class Run:
         lacking = [column for column in COLUMNS[name] if column not in table]
         if lacking:
             raise _no_table(path, f"no column {', '.join(lacking)}")
-        if name == PREDICTIONS and len(table) != self.values["clips"]:
-            raise _no_table(path, f"{len(table)} rows where {SCORES} counts {self.values['clips']} clips")
+        if name == PREDICTIONS and len(table) != (count := self.values.get("clips", len(table))):
+            raise _no_table(path, f"{len(table)} rows where {SCORES} counts {count} clips")
         return table
 
 
