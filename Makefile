@@ -38,8 +38,8 @@ all-tests: env
 quick-tests: env
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-test-cluster: env  ## Hosts in network namespaces: ray up, jobs, locked doors, SLURM; about ten minutes (Linux, root)
-	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets, SLURM; about ten minutes on two cores"
+test-cluster: env  ## Hosts in network namespaces: ray up, jobs, locked doors, SLURM where it is installed; five minutes, fifteen with it (Linux, root)
+	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; five minutes on two cores, fifteen where SLURM is installed"
 	$(BIN)/python -m pytest tests/cluster -o addopts="-q --strict-markers --strict-config"
 
 test-faults: env  ## Break a small benchmark in every way and compare: about twenty-five minutes, half of them for three hosts (Linux, root)
