@@ -3,6 +3,8 @@
 Jobs print it without a traceback and end with `code`. Anything else that is raised is a fault of ours.
 """
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """A mistake outside the code. `code` is the exit code of the job that meets it."""
@@ -45,3 +47,12 @@ class SessionLostError(UserError):
 
 def _restore(kind: type[UserError], got: str, expected: str, fix: str) -> UserError:
     return kind(got=got, expected=expected, fix=fix)
+
+
+def unwritable(place: Path, error: OSError, fix: str = "name another --out") -> UsageError:
+    """The error for a folder or file that cannot be written."""
+    return UsageError(
+        got=f"{place}, which cannot be written ({error.strerror})",
+        expected="a folder with room that can be written",
+        fix=fix,
+    )

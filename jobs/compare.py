@@ -31,7 +31,6 @@ def main(options: Options) -> int:
     """Plan, run, write, report, log."""
     begun = perf_counter()
     options.check()
-    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.plan import Single
     from cluster.experiment.tables.plan import plan_tables
     from cluster.experiment.texts import plan_text
@@ -46,14 +45,7 @@ def main(options: Options) -> int:
     tables, experiment = plan_tables(requests, methods, {}, options.seed_range, choice="none")
     say(plan_text(experiment))
     if options.plan:
-        say(
-            estimate_text(
-                experiment,
-                usd_per_gpu_hour=options.usd_per_gpu_hour,
-                measuring=options.measure,
-                out=options.out or Path("runs"),
-            )
-        )
+        say(options.estimate(experiment))
         return DONE
 
     from aman.catalogue import parameters

@@ -46,7 +46,6 @@ def fill(
     from aman.databases import find
     from aman.methods import settings_of, variant
     from aman.report.columns import CEILING_CHOSEN, LEVEL_CHOSEN
-    from cluster.experiment.estimate import estimate_text
     from cluster.experiment.plan import Single
     from cluster.experiment.tables.plan import plan_tables
     from cluster.experiment.texts import plan_text
@@ -73,14 +72,7 @@ def fill(
     tables, experiment = plan_tables(requests, [*configurations, *singles], choices, options.seed_range)
     say(plan_text(experiment))
     if options.plan:
-        say(
-            estimate_text(
-                experiment,
-                usd_per_gpu_hour=options.usd_per_gpu_hour,
-                measuring=options.measure,
-                out=options.out or Path("runs"),
-            )
-        )
+        say(options.estimate(experiment))
         return DONE
 
     from aman.runs import read_run

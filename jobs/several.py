@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import tyro
 
@@ -13,6 +14,9 @@ from aman.errors import UsageError
 from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
 from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say, start_of, usual_recipe
 from jobs.help_texts import DATABASE_HELP
+
+if TYPE_CHECKING:
+    from cluster.experiment.grid import Experiment
 
 ALL = "all"
 """What stands for every method of aman/methods/."""
@@ -68,6 +72,17 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
             raise UsageError(
                 got=f"--usd-per-gpu-hour {self.usd_per_gpu_hour}", expected="a price", fix="0 leaves it out"
             )
+
+    def estimate(self, experiment: "Experiment") -> str:
+        """What `--plan` says of the time and the room that the rest of an experiment takes."""
+        from cluster.experiment.estimate import estimate_text
+
+        return estimate_text(
+            experiment,
+            usd_per_gpu_hour=self.usd_per_gpu_hour,
+            measuring=self.measure,
+            out=self.out or Path("runs"),
+        )
 
     @property
     def tables(self) -> dict[str, str]:

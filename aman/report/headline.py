@@ -116,7 +116,8 @@ def _short(value: Any) -> str:
 
 
 def made_text(runs: Sequence[Run]) -> str:
-    """When, by which version and on which system the page was made, and the same of the runs where they note it."""
+    """Sentences for the end of the page: its date, the version of this package, and the machine. The runs' dates,
+    versions and machines follow, and how many runs are too old to hold them."""
     version = package_version()
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     page = f"This page was made on {now} by aman-cluster{f' {version}' if version else ''}, {platform.platform()}, "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from aman.drawn import drawn_once, figures_key
-from aman.errors import UsageError
+from aman.errors import unwritable
 from aman.files import write_whole
 from aman.report.tables import ACCURACY, INTERVAL, SEEDS, STATUS, TUNED, Table
 from aman.sheets.own import write_csv
@@ -133,11 +133,7 @@ def write_page(
         for stem, frame in data.items():
             write_csv(out / f"{stem}.csv", frame)
     except OSError as error:
-        raise UsageError(
-            got=f"{out}, which cannot be written ({error.strerror})",
-            expected="a folder with room that can be written",
-            fix="name another --out",
-        ) from None
+        raise unwritable(out, error) from None
     return [out / file for file in (*texts, *(f"{stem}.csv" for stem in data))] + [
         file for files in drawn.values() for file in files
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from aman.errors import UsageError
+from aman.errors import unwritable
 from cluster.features.keys import ClipPlan
 from cluster.store.base import Store, storage_error
 from cluster.store.folder import FolderStore
@@ -49,11 +49,7 @@ def room_text(store: Store, out: Path | None, needed: float) -> list[str]:
         try:
             lines.append(f"results: {out} can be written, {free_below(out) / 1e9:.1f} GB free")
         except OSError as error:
-            raise UsageError(
-                got=f"{out}, which cannot be written ({error.strerror})",
-                expected="a folder with room that can be written",
-                fix="name another --out",
-            ) from None
+            raise unwritable(out, error) from None
     return lines
 
 

@@ -18,7 +18,7 @@ from aman.attention import shares_of
 from aman.attention import summary as attention_summary
 from aman.databases import find
 from aman.drawn import drawn_once, figures_key
-from aman.errors import UsageError
+from aman.errors import unwritable
 from aman.inputs.base import View, stages
 from aman.inputs.images import Images
 from aman.moving import write_moving
@@ -35,6 +35,8 @@ from cluster.tracking.provenance import command_line, git_commit, ray_job
 
 CHECKPOINT_RULE = "last epoch"
 """Which weights of a fold predict."""
+NOTHING_IS_LOST = "name another --out or --json; the folds are in the store"
+"""What mends a folder or file of a run that cannot be written."""
 TIMES = ("began", "ended")
 """In scores.json: when the job began that made the results, and when they were there."""
 
@@ -95,7 +97,7 @@ class Run:
             if figures:
                 files += self._figures(extras=self.about.selection != "inner")
         except OSError as error:
-            raise unwritable(self.folder, error) from None
+            raise unwritable(self.folder, error, NOTHING_IS_LOST) from None
         return files
 
     def _figures(self, *, extras: bool) -> list[Path]:
@@ -255,7 +257,7 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]
         for path, table in zip(files, tables.values(), strict=True):
             write_csv(path, table)
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise unwritable(folder, error, NOTHING_IS_LOST) from None
     return files
 
 
@@ -266,13 +268,4 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise unwritable(folder, error) from None
-
-
-def unwritable(path: Path, error: OSError) -> UsageError:
-    """The error for a folder or file that cannot be written."""
-    return UsageError(
-        got=f"{path}, which cannot be written ({error.strerror})",
-        expected="a folder with room that can be written",
-        fix="name another --out or --json; the folds are in the store",
-    )
+        raise unwritable(folder, error, NOTHING_IS_LOST) from None

@@ -81,8 +81,8 @@ def below(process: int) -> dict[int, str]:
 
 @contextmanager
 def without_errors_of_libraries() -> Iterator[None]:
-    """What is written to stderr by code that is no Python goes nowhere: while a session ends, Ray reports each task
-    that ends with it."""
+    """Nothing that is written to stderr inside is shown, for while a session ends Ray reports each task that ends with
+    it. Libraries in C++ write there without Python's `sys.stderr`, so the file behind it is exchanged."""
     sys.stderr.flush()
     kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, STDERR)
