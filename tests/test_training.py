@@ -82,9 +82,11 @@ def test_the_same_seed_gives_the_same_network_and_predictions(honest: FoldResult
 
 
 @pytest.mark.parametrize("recipe", [SMALL, LIGHT], ids=["layer4 trained", "all frozen"])
-def test_arrays_that_stay_apart_train_the_same_network_as_one_array(recipe: Settings) -> None:
+def test_clips_gathered_from_those_of_a_database_train_the_same_network(recipe: Settings) -> None:
     x_train, x_test = (cached(*of, recipe.preparation.frozen) for of in ((CLIPS, 1), (2, 2)))
-    apart = METHOD.train([Rows(list(x_train))], [Rows(list(x_test))], task_of(), recipe, None)
+    together = torch.cat([x_test, x_train.flip(0)])
+    train, test = Rows(together, range(CLIPS + 1, 1, -1)), Rows(together, [0, 1])
+    apart = METHOD.train([train], [test], task_of(), recipe, None)
     assert replace(apart, seconds=0) == replace(train_fold(x_train, x_test, task_of(), recipe), seconds=0)
 
 
