@@ -98,8 +98,9 @@ class Aman(Neural, settings=Settings):
             del model["k"], model["amp_convention"]
         if not model["standardise"]:
             del model["standardise"]
-        if training["precision"] == "fp32":
-            del training["precision"]
+        for younger, usual in (("precision", "fp32"), ("kernels", "deterministic")):
+            if training[younger] == usual:
+                del training[younger]
         return {
             "model": model,
             "training": training,
@@ -170,6 +171,9 @@ class Aman(Neural, settings=Settings):
             fresh_layer4(network, as_authors=settings.model.layer4_init == "authors")
         head = Head(network, settings.preparation.frozen)
         return AMAN(head, settings.model, classes, settings.training.precision)
+
+    def deterministic(self, settings: Settings) -> bool:
+        return settings.training.kernels == "deterministic"
 
     def begin(self, model: Any, settings: Settings, x_train: Sequence[Any]) -> None:
         model.begin(x_train[0])

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any, Protocol
 
@@ -251,6 +252,10 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
 def be_deterministic() -> None:
     """One thread and deterministic kernels: a fold gives equal bits beside one neighbour or eight.
 
+    On a GPU, too: cuDNN and torch take deterministic kernels only and raise `RuntimeError` where there is none, cuDNN
+    chooses its kernels by a rule and not by a trial, and cuBLAS has a fixed workspace. cuBLAS reads the variable of its
+    workspace when a process first uses it, so call this before anything computes on a GPU.
+
     `torch.use_deterministic_algorithms` would import torch.compile's part for one more flag, which concerns compiled
     networks only: 900 modules and a second of computing in each process.
     """
@@ -260,6 +265,19 @@ def be_deterministic() -> None:
     # New tensors would be filled first, to show kernels that read them: no result is another one without.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+@contextmanager
+def fastest_kernels() -> Iterator[None]:
+    """Within it a GPU takes the kernels that a trial finds fastest, deterministic or not; after it, those of before."""
+    before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+    torch.set_deterministic_debug_mode("default")
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def state_of(fitted: Fitted) -> dict[str, torch.Tensor]:
