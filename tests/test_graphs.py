@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from aman.methods import variant
 from aman.methods.aman import METHOD
 from aman.models.settings import RECIPES
-from aman.training import FoldResult, FoldTask, graphs
+from aman.training import FoldResult, FoldTask, graphs, neural
 from aman.training.eager import eager
 from aman.training.fold import Rows
 from aman.training.graphs import Graphed, Rates, Recorder, Step
@@ -27,6 +27,7 @@ OPTIMISERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "adamw": lambda model: eager(torch.optim.AdamW)(model.parameters(), lr=2**-6, weight_decay=0.01),
     "adamw, fused": lambda model: eager(torch.optim.AdamW)(model.parameters(), lr=2**-6, fused=True),
     "adam": lambda model: eager(torch.optim.Adam)(model.parameters(), lr=2**-6),
+    "sgd, fused": lambda model: eager(torch.optim.SGD)(model.parameters(), lr=2**-6, momentum=0.9, fused=True),
     "sgd": lambda model: eager(torch.optim.SGD)(model.parameters(), lr=2**-6, momentum=0.9),
     "rmsprop": lambda model: eager(torch.optim.RMSprop)(model.parameters(), lr=2**-6, eps=1e-8),
 }
@@ -226,3 +227,45 @@ def test_a_fold_with_recorded_steps_is_the_fold_without(monkeypatch: pytest.Monk
         assert fold() == with_graphs
     monkeypatch.setattr(graphs, "WORTH_GRAPHS", 120)
     assert fold() == plain
+
+
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="torch without CUDA has no such tensors")
+def test_a_step_on_a_gpu_moves_nothing_to_the_cpu_and_waits_for_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's fake tensors say that they are on a GPU and have no values: a step that mixes devices or reads a number
+    raises. Neither the gradient nor fused kernels run on them: the gradient is set, and the optimiser is the authors',
+    which has none."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+    for name in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
+        monkeypatch.setattr(torch.optim.Optimizer, name, lambda optimiser: None, raising=False)  # asks the driver
+    recipe = variant(RECIPES["official"], n=2, k=2, standardise=True)
+    model = neural.build(METHOD, recipe, CLASSES, 0).train()
+    with FakeTensorMode():
+        for module in model.modules():
+            tables: tuple[Any, ...] = (module._parameters, module._buffers)
+            for held in tables:
+                for key, value in held.items():
+                    if value is not None:
+                        there = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                        held[key] = nn.Parameter(there) if isinstance(value, nn.Parameter) else there
+        optimiser, schedule = METHOD.optimiser(model, recipe, 50)
+        optimiser.param_groups[0]["foreach"] = True  # torch's choice on a GPU, which fake tensors do not get
+        rows = Rows(torch.empty(9, 3, 3, 256, 14, 14, dtype=torch.float16, device="cuda"), range(6), [[3, 4], [6, 7]])
+        labels, places_B = (torch.zeros(count, dtype=torch.long, device="cuda") for count in (6, 4))
+
+        def step(places_B: torch.Tensor) -> torch.Tensor:
+            loss = METHOD.loss(model(rows[places_B].float()), labels[places_B], recipe, None)
+            for weight in model.parameters():
+                weight.grad = torch.empty_like(weight)
+            optimiser.step()
+            return loss.detach()
+
+        rates = Rates(optimiser, torch.device("cuda"))
+        rates.fill()
+        with rates.in_tensors():
+            loss = step(places_B)
+        schedule.step()
+        assert loss.device.type == "cuda" and isinstance(optimiser.param_groups[0]["lr"], float)
+        optimiser.param_groups[0]["foreach"] = False
+        with rates.in_tensors(), pytest.raises(DataDependentOutputException):
+            step(places_B)  # this form of the optimiser reads the rate: the test can fail

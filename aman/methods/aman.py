@@ -90,7 +90,8 @@ class Aman(Neural, settings=Settings):
 
     def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
         """As the first releases had them, before there was another method. A setting that is younger enters where it
-        is not what they did, and a fixed level has no ceiling."""
+        is not what they did, and a fixed level has no ceiling. Results in bf16 whose running statistics were bf16, too,
+        have other keys."""
         model, training = asdict(settings.model), asdict(settings.training)
         if model["levels"] == ALL_LEVELS:
             del model["levels"]
@@ -101,6 +102,8 @@ class Aman(Neural, settings=Settings):
         for younger, usual in (("precision", "fp32"), ("kernels", "deterministic")):
             if training[younger] == usual:
                 del training[younger]
+        if "precision" in training:
+            training["statistics"] = "fp32"
         return {
             "model": model,
             "training": training,

@@ -152,7 +152,8 @@ class PositionNorm(nn.BatchNorm2d):
     """Batch norm whose training statistics are those of one (frame, factor) position at a time.
 
     The authors call layer4 once for every position with the batch of clips; this gives the same outputs, gradients
-    and running statistics in one call. The batch is laid out clip by clip, `positions` images each.
+    and running statistics in one call. The batch is laid out clip by clip, `positions` images each. Statistics are fp32
+    where the images are bf16.
     """
 
     positions = 1
@@ -163,9 +164,10 @@ class PositionNorm(nn.BatchNorm2d):
         P = self.positions
         x_BPCHW = input.contiguous().view(-1, P, *input.shape[1:])
         B, _, C, H, W = x_BPCHW.shape
-        with torch.no_grad():
-            self._follow(x_BPCHW.mean(dim=(0, 3, 4)), x_BPCHW.var(dim=(0, 3, 4)))
-        assert self.weight is not None and self.bias is not None
+        assert self.weight is not None and self.bias is not None and self.running_mean is not None
+        with torch.no_grad(), torch.autocast(input.device.type, enabled=False):
+            x = x_BPCHW.to(torch.promote_types(input.dtype, self.running_mean.dtype))
+            self._follow(x.mean(dim=(0, 3, 4)), x.var(dim=(0, 3, 4)))
         flat = F.batch_norm(
             x_BPCHW.reshape(B, P * C, H, W), None, None, self.weight.repeat(P), self.bias.repeat(P), True, 0.0, self.eps
         )
