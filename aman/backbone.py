@@ -263,8 +263,9 @@ def normalise(image_BCHW: torch.Tensor) -> torch.Tensor:
 
 
 def computing_in(precision: str, device: torch.device) -> torch.autocast:
-    """Within it convolutions and products are `fp32` or `bf16` on this device; weights and batch norms stay fp32. On a
-    GPU the convolutions of `fp32` are TF32, torch's default, and its products are true fp32."""
+    """Within it convolutions and products are `fp32` or `bf16` on this device; weights, and statistics, scale and shift
+    of batch norms stay fp32. On a GPU the convolutions of `fp32` are TF32, torch's default, and its products are true
+    fp32: `torch.backends.cudnn.allow_tf32` and `torch.backends.cuda.matmul.allow_tf32` are left as torch has them."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -1,4 +1,22 @@
-"""AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10)."""
+"""AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10).
+
+Numbers, by `--precision` and device. TF32 has the range of fp32 and 10 bits of mantissa; it is torch's default for the
+convolutions of a GPU.
+
+| | CPU | GPU |
+|---|---|---|
+| convolutions of the trained stages, `fp32` | fp32 | TF32 |
+| convolutions of the trained stages, `bf16` | bf16 | bf16 |
+| images between these convolutions, their mean over places, `fp32` | fp32 | fp32 |
+| images between these convolutions, their mean over places, `bf16` | bf16 | bf16 |
+| statistics, scale and shift of batch norms, in all cases | fp32 | fp32 |
+| standardised features, scores of attention, classifier, loss | fp32, no TF32 | fp32, no TF32 |
+| alpha and beta as they are returned, probabilities of a prediction, mean loss of an epoch | float64 | float64 |
+| weights, gradients of weights, state of the optimiser | fp32 | fp32 |
+
+Before them: the magnifier computes in fp32 without TF32, the frozen trunk as the trained stages do, and its features
+are cached as fp16.
+"""
 
 import math
 from typing import NamedTuple, Protocol
@@ -153,7 +171,8 @@ class PositionNorm(nn.BatchNorm2d):
 
     The authors call layer4 once for every position with the batch of clips; this gives the same outputs, gradients
     and running statistics in one call. The batch is laid out clip by clip, `positions` images each. Statistics are fp32
-    where the images are bf16.
+    where the images are bf16. It computes in the layout NCHW and gives that, on a GPU as well, whose convolutions have
+    weights in channels_last and change the layout of what they are given.
     """
 
     positions = 1

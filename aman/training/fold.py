@@ -72,7 +72,8 @@ class Rows:
         self.every = every if seen_NK is None else every.flatten(1, 2)
         self.places = torch.tensor(places, dtype=torch.long, device=every.device)
         self.seen_NK = None if seen_NK is None else torch.as_tensor(seen_NK, device=every.device)
-        self.device = every.device if device is None else torch.device(device)
+        elsewhere = device is not None and torch.device(device).type != every.device.type
+        self.device = torch.device(device) if elsewhere else every.device
 
     def __len__(self) -> int:
         return len(self.places)
