@@ -1,7 +1,7 @@
 """ResNet-18 split at the frozen depth: what is computed once, and what every fold trains."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -257,14 +257,19 @@ def stem(network: nn.Module) -> nn.Sequential:
 
 def normalise(image_BCHW: torch.Tensor) -> torch.Tensor:
     """[0, 255] to ImageNet's mean and deviation, in float32."""
-    mean = torch.tensor(IMAGENET_MEAN, device=image_BCHW.device)[:, None, None]
-    std = torch.tensor(IMAGENET_STD, device=image_BCHW.device)[:, None, None]
+    mean, std = (per_channel(values, image_BCHW.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (image_BCHW.float() / 255 - mean) / std
 
 
+def per_channel(values: Iterable[float], device: torch.device) -> torch.Tensor:
+    """These values as (C, 1, 1), made on the device: CUDA cannot record a step that copies numbers from the CPU."""
+    return torch.cat([torch.full((1, 1, 1), value, device=device) for value in values])
+
+
 def computing_in(precision: str, device: torch.device) -> torch.autocast:
-    """Within it convolutions and products are `fp32` or `bf16` on this device; weights and batch norms stay fp32. On a
-    GPU the convolutions of `fp32` are TF32, torch's default, and its products are true fp32."""
+    """Within it convolutions and products are `fp32` or `bf16` on this device; weights, and statistics, scale and shift
+    of batch norms stay fp32. On a GPU the convolutions of `fp32` are TF32, torch's default, and its products are true
+    fp32: `torch.backends.cudnn.allow_tf32` and `torch.backends.cuda.matmul.allow_tf32` are left as torch has them."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -1,10 +1,10 @@
 """What a card gives: the share of its peak that a training step reaches, a fold of CASME II from cached features,
 images a second, and the hours that the whole paper would take.
 
-`.venv/bin/python bench/gpu.py` on a machine with a GPU, with nothing but the environment: arrays are random, and
-no data is read or stored. Time: less than eight minutes: `--seconds` for each of ten measures, and two folds of a fifth
-of the epochs. Without a GPU it says so and ends with code 2; `--device cpu --small` runs every part at a tiny size,
-whose figures say nothing.
+`.venv/bin/python bench/gpu.py` on a machine with a GPU, with nothing but the environment: arrays are random, and no
+data is read or stored. Time: less than eight minutes: `--seconds` for each of ten measures, half of it for each of six
+with graphs, and two folds of a fifth of the epochs. Without a GPU it says so and ends with code 2; `--device cpu
+--small` runs every part at a tiny size, whose figures say nothing.
 
 "Peak" is what a product of two square matrices reaches in the numbers of the row. The work of a step is that of its
 products and convolutions, forward and backward.
@@ -30,6 +30,7 @@ from aman.methods.aman import METHOD
 from aman.models.settings import RECIPES, Settings
 from aman.protocols import INNER_SPLITS
 from aman.training.fold import FoldTask, Rows
+from aman.training.graphs import CHECKED, RECORDED_ON, Graphed
 from aman.training.neural import be_deterministic, build, train_fold, train_step
 from jobs.command_line import DONE, run_job, say
 from tune_spaces import find as find_space
@@ -105,11 +106,14 @@ def main(options: Options) -> int:
             peak = product(numbers, sizes.square, device, seconds)
             say(f"peak, {numbers}: {peak / 1e12:.3g} TFLOP/s in a product of {sizes.square}x{sizes.square}")
             for batch in (sizes.recipe.training.batch, 2 * sizes.recipe.training.batch):
-                took, work = step(with_numbers(sizes.recipe, numbers, batch), sizes.shape, device, seconds)
-                say(
-                    f"step, {numbers}, n={sizes.shape[0]} k={sizes.shape[1]}, batches of {batch}: {1e3 * took:.2f} ms, "
-                    f"{work / took / 1e12:.3g} TFLOP/s, {100 * work / took / peak:.1f} % of the peak"
-                )
+                recipe = with_numbers(sizes.recipe, numbers, batch)
+                took, recorded, work = step(recipe, sizes.shape, device, seconds)
+                what = f"{numbers}, n={sizes.shape[0]} k={sizes.shape[1]}, batches of {batch}"
+                say(f"step, {what}: {share(took, work, peak)}")
+                said = "a CPU has none" if device.type == "cpu" else "none: see the warning"
+                if recorded is not None:
+                    said = f"{share(recorded, work, peak)}, {took / recorded:.2f} times as fast"
+                say(f"graphs, {what}: {said}")
     for numbers in ("TF32", "bf16"):
         recipe = with_numbers(sizes.recipe, numbers, sizes.recipe.training.batch)
         epochs = recipe.training.epochs
@@ -181,28 +185,41 @@ def product(numbers: str, side: int, device: torch.device, seconds: float) -> fl
     return 2 * side**3 / timed(lambda: a @ b, device, seconds / 4)
 
 
-def step(recipe: Settings, shape: tuple[int, ...], device: torch.device, seconds: float) -> tuple[float, int]:
-    """Seconds and FLOP of a training step."""
+def share(took: float, work: int, peak: float) -> str:
+    """A step of so many seconds and FLOP, beside the peak."""
+    rate = work / took
+    return f"{1e3 * took:.2f} ms, {rate / 1e12:.3g} TFLOP/s, {100 * rate / peak:.1f} % of the peak"
+
+
+def step(
+    recipe: Settings, shape: tuple[int, ...], device: torch.device, seconds: float
+) -> tuple[float, float | None, int]:
+    """Seconds of a training step, of the step as a CUDA graph (None where there is none), and its FLOP."""
     from torch.utils.flop_counter import FlopCounterMode
 
     batch = recipe.training.batch
     model = build(METHOD, recipe, CLASSES, 0).to(device).to(memory_format=torch.channels_last).train()
     optimiser, _ = METHOD.optimiser(model, recipe, 1000)
-    x = [torch.rand(batch, *shape, device=device).half()]
-    labels = torch.arange(batch, device=device) % CLASSES
+    x = Rows(torch.rand(2 * batch, *shape, device=device, dtype=torch.float16), range(2 * batch))
+    labels = torch.arange(2 * batch, device=device) % CLASSES
+    places_B = torch.arange(batch, device=device)
 
-    def once() -> None:
-        train_step(METHOD, model, optimiser, x, labels, recipe)
+    def one_step(places_B: torch.Tensor) -> torch.Tensor:
+        return train_step(METHOD, model, optimiser, [x[places_B]], labels[places_B], recipe)
 
     with FlopCounterMode(display=False) as counter:
-        once()
-    return timed(once, device, seconds), counter.get_total_flops()
+        one_step(places_B)
+    took, recorded = timed(lambda: one_step(places_B), device, seconds), None
+    if device.type in RECORDED_ON:
+        graphed = Graphed(one_step, model, optimiser, [places_B] * CHECKED)
+        recorded = timed(lambda: graphed(places_B), device, seconds / 2) if graphed.replays else None
+    return took, recorded, counter.get_total_flops()
 
 
 def fold(recipe: Settings, sizes: Sizes, device: torch.device) -> float:
     """Seconds of a fold of average size, from arrays on the device."""
     names = [f"clip {number}" for number in range(sizes.clips)]
-    arrays = [torch.rand(sizes.shape, device=device).half() for _ in names]
+    every = torch.rand(sizes.clips, *sizes.shape, device=device, dtype=torch.float16)
     left_out = sizes.clips // sizes.folds
     task = FoldTask(
         subject="random",
@@ -212,7 +229,8 @@ def fold(recipe: Settings, sizes: Sizes, device: torch.device) -> float:
         classes=CLASSES,
         seed=0,
     )
-    return train_fold(METHOD, [Rows(arrays[left_out:])], [Rows(arrays[:left_out])], task, recipe).seconds
+    x_train, x_test = Rows(every, range(left_out, sizes.clips)), Rows(every, range(left_out))
+    return train_fold(METHOD, [x_train], [x_test], task, recipe).seconds
 
 
 def images(what: str, sizes: Sizes, device: torch.device, seconds: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from aman.backbone import Head, load_trunk
+from aman.backbone import Head, computing_in, load_trunk
 from aman.models.aman import AMAN, BatchStandard, FrozenNorm, Output, PositionNorm, Standard, attend, replace_norms
 from aman.models.settings import Model
 
@@ -181,6 +181,17 @@ def test_position_norm_is_one_call_a_position(positions: int, layout: torch.memo
             results.append((out, given.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
         for one, other in zip(*results, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_position_norm_of_images_in_bf16_has_statistics_in_single_precision() -> None:
+    x = (3 + 2 * torch.randn(8, 6, 5, 3, generator=torch.Generator().manual_seed(5))).bfloat16()
+    mine, single = norms(6, torch.float32)[0], norms(6, torch.float32)[0]
+    mine.positions = single.positions = 2
+    with computing_in("bf16", x.device):
+        assert mine(x).dtype == torch.bfloat16
+    single(x.float())
+    for name, wanted in single.named_buffers():
+        assert torch.equal(mine.get_buffer(name), wanted), name
 
 
 def test_position_norm_in_eval_mode_is_batch_norm() -> None:

@@ -17,13 +17,15 @@ def test_every_part_runs_at_a_tiny_size(capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     parts = [re.split(r"[,:]", line)[0] for line in lines[1:]]
     assert parts == [
-        *["peak", "step", "step"] * 3,
+        *["peak", "step", "graphs", "step", "graphs"] * 3,
         "fold",
         "fold",
         "magnify (learned)",
         *["frozen trunk", "the paper"] * 2,
     ]
-    assert all(float(number) > 0 for line in lines[1:10] for number in re.findall(r"([\d.e-]+) TFLOP/s", line))
+    rates = [float(rate) for rate in re.findall(r"([\d.e-]+) TFLOP/s", "\n".join(lines))]
+    assert len(rates) == 9 and min(rates) > 0
+    assert [line.endswith(": a CPU has none") for line in lines if line.startswith("graphs")] == [True] * 6
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from cluster.experiment.grid import Experiment
 from cluster.experiment.plan import Plan
 from cluster.experiment.run import Done, run
 from cluster.features.keys import Prepared
-from cluster.features.loaded import Loaded, load_arrays, supplies_of
+from cluster.features.loaded import Loaded, arrays_of_clip, supplies_of
 from cluster.features.prepare import prepare_clip
 from cluster.features.tasks import hand_out
 from cluster.folds import fleet
@@ -40,8 +40,8 @@ def plain_loop(plan: Plan) -> dict[str, FoldResult]:
     """The folds one after the other in this process, without the queue, the store of results or Ray."""
     prepare_here(plan)
     recipe, (inputs,) = plan.request.recipe, [plan.inputs]
-    arrays, lost = load_arrays(list(plan.clips.values()), inputs, recipe.method.view(recipe), plan.cache)
-    assert not lost
+    view = recipe.method.view(recipe)
+    arrays = {name: arrays_of_clip(clip, inputs, view, plan.cache) or () for name, clip in plan.clips.items()}
     results = {}
     for spec in plan.folds:
         train, test = (
@@ -235,9 +235,7 @@ def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
     plan, loaded, train, test = first_fold(root, tmp_path)
     recipe, spec = plan.request.recipe, plan.folds[0]
     assert isinstance(train[0], Rows)
-    assert train[0].arrays[0].untyped_storage().data_ptr() in {
-        array.untyped_storage().data_ptr() for arrays in loaded.arrays.values() for array in arrays
-    }
+    assert train[0].every.data_ptr() == test[0].every.data_ptr() == loaded.every[0].data_ptr()
     result = recipe.method.train(train, test, spec.task, recipe, None)
     assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
 

@@ -83,9 +83,9 @@ def test_a_worker_holds_the_arrays_of_one_database_at_a_time(root: Path, smic: P
     for plan in (*plans, plans[0]):
         some, more = list(plan.clips)[:2], list(plan.clips)[:3]
         loaded.arrays_of(plan.request.recipe, some)
-        assert set(loaded.arrays) == set(some)
+        assert set(loaded.places) == set(some)
         loaded.arrays_of(plan.request.recipe, more)
-        assert set(loaded.arrays) == set(more)
+        assert set(loaded.places) == set(more)
 
 
 def fold(seconds: float, device: str) -> Known:

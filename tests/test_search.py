@@ -180,7 +180,7 @@ def trained_here(grid: Grid) -> SearchQueue:
 def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Path, plain_store: Path) -> None:
     import torch
 
-    from cluster.features.loaded import Loaded, load_arrays, supplies_of
+    from cluster.features.loaded import Loaded, arrays_of_clip, supplies_of
 
     experiment = Experiment(grids=[planned(root, plain_store, "literature")])
     run_experiment(experiment, lambda line: None)
@@ -190,9 +190,10 @@ def test_a_worker_with_many_recipes_gives_each_what_it_alone_would_load(root: Pa
     assert len({recipe.method.view(recipe) for recipe in recipes}) == 2
     for plan, recipe in zip(plans, recipes, strict=True):
         clips = list(plan.clips)
-        alone, _ = load_arrays(list(plan.clips.values()), plan.inputs, recipe.method.view(recipe), plan.cache)
+        view = recipe.method.view(recipe)
+        alone = [arrays_of_clip(one, plan.inputs, view, plan.cache) or () for one in plan.clips.values()]
         (together,) = loaded.arrays_of(recipe, clips)
-        assert all(torch.equal(x, torch.from_numpy(alone[clip][0])) for x, clip in zip(together, clips, strict=True))
+        assert all(torch.equal(x, torch.from_numpy(one[0])) for x, one in zip(together, alone, strict=True))
 
 
 def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_weight(

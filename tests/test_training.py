@@ -1,6 +1,7 @@
 """A fold: the same seed gives the same network, and the subject that is left out gives nothing to it."""
 
 import copy
+import os
 from dataclasses import fields, replace
 from typing import Any
 
@@ -82,9 +83,11 @@ def test_the_same_seed_gives_the_same_network_and_predictions(honest: FoldResult
 
 
 @pytest.mark.parametrize("recipe", [SMALL, LIGHT], ids=["layer4 trained", "all frozen"])
-def test_arrays_that_stay_apart_train_the_same_network_as_one_array(recipe: Settings) -> None:
+def test_clips_gathered_from_those_of_a_database_train_the_same_network(recipe: Settings) -> None:
     x_train, x_test = (cached(*of, recipe.preparation.frozen) for of in ((CLIPS, 1), (2, 2)))
-    apart = METHOD.train([Rows(list(x_train))], [Rows(list(x_test))], task_of(), recipe, None)
+    together = torch.cat([x_test, x_train.flip(0)])
+    train, test = Rows(together, range(CLIPS + 1, 1, -1)), Rows(together, [0, 1])
+    apart = METHOD.train([train], [test], task_of(), recipe, None)
     assert replace(apart, seconds=0) == replace(train_fold(x_train, x_test, task_of(), recipe), seconds=0)
 
 
@@ -389,3 +392,30 @@ def test_every_step_of_every_epoch_is_made_in_training_mode(monkeypatch: pytest.
     monkeypatch.setattr("aman.training.neural.train_step", watched)
     train_fold(cached(CLIPS, 0, "layer4"), cached(2, 1, "layer4"), task_of(), variant(LIGHT, epochs=3))
     assert modes == [True] * 6
+
+
+def test_kernels_are_deterministic_in_a_fold_unless_the_fastest_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[tuple[bool, bool]] = []
+
+    def now() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+
+    def watched(*given: Any) -> torch.Tensor:
+        modes.append(now())
+        return train_step(*given)
+
+    monkeypatch.setattr("aman.training.neural.train_step", watched)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    neural.be_deterministic()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    for kernels, wanted in (("deterministic", (True, False)), ("fastest", (False, True))):
+        recipe = variant(LIGHT, kernels=kernels, epochs=1)
+        train_fold(cached(CLIPS, 0, "layer4"), cached(2, 1, "layer4"), task_of(), recipe)
+        assert modes == [wanted] * 2 and now() == (True, False)
+        modes.clear()
+
+
+def test_results_of_the_fastest_kernels_have_keys_of_their_own() -> None:
+    parts = [METHOD.key_parts(variant(LIGHT, kernels=one), {"trunk": "t"}) for one in ("deterministic", "fastest")]
+    assert parts[1]["training"] == {**parts[0]["training"], "kernels": "fastest"}  # type: ignore[dict-item]

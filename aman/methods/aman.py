@@ -90,7 +90,8 @@ class Aman(Neural, settings=Settings):
 
     def key_parts(self, settings: Settings, weights: Mapping[str, str]) -> dict[str, object]:
         """As the first releases had them, before there was another method. A setting that is younger enters where it
-        is not what they did, and a fixed level has no ceiling."""
+        is not what they did, and a fixed level has no ceiling. Results in bf16 whose running statistics were bf16, too,
+        have other keys."""
         model, training = asdict(settings.model), asdict(settings.training)
         if model["levels"] == ALL_LEVELS:
             del model["levels"]
@@ -98,8 +99,11 @@ class Aman(Neural, settings=Settings):
             del model["k"], model["amp_convention"]
         if not model["standardise"]:
             del model["standardise"]
-        if training["precision"] == "fp32":
-            del training["precision"]
+        for younger, usual in (("precision", "fp32"), ("kernels", "deterministic")):
+            if training[younger] == usual:
+                del training[younger]
+        if "precision" in training:
+            training["statistics"] = "fp32"
         return {
             "model": model,
             "training": training,
@@ -170,6 +174,9 @@ class Aman(Neural, settings=Settings):
             fresh_layer4(network, as_authors=settings.model.layer4_init == "authors")
         head = Head(network, settings.preparation.frozen)
         return AMAN(head, settings.model, classes, settings.training.precision)
+
+    def deterministic(self, settings: Settings) -> bool:
+        return settings.training.kernels == "deterministic"
 
     def begin(self, model: Any, settings: Settings, x_train: Sequence[Any]) -> None:
         model.begin(x_train[0])

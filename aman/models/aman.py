@@ -1,4 +1,22 @@
-"""AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10)."""
+"""AMAN over cached features: magnification attention, then frame attention (paper, equations 4 to 10).
+
+Numbers, by `--precision` and device. TF32 has the range of fp32 and 10 bits of mantissa; it is torch's default for the
+convolutions of a GPU.
+
+| | CPU | GPU |
+|---|---|---|
+| convolutions of the trained stages, `fp32` | fp32 | TF32 |
+| convolutions of the trained stages, `bf16` | bf16 | bf16 |
+| images between these convolutions, their mean over places, `fp32` | fp32 | fp32 |
+| images between these convolutions, their mean over places, `bf16` | bf16 | bf16 |
+| statistics, scale and shift of batch norms, in all cases | fp32 | fp32 |
+| standardised features, scores of attention, classifier, loss | fp32, no TF32 | fp32, no TF32 |
+| alpha and beta as they are returned, probabilities of a prediction, mean loss of an epoch | float64 | float64 |
+| weights, gradients of weights, state of the optimiser | fp32 | fp32 |
+
+Before them: the magnifier computes in fp32 without TF32, the frozen trunk as the trained stages do, and its features
+are cached as fp16.
+"""
 
 import math
 from typing import NamedTuple, Protocol
@@ -152,7 +170,9 @@ class PositionNorm(nn.BatchNorm2d):
     """Batch norm whose training statistics are those of one (frame, factor) position at a time.
 
     The authors call layer4 once for every position with the batch of clips; this gives the same outputs, gradients
-    and running statistics in one call. The batch is laid out clip by clip, `positions` images each.
+    and running statistics in one call. The batch is laid out clip by clip, `positions` images each. Statistics are fp32
+    where the images are bf16. It computes in the layout NCHW and gives that, on a GPU as well, whose convolutions have
+    weights in channels_last and change the layout of what they are given.
     """
 
     positions = 1
@@ -163,9 +183,10 @@ class PositionNorm(nn.BatchNorm2d):
         P = self.positions
         x_BPCHW = input.contiguous().view(-1, P, *input.shape[1:])
         B, _, C, H, W = x_BPCHW.shape
-        with torch.no_grad():
-            self._follow(x_BPCHW.mean(dim=(0, 3, 4)), x_BPCHW.var(dim=(0, 3, 4)))
-        assert self.weight is not None and self.bias is not None
+        assert self.weight is not None and self.bias is not None and self.running_mean is not None
+        with torch.no_grad(), torch.autocast(input.device.type, enabled=False):
+            x = x_BPCHW.to(torch.promote_types(input.dtype, self.running_mean.dtype))
+            self._follow(x.mean(dim=(0, 3, 4)), x.var(dim=(0, 3, 4)))
         flat = F.batch_norm(
             x_BPCHW.reshape(B, P * C, H, W), None, None, self.weight.repeat(P), self.bias.repeat(P), True, 0.0, self.eps
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from aman.backbone import per_channel
 from aman.tensors import as_weights, read_tensors
 
 MEAN = (123.68, 116.779, 103.939)
@@ -46,8 +47,7 @@ class Stream(nn.Module):
             self.load_state_dict(as_weights(own, self.state_dict(), option="--weights", name=weights, what=what))
 
     def forward(self, map_BHW: torch.Tensor) -> torch.Tensor:
-        mean = torch.tensor(MEAN, device=map_BHW.device)[:, None, None]
-        x_BCHW = (map_BHW[:, None] - mean) / 255
+        x_BCHW = (map_BHW[:, None] - per_channel(MEAN, map_BHW.device)) / 255
         x_BCHW = self.norm(self.pool(torch.relu(self.conv1(x_BCHW))))
         return self.border(self.norm(self.pool(torch.relu(self.conv2(x_BCHW)))))
 

@@ -64,13 +64,14 @@ def pooled(x_BCHW: torch.Tensor, side: int) -> torch.Tensor:
 
     That layer has no deterministic gradient on a GPU; a product with two matrices has.
     """
-    rows, columns = (means(size, side).to(x_BCHW) for size in x_BCHW.shape[2:])
+    rows, columns = (means(size, side, x_BCHW) for size in x_BCHW.shape[2:])
     return rows @ x_BCHW @ columns.T
 
 
-def means(size: int, parts: int) -> torch.Tensor:
-    """`(parts, size)`: row p takes the mean of the places from floor(p size / parts) to ceil((p + 1) size / parts)."""
-    matrix = torch.zeros(parts, size)
+def means(size: int, parts: int, like: torch.Tensor) -> torch.Tensor:
+    """`(parts, size)`: row p takes the mean of the places from floor(p size / parts) to ceil((p + 1) size / parts). Of
+    the type of `like`, and made on its device: CUDA cannot record a step that copies numbers from the CPU."""
+    matrix = like.new_zeros(parts, size)
     for part in range(parts):
         first, end = part * size // parts, -(-(part + 1) * size // parts)
         matrix[part, first:end] = 1 / (end - first)

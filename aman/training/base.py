@@ -1,6 +1,7 @@
 """What a method is: its settings, and what it trains on."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -228,12 +229,19 @@ class Neural(Method):
         """Optimiser and schedule, which is advanced after every step; None for a constant rate."""
         raise TypeError(f"{self.name} has no optimiser")
 
+    def deterministic(self, settings: Any) -> bool:
+        """Whether a training on a GPU gives equal bits each time. If not, its kernels are those that a trial finds
+        fastest."""
+        del settings
+        return True
+
     def train(
         self, x_train: Sequence[Any], x_test: Sequence[Any], task: FoldTask, settings: Any, keeper: Keeper | None
     ) -> FoldResult:
-        from aman.training.neural import train_fold
+        from aman.training.neural import fastest_kernels, train_fold
 
-        return train_fold(self, x_train, x_test, task, settings, keeper)
+        with nullcontext() if self.deterministic(settings) else fastest_kernels():
+            return train_fold(self, x_train, x_test, task, settings, keeper)
 
     def cost(self, settings: Any, clips: int) -> float:
         return float(settings.training.epochs * clips)

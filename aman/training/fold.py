@@ -1,7 +1,7 @@
 """What a trainer of a fold is given, and what it gives back."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,33 +58,44 @@ class FoldResult:
 
 
 class Rows:
-    """An array (M, ...) of M clips that is put together a batch at a time. The array of each clip stays as it is, on
-    its device, so that a fold copies none: all of CASME II at n = 11 and k = 9 takes 2.5 GB. `see` is the part of an
-    array that the fold sees."""
+    """An array (M, ...) of M clips that is gathered a batch at a time from `every`, one array (A, ...) of all clips
+    that a worker has loaded. A fold copies none of it: all of CASME II at n = 11 and k = 9 takes 2.5 GB.
 
-    def __init__(self, arrays: Sequence[Any], see: Callable[[Any], Any] = lambda array: array) -> None:
-        self.arrays, self.see = arrays, see
+    `places` are the positions of the M clips in `every`. Where `every` is a grid of frames and factors (A, L, K, ...)
+    of which the fold sees a part, `seen_NK` are the positions of that part in the L x K images of a clip. A batch comes
+    to `device`, by default where `every` is. On a GPU the positions are there, too: it gathers a batch by itself.
+    """
+
+    def __init__(self, every: Any, places: Sequence[int], seen_NK: Any = None, device: Any = None) -> None:
+        import torch
+
+        self.every = every if seen_NK is None else every.flatten(1, 2)
+        self.places = torch.tensor(places, dtype=torch.long, device=every.device)
+        self.seen_NK = None if seen_NK is None else torch.as_tensor(seen_NK, device=every.device)
+        elsewhere = device is not None and torch.device(device).type != every.device.type
+        self.device = torch.device(device) if elsewhere else every.device
 
     def __len__(self) -> int:
-        return len(self.arrays)
+        return len(self.places)
 
     def __getitem__(self, places_B: Any) -> Any:
         """The clips at these positions, a tensor (B, ...)."""
-        import torch
-
-        return torch.stack([self.see(self.arrays[place]) for place in places_B.tolist()])
+        return self._gathered(self.places[places_B.to(self.places.device)])
 
     def split(self, size: int) -> Iterator[Any]:
         """All clips in their order, `size` at a time and the rest at the end."""
-        import torch
+        return (self._gathered(part) for part in self.places.split(size))
 
-        parts = (self.arrays[at : at + size] for at in range(0, len(self), size))
-        return (torch.stack([self.see(array) for array in part]) for part in parts)
+    def whole(self) -> Any:
+        """All clips in one tensor, which is a copy."""
+        return self._gathered(self.places)
 
-    @property
-    def device(self) -> Any:
-        """Where the arrays are."""
-        return self.arrays[0].device
+    def _gathered(self, every_B: Any) -> Any:
+        rows = self.every.index_select(0, every_B) if self.seen_NK is None else self._seen(every_B)
+        return rows.to(self.device)
+
+    def _seen(self, every_B: Any) -> Any:
+        return self.every[every_B[:, None, None], self.seen_NK]
 
 
 class Keeper(Protocol):

@@ -7,7 +7,8 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +17,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from aman.backbone import digest
+from aman.training import graphs
 from aman.training.eager import eager
 from aman.training.fitted import Fitted, of_network
 from aman.training.fold import FoldResult, FoldTask, Keeper, Rows, fold_seed
+from aman.training.graphs import random_state, restore_random
 
 KEEP_SECONDS = 60.0
 """A fold that trains longer is kept at the end of an epoch, this long after it was kept last."""
@@ -56,8 +59,7 @@ def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int)
     torch's `CosineAnnealingLR` computes each rate from the one before, which differs in its last bits, and would
     change the weights of every fold that was ever trained.
     """
-    fused = next(model.parameters()).is_cuda or None
-    optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=rate, weight_decay=weight_decay, fused=fused)
+    optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=rate, weight_decay=weight_decay, fused=fused(model))
     return optimiser, torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
     )
@@ -71,22 +73,30 @@ def rmsprop_steps(model: nn.Module, rate: float, weight_decay: float, steps_an_e
 
 def adam(model: nn.Module, rate: float) -> Any:
     """Adam as torch has it, with nothing but a rate."""
-    return eager(torch.optim.Adam)(model.parameters(), lr=rate)
+    return eager(torch.optim.Adam)(model.parameters(), lr=rate, fused=fused(model))
 
 
 def sgd(model: nn.Module, rate: float, weight_decay: float = 0) -> Any:
     """SGD with a momentum of 0.9."""
-    return eager(torch.optim.SGD)(model.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay)
+    own = {"weight_decay": weight_decay, "fused": fused(model)}
+    return eager(torch.optim.SGD)(model.parameters(), lr=rate, momentum=0.9, **own)
+
+
+def fused(model: nn.Module) -> bool | None:
+    """Whether an optimiser changes all weights in one kernel: on a GPU, where torch leaves it to others. None: torch's
+    own choice, which folds on a CPU were trained with."""
+    return next(model.parameters()).is_cuda or None
 
 
 def batches(
-    count: int, size: int, epochs: int, seed: int, order: Sequence[int] | None = None
+    count: int, size: int, epochs: int, seed: int, order: Sequence[int] | None = None, device: Any = "cpu"
 ) -> Iterator[torch.Tensor]:
-    """Positions of the training clips, batch by batch, in a new order every epoch, or always in this one."""
+    """Positions of the training clips, batch by batch, in a new order every epoch, or always in this one. They come to
+    the device an epoch at a time."""
     drawn = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         positions = torch.randperm(count, generator=drawn) if order is None else torch.tensor(order)
-        yield from positions.split(size)
+        yield from positions.to(device).split(size)
 
 
 def train_fold(
@@ -127,14 +137,24 @@ def train_fold(
         optimiser.load_state_dict(kept["optimiser"])
         if schedule is not None:
             schedule.load_state_dict(kept["schedule"])
-        _restore_random(kept.get("random"), device)
+        restore_random(kept.get("random"), device)
         losses, epoch_classes, before = kept["losses"], kept["epoch_classes"], kept["seconds"]
         done = len(losses) * per_epoch
-    order = batches(len(labels), batch, epochs, seed, method.order(settings, task.train_labels))
+
+    def one_step(places_B: torch.Tensor) -> torch.Tensor:
+        x = [one[places_B] for one in x_train]
+        return train_step(method, model, optimiser, x, labels[places_B], settings, counts_Y)
+
+    own_order = method.order(settings, task.train_labels)
+    take: graphs.Step = one_step
+    if device.type in graphs.RECORDED_ON and per_epoch * epochs > graphs.WORTH_GRAPHS:
+        epoch = list(batches(len(labels), batch, 1, seed, own_order, device))
+        first = [*islice(cycle(epoch), graphs.CHECKED - 1), epoch[-1]]
+        take = graphs.Graphed(one_step, model.train(), optimiser, first)
+    order = batches(len(labels), batch, epochs, seed, own_order, device)
     for step, chosen in enumerate(islice(order, done, None), start=done + 1):
         model.train()
-        x, labels_B = [one[chosen] for one in x_train], labels[chosen.to(device)]
-        loss = train_step(method, model, optimiser, x, labels_B, settings, counts_Y)
+        loss = take(chosen)
         if schedule is not None:
             schedule.step()
         total_loss += loss.double() * len(chosen)
@@ -151,7 +171,7 @@ def train_fold(
                         "model": model.state_dict(),
                         "optimiser": optimiser.state_dict(),
                         "schedule": {} if schedule is None else schedule.state_dict(),
-                        "random": _random(device),
+                        "random": random_state(device),
                         "losses": losses,
                         "epoch_classes": epoch_classes,
                         "seconds": before + now - begun,
@@ -175,18 +195,6 @@ def train_fold(
         seconds=before + time.perf_counter() - begun,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     )
-
-
-def _random(device: torch.device) -> torch.Tensor:
-    """State of the generator that dropout on this device draws from."""
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-
-
-def _restore_random(state: torch.Tensor | None, device: torch.device) -> None:
-    if state is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    elif state is not None:
-        torch.set_rng_state(state)
 
 
 def train_step(
@@ -244,6 +252,10 @@ def step_seconds(method: Neural, settings: Any, classes: int) -> tuple[float, ..
 def be_deterministic() -> None:
     """One thread and deterministic kernels: a fold gives equal bits beside one neighbour or eight.
 
+    On a GPU, too: cuDNN and torch take deterministic kernels only and raise `RuntimeError` where there is none, cuDNN
+    chooses its kernels by a rule and not by a trial, and cuBLAS has a fixed workspace. cuBLAS reads the variable of its
+    workspace when a process first uses it, so call this before anything computes on a GPU.
+
     `torch.use_deterministic_algorithms` would import torch.compile's part for one more flag, which concerns compiled
     networks only: 900 modules and a second of computing in each process.
     """
@@ -253,6 +265,19 @@ def be_deterministic() -> None:
     # New tensors would be filled first, to show kernels that read them: no result is another one without.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+@contextmanager
+def fastest_kernels() -> Iterator[None]:
+    """Within it a GPU takes the kernels that a trial finds fastest, deterministic or not; after it, those of before."""
+    before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+    torch.set_deterministic_debug_mode("default")
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def state_of(fitted: Fitted) -> dict[str, torch.Tensor]:

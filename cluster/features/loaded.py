@@ -1,5 +1,6 @@
 """The arrays that a worker has loaded: each once, kept on its device, seen by each recipe as it wants."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aman.errors import UsageError
 from aman.inputs.base import Input, View
 from aman.training.base import Recipe
 from aman.training.fold import Rows
@@ -14,7 +16,10 @@ from cluster.features.keys import ClipPlan
 from cluster.store.results import Cache
 
 COPIED_AT_MOST = 2**27
-"""Bytes of a fold's arrays that are put into one: batches of small arrays are sooner taken from one."""
+"""Bytes of a fold's arrays that are taken out of those of all clips, on a CPU: batches of few bytes are sooner taken
+from these."""
+SHARE = 0.7
+"""Share of a GPU's free memory that arrays may take. Training needs the rest."""
 
 Inputs = tuple[Input, ...]
 """What a recipe trains on: recipes with equal inputs share every cached object."""
@@ -59,62 +64,107 @@ def for_training(plan: ClipPlan, inputs: Inputs) -> ClipPlan:
 
 
 class Loaded:
-    """The arrays that a worker has at hand, on its device: those of one supply and one database at a time.
+    """The arrays that a worker has at hand: one for each input, of all clips of a database, on the worker's device.
 
-    A clip is loaded when a fold first needs it. When a fold shares no clip with what is there, it is of another
-    database, and what is there makes room.
+    A clip is loaded when a fold first needs it. When a fold has clips of a database that is not there, what is there
+    makes room. Where the arrays would take more than `SHARE` of a GPU's free memory, they stay in the machine's memory,
+    each batch is copied to the GPU, and a warning says so.
     """
 
     def __init__(self, supplies: Mapping[Inputs, Supply], cache: Cache, device: str) -> None:
         self.supplies, self.cache, self.device = supplies, cache, device
         self.inputs: Inputs | None = None
-        self.arrays: dict[str, tuple[Any, ...]] = {}
+        self.databases: frozenset[str] = frozenset()
+        self.places: dict[str, int] = {}
+        """Position of each loaded clip in the arrays."""
+        self.every: list[Any] = []
+        """For each input the array (A, ...) of all clips of `databases`; rows of clips that no fold needed yet hold
+        anything."""
 
     def arrays_of(self, recipe: Recipe, clips: Sequence[str]) -> list[Any]:
         """For each input of the recipe an array (M, ...) of these clips in their order, as the recipe sees it, on the
-        device. Large ones are `Rows` for a method that takes these. Raises `LostClipsError`."""
-        import torch
-
+        device. On a GPU, and where they are large, they are `Rows`, for a method that takes these. Raises
+        `LostClipsError`."""
         inputs = recipe.method.inputs(recipe)
         view, loaded = recipe.method.view(recipe), self.supplies[inputs].view
         self.load(inputs, clips)
+        seen_NK = None
+        if view is not None and loaded is not None and view != loaded:
+            grid_LK = np.arange(len(loaded.frames) * len(loaded.factors)).reshape(len(loaded.frames), -1)
+            seen_NK = view.of(grid_LK, loaded)
+        places = [self.places[clip] for clip in clips]
 
-        def see(array: Any) -> Any:
-            return array if view is None or loaded is None else view.of(array, loaded)
+        def given(every: Any) -> Any:
+            rows = Rows(every, places, seen_NK, self.device)
+            small = self.device == "cpu" and every[0].nbytes * len(clips) <= COPIED_AT_MOST
+            return rows if recipe.method.takes_rows and not small else rows.whole()
 
-        def joined(arrays: list[Any]) -> Any:
-            large = sum(one.numel() * one.element_size() for one in arrays) > COPIED_AT_MOST
-            return (
-                Rows(arrays, see) if large and recipe.method.takes_rows else torch.stack([see(one) for one in arrays])
-            )
-
-        return [joined([self.arrays[clip][at] for clip in clips]) for at in range(len(inputs))]
+        return [given(every) for every in self.every]
 
     def load(self, inputs: Inputs, clips: Sequence[str]) -> None:
-        """Have these clips at hand. Raises `LostClipsError`."""
-        import torch
-
+        """Have these clips at hand. Raises `LostClipsError`, and `UsageError` for arrays of different shapes."""
         supply, wanted = self.supplies[inputs], set(clips)
-        if self.inputs != inputs or wanted.isdisjoint(self.arrays):
-            self.inputs, self.arrays = inputs, {}  # room for the others first
-        missing = [plan for plan in supply.plans if plan.clip.clip_id in wanted - self.arrays.keys()]
-        arrays, lost = load_arrays(missing, inputs, supply.view, self.cache)
+        plans = [plan for plan in supply.plans if plan.clip.clip_id in wanted]
+        databases = frozenset(plan.clip.database for plan in plans)
+        if self.inputs != inputs or not databases <= self.databases:
+            self.inputs, self.databases = inputs, databases
+            self.places, self.every = {}, []  # room for the others first
+        lost = []
+        for plan in plans:
+            if plan.clip.clip_id in self.places:
+                continue
+            values = arrays_of_clip(plan, inputs, supply.view, self.cache)
+            if values is None:
+                lost.append(plan.clip.clip_id)
+            else:
+                self._keep(plan.clip.clip_id, values, inputs)
         if lost:
             raise LostClipsError(lost)
-        for clip, values in arrays.items():
-            self.arrays[clip] = tuple(torch.from_numpy(value).to(self.device) for value in values)
+
+    def _keep(self, clip: str, values: Sequence[Any], inputs: Inputs) -> None:
+        import torch
+
+        arrays = [torch.from_numpy(value) for value in values]
+        if not self.every:
+            room = sum(plan.clip.database in self.databases for plan in self.supplies[inputs].plans)
+            device = self._place_for(room * sum(one.nbytes for one in arrays))
+            self.every = [torch.empty(room, *one.shape, dtype=one.dtype, device=device) for one in arrays]
+        for every, array, one in zip(self.every, arrays, inputs, strict=True):
+            if (array.shape, array.dtype) != (every.shape[1:], every.dtype):
+                raise UsageError(
+                    got=f"input {one.name} of {clip}: {array.dtype} of shape {tuple(array.shape)}",
+                    expected=f"{every.dtype} of shape {tuple(every.shape[1:])}, as of the clips before it",
+                    fix=f"let {one.name} make arrays of one shape and type for all clips",
+                )
+            every[len(self.places)].copy_(array)
+        self.places[clip] = len(self.places)
+
+    def _place_for(self, size: int) -> str:
+        """Where arrays of so many bytes are kept."""
+        if self.device == "cpu":
+            return self.device
+        free = free_memory()
+        if size <= SHARE * free:
+            return self.device
+        warnings.warn(
+            f"inputs of {', '.join(sorted(self.databases))} take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+            "of the GPU are free: they stay in the memory of the machine, from which each batch is copied",
+            stacklevel=2,
+        )
+        return "cpu"
 
 
-def load_arrays(
-    plans: Sequence[ClipPlan], inputs: Inputs, view: View | None, cache: Cache
-) -> tuple[dict[str, tuple[Any, ...]], list[str]]:
-    """The inputs of every clip by clip id, as numpy arrays, and the clips of which an object is gone or damaged."""
-    arrays: dict[str, tuple[Any, ...]] = {}
-    lost = []
-    for plan in plans:
-        values = [cache.load(one.name, plan.keys[one], partial(one.unpack, view=view)) for one in inputs]
-        if any(value is None for value in values):
-            lost.append(plan.clip.clip_id)
-            continue
-        arrays[plan.clip.clip_id] = tuple(np.require(value, requirements=("C", "W")) for value in values)
-    return arrays, lost
+def free_memory() -> int:
+    """Free bytes of this process's GPU; what torch has kept of arrays that are gone is given back first."""
+    import torch
+
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info()[0]
+
+
+def arrays_of_clip(plan: ClipPlan, inputs: Inputs, view: View | None, cache: Cache) -> tuple[Any, ...] | None:
+    """The inputs of a clip as numpy arrays; None where an object is gone or damaged."""
+    values = [cache.load(one.name, plan.keys[one], partial(one.unpack, view=view)) for one in inputs]
+    if any(value is None for value in values):
+        return None
+    return tuple(np.require(value, requirements=("C", "W")) for value in values)
