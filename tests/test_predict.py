@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from small import GREY, TINY_OPTIONS, small_database, small_options, write_frames, write_image
 
+from aman.errors import DataError
 from aman.plain_weights import TRUNK, trunk_file
-from aman.trained.clips import MOST_FRAMES
+from aman.trained.clips import MOST_FRAMES, Part, clip_at
 from aman.trained.model import Model, digests_of, read_model, write_model
 from aman.training import variant
 from jobs import predict, train
@@ -265,6 +266,46 @@ def test_clips_that_cannot_be_used_are_named_with_a_fix(
     found, said = call_job(predict, model, make(tmp_path / "clip"), *words, "--csv", tmp_path / "out.csv")
     assert found == code and why in said, said
     assert not (tmp_path / "out.csv").exists()
+
+
+def beside(path: Path, name: str) -> Path:
+    """A path that is there and holds no frame, with a video of frames beside it whose name begins so."""
+    video_of(new_clip(path.with_name("frames")), path.with_name(f"{name}.mp4"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("numbers", "part", "why", "fix"),
+    [
+        ((), Part(), "the folder is empty", "name the folder that holds the frames"),
+        ((5,), Part(), "one frame, img5.png", "copy the other frames into the folder"),
+        ((5,), Part(onset=3, offset=5), "one frame, img5.png", "copy the other frames into the folder"),
+        ((*range(1, 11), 99), Part(), "11 of 99 frames from onset 1 to offset 99", "name the frames of the movement"),
+        ((1, 2, 3), Part(onset=3, offset=1), "onset 3 behind offset 1", "correct --onset and --offset"),
+    ],
+)
+def test_a_folder_that_is_no_clip_is_refused_and_no_file_beside_it_is_read(
+    numbers: Sequence[int], part: Part, why: str, fix: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in numbers:
+        write_image(folder / f"img{number}.png", GREY)
+    with pytest.raises(DataError) as error:
+        clip_at(str(beside(folder, "clip")), part)
+    assert why in error.value.got and fix in error.value.fix
+    assert ("--onset" in error.value.fix) == ("onset" in why)
+
+
+def test_what_is_read_in_place_of_pictures_is_said(tmp_path: Path) -> None:
+    text, folder = tmp_path / "clip.txt", tmp_path / "folder"
+    text.write_text("no video")
+    folder.mkdir()
+    with pytest.raises(DataError, match="it is a file and no video"):
+        clip_at(str(beside(text, "clip.txt")), Part())
+    video_of(tmp_path / "frames", folder / "one.mp4")
+    clip, (remark,) = clip_at(str(folder), Part())
+    assert clip.frames == (folder / "one.mp4",) and "read the video one.mp4 in it" in remark
 
 
 def test_a_long_recording_of_which_onset_and_offset_are_named_is_read(
