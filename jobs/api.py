@@ -10,7 +10,8 @@ from aman import methods
 from aman.errors import UsageError
 from aman.extras import extras_named
 from aman.methods import settings_of, variant
-from jobs.command_line import EngineOptions, roots_of, start_of, usual_recipe
+from jobs.command_line import EngineOptions, roots_of
+from jobs.recipes import start_of, usual_recipe
 
 
 @dataclass(frozen=True, kw_only=True)

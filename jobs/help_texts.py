@@ -11,8 +11,8 @@ ROOT_HELP = "Folder of the release, or s3://bucket/folder. " + " ".join(
 )
 
 PROTOCOL_TEXT = (
-    "Which clips and classes count (jobs/protocols.py lists them), and how they are divided: NAME-kfold5-seed0 in five"
-    " folds over subjects, NAME-cross leaves out every database once, NAME-cross-to-DATABASE predicts one from the"
+    "Which clips and classes count (the job `protocols` lists them), and how they are divided: NAME-kfold5-seed0 in"
+    " five folds over subjects, NAME-cross leaves out every database once, NAME-cross-to-DATABASE predicts one from the"
     " others, and NAME alone leaves out every subject once. Empty: the database's own."
 )
 SPLIT_TEXT = "Table clip,set of your own (train, test or unused) in place of leaving out every subject once."

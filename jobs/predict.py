@@ -28,7 +28,7 @@ class Options:
     """Options of predict."""
 
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = Path()
-    """File that jobs/train.py wrote."""
+    """File that the job `train` wrote."""
     clips: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CLIP [CLIP ...]")] = ()
     """Folders of frames, or videos."""
     onset: int | None = None

@@ -35,7 +35,7 @@ UNKNOWN = "and the protocol has no published size to check them by"
 
 
 PROTOCOL_HELP = (
-    f"One of {', '.join(protocols())}, or one of --database FILE.py: jobs/protocols.py shows them. Also one that is"
+    f"One of {', '.join(protocols())}, or one of --database FILE.py: the job `protocols` shows them. Also one that is"
     " divided otherwise, by its whole name as scores.json has it: casme2-5-kfold5-seed0, casme2+samm+smic-cross."
 )
 

@@ -12,8 +12,9 @@ import tyro
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
-from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say, start_of, usual_recipe
+from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say
 from jobs.help_texts import DATABASE_HELP
+from jobs.recipes import start_of, usual_recipe
 
 if TYPE_CHECKING:
     from cluster.experiment.grid import Experiment
@@ -35,7 +36,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
     """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none.
     Databases that are put side by side with a + between them (casme2+samm) have one folder that holds all."""
     protocol: tuple[str, ...] = ()
-    """Their protocols, in the same order (jobs/protocols.py lists them; NAME-kfold5-seed0 and NAME-cross divide the
+    """Their protocols, in the same order (the job `protocols` lists them; NAME-kfold5-seed0 and NAME-cross divide the
     clips in other ways). Empty: each database's own."""
     seeds: int = 1
     """Seeds from --seed on; the report shows their mean and spread."""
@@ -104,7 +105,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
         for database, _, protocol in self.places:
             protocol_for(database, protocol, self.split, self.labels)
         made = [ensure_database(database, root, self.plan, say) for database, root, _ in self.places]
-        return all(made)
+        return all(made) or self.say_room()
 
     @property
     def seed_range(self) -> range:

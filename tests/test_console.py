@@ -12,6 +12,7 @@ from test_architecture import JOBS
 import aman
 from aman.errors import UsageError
 from jobs import console
+from jobs.started import started_by
 
 SETTINGS = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2}
 
@@ -47,6 +48,42 @@ def test_the_command_is_the_job(tmp_path: Path) -> None:
     ]
     assert found[0].stdout == found[1].stdout != ""
     assert found[0].returncode == found[1].returncode
+
+
+@pytest.mark.parametrize(
+    ("started", "typed", "said"),
+    [
+        ("aman loso", "python", "aman report, aman score; ray job submit -- aman tune"),
+        (".venv/bin/aman train-magnifier", "python", ".venv/bin/aman report, .venv/bin/aman score"),
+        (
+            "jobs/loso.py",
+            ".venv/bin/python",
+            ".venv/bin/python jobs/report.py, jobs/score.py; ray job submit -- python",
+        ),
+        ("/a b/jobs/loso.py", "python3", "python3 '/a b/jobs'/report.py, jobs/score.py"),
+        ("/usr/bin/pytest", "python", "python jobs/report.py, jobs/score.py; ray job submit -- python jobs/tune.py"),
+    ],
+)
+def test_jobs_are_named_as_this_one_was_started(
+    started: str, typed: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from jobs.command_line import say
+
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(sys, "orig_argv", [typed])
+    say("python jobs/report.py, jobs/score.py; ray job submit -- python jobs/tune.py")
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_the_command_is_named_by_its_path_where_the_shell_does_not_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "aman"
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert started_by(str(program), "loso") == started_by("-c", "loso") == "aman loso"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert started_by(str(program), "loso") == f"{program} loso"
 
 
 def test_a_benchmark_from_python_is_that_of_the_job(tmp_path: Path) -> None:

@@ -390,7 +390,7 @@ def test_a_plan_of_a_training_starts_nothing(root: Path, tmp_path: Path, call_jo
     code, said = call_job(train, "--root", root, "--store", tmp_path / "s", "--plan", "--out", out, *TINY_OPTIONS)
     assert code == 0 and "one training on all clips: to do" in said and not out.exists()
     code, said = call_job(train, "--root", root, "--store", tmp_path / "s", "--here", "--out", tmp_path / "model.txt")
-    assert code == 2 and "ends on .safetensors" in said
+    assert code == 2 and "ends in .safetensors" in said
 
 
 def test_no_path_of_the_training_machine_but_that_of_a_named_file_is_in_a_model(model: Path, root: Path) -> None:
