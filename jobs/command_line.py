@@ -21,7 +21,7 @@ from aman.extras import extras_named
 from aman.places import check_file, check_folder
 from aman.sheets.text import printable
 from jobs.first_options import in_order
-from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT
+from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description
 from jobs.progress_bar import BARS
 from jobs.recipes import start_of, usual_recipe
 from jobs.started import as_started
@@ -231,7 +231,7 @@ def say(line: str) -> None:
     BARS.show(as_started(line))
 
 
-def parse(kind: type[Options], description: str | None, arguments: Sequence[str] | None = None) -> Options:
+def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] | None = None) -> Options:
     """Options of a job from the command line. Those of a method are the fields of its settings, and a recipe's values
     are the defaults that are shown."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -240,8 +240,8 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
     given, own = default.sorted_out(given) if isinstance(default, SplitOptions) else (given, {})
-    text = as_started(description or "")
-    options: Any = tyro.cli(kind, args=given, default=default, description=text, config=(tyro.conf.OmitArgPrefixes,))
+    text, config = description(docstring), (tyro.conf.OmitArgPrefixes,)
+    options: Any = tyro.cli(kind, args=given, default=default, description=text, config=config)
     if isinstance(options, SplitOptions):
         options = options.complete(own)
     if file := getattr(options, "json", None):
@@ -274,7 +274,7 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
     return made, made(**{**values, "method": known.method, "recipe_name": name, "settings": recipe})
 
 
-def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:
+def run_job(kind: type[Options], main: Callable[[Options], int], docstring: str | None) -> None:
     """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 5 processes of Ray's
     were killed, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -283,7 +283,7 @@ def run_job(kind: type[Options], main: Callable[[Options], int], description: st
             stream.reconfigure(errors="backslashreplace")
     try:
         with extras_named(), closing(BARS):
-            code = main(parse(kind, description))
+            code = main(parse(kind, docstring))
         sys.stdout.flush()
     except UserError as error:
         print(printable(as_started(f"error: {error}")), file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """What `--help` says of options that many jobs have."""
 
 from aman.databases import databases, names
+from jobs.started import as_started
 
 DATABASE_HELP = f"One of {names()}, or a .py file of your own that defines DATABASE (docs/add_a_database.md)."
 DATABASES_HELP = f"{DATABASE_HELP} Several are put side by side: casme2 samm smic --protocol cross."
@@ -19,3 +20,9 @@ SPLIT_TEXT = "Table clip,set of your own (train, test or unused) in place of lea
 LABELS_TEXT = "Table database,label,class of your own: which label of the sheet is which class. Others do not count."
 
 ROOTS_HELP = f"{ROOT_HELP} Of several databases one folder that holds all, or one for each in the same order."
+
+
+def description(docstring: str | None) -> str:
+    """What `--help` begins with: the paragraphs of a job's docstring, each as one line that the terminal breaks."""
+    paragraphs = (docstring or "").strip().split("\n\n")
+    return as_started("\n\n".join(" ".join(one.split()) for one in paragraphs))

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 class Options:
     """Options of predict."""
 
-    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = Path()
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL", help_behavior_hint="")] = Path()
     """File that the job `train` wrote."""
-    clips: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CLIP [CLIP ...]")] = ()
+    clips: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CLIP [CLIP ...]", help_behavior_hint="")
+    ] = ()
     """Folders of frames, or videos."""
     onset: int | None = None
     """Number of the first frame of the movement, for one CLIP. A frame's number is the last one in its file's name; the
