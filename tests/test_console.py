@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -111,10 +112,42 @@ def test_a_benchmark_from_python_is_that_of_the_job(tmp_path: Path) -> None:
 def test_a_wrong_setting_from_python_is_an_error_that_says_the_fix(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--recipe nonsense"):
         aman.benchmark(root=str(tmp_path), recipe="nonsense")
-    with pytest.raises(UsageError, match=r"kk as a setting of aman; expected settings of it: .*\bk\b"):
+    with pytest.raises(UsageError, match=r"kk as a setting of aman; expected one of its settings: .*\bk\b"):
         aman.benchmark(root=str(tmp_path), kk=3)
     with pytest.raises(AttributeError, match="no attribute 'bench'"):
         aman.bench  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"database": "casme9"}, "got --database casme9; expected 4dme, .*synthetic"),
+        ({"database": ""}, "got --database ''; expected 4dme"),
+        ({"database": None}, "got database=None; expected a name or a path"),
+        ({"database": ["casme2", "casme9"]}, "got --database casme9; expected 4dme"),
+        ({"database": "casme2"}, "got --database casme2 without --root"),
+        ({"database": ["casme2", "samm"], "root": [Path("/a")] * 3}, "got --root /a /a /a for --database casme2 samm"),
+        ({"root": 5}, 'got root=5; expected a name or a path; fix: write it as text, root="..."'),
+        ({"method": "amann"}, "got --method amann; expected one of accordion, .*ststnet"),
+        ({"protocol": "casme2-9"}, "got --protocol casme2-9; expected one of synthetic"),
+        ({"store": "gs://x"}, "got --store 'gs://x'; expected a folder"),
+        ({"store": Path("file")}, "got --store 'file', which cannot be used"),
+        ({"seed": "1"}, "got seed='1'; expected a whole number; fix: write seed=7"),
+        ({"align": "no"}, "got align='no'; expected one of landmarks, none"),
+        ({"k": 2.5}, "got k=2.5; expected a whole number"),
+        ({"k": 0}, "got --k 0; expected 1 to 100"),
+        ({"rate": "fast"}, "got rate='fast'; expected a number"),
+        ({"standardise": "yes"}, "got standardise='yes'; expected True or False"),
+        ({"magnifier": 3}, "got magnifier=3; expected text"),
+    ],
+)
+def test_what_is_wrong_in_python_is_an_error_as_that_of_the_job(given: dict[str, Any], said: str, here: Path) -> None:
+    """Settings are checked before anything is made: nothing of the command line's types reaches a program."""
+    (here / "file").touch()
+    (here / "runs/synthetic").mkdir(parents=True)
+    with pytest.raises(UsageError, match=said):
+        aman.benchmark(**{"here": True, **given})
+    assert sorted(one.name for one in here.iterdir()) == ["file", "runs"]
 
 
 def test_the_page_about_python_names_arguments_and_results_that_there_are() -> None:
