@@ -8,6 +8,7 @@ Time: the preparation of one clip (jobs/prepare.py) for each, in this process an
 that the model was trained on says so: it tells nothing of how good the model is. jobs/loso.py measures that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,10 +147,25 @@ def write(options: Options, model: "Model", said: "dict[str, Prediction]") -> No
     if options.gif:
         from aman.trained.gif import write_gif
 
+        names = gif_names(list(said))
         for place, one in said.items():
-            path = options.gif if len(said) == 1 else options.gif / f"{Path(place).stem}.gif"
+            path = options.gif if len(said) == 1 else options.gif / names[place]
             level = write_gif(path, model.recipe, one)
-            say(f"{path}: {place}, on the right magnified {level} times")
+            unchanged = ", which changes nothing" if level == 1 else ""
+            say(f"{path}: {place}, on the right magnified with factor {level}{unchanged}")
+
+
+def gif_names(places: Sequence[str]) -> dict[str, str]:
+    """The name of each clip's file: `EP01.gif` of sub01/EP01, and with as many folders before it as tell the clips
+    apart, `sub01-EP01.gif` and `sub02-EP01.gif`."""
+    paths = {place: Path(place).absolute() for place in places}
+    for folders in range(1, max(len(path.parts) for path in paths.values()) + 1):
+        names = {place: "-".join([*path.parts[-folders:-1], path.stem]) for place, path in paths.items()}
+        if len(set(names.values())) == len(names):
+            break
+    else:  # a folder `clip` and a video `clip.mp4` beside it
+        names = {place: "-".join(path.parts[1:]) for place, path in paths.items()}
+    return {place: f"{name}.gif" for place, name in names.items()}
 
 
 def write_table(path: Path, model: "Model", said: "dict[str, Prediction]") -> None:

@@ -44,7 +44,7 @@ def main(options: Options) -> int:
     for one in compared:
         say(comparison_table(one.found, *one.names))
     tables, figures = (sum(path.suffix == ending for path in files) for ending in (".tex", ".png"))
-    say(f"{len(runs)} runs, {tables} tables as .csv and .tex, {figures} pictures beside the page")
+    say(f"{len(runs)} run{'s' * (len(runs) > 1)}, {tables} tables as .csv and .tex, {figures} pictures beside the page")
     say(f"Next: open {quote(str(files[0]))}")
     return DONE
 

@@ -165,11 +165,17 @@ def test_a_gif_shows_the_clip_beside_itself_where_the_method_magnifies(
     if read_model(model).about.method == "lbp-top":
         assert code == 2 and "does not magnify" in said and not out.exists()
         return
-    (level,) = [line.split()[-2] for line in said.splitlines() if "magnified" in line]
+    (level,) = [line.split("factor ")[1][0] for line in said.splitlines() if "magnified" in line]
     table = next(line.split() for line in said.splitlines() if line.startswith(str(folder)))
     assert level == table[-2] and int(level) in (1, 2)
     with Image.open(out) as picture:
         assert (picture.size, getattr(picture, "n_frames", 0)) == ((448, 224), 20)
+
+
+def test_each_of_several_clips_has_a_gif_of_its_own() -> None:
+    assert predict.gif_names(["a/one", "b/two.mp4"]) == {"a/one": "one.gif", "b/two.mp4": "two.gif"}
+    assert list(predict.gif_names(["x/sub01/EP1", "x/sub02/EP1"]).values()) == ["sub01-EP1.gif", "sub02-EP1.gif"]
+    assert len(set(predict.gif_names(["a/clip", "a/clip.mp4", "a/clip.avi", "b/clip"]).values())) == 4
 
 
 def test_files_that_are_no_whole_model_are_refused(model: Path, tmp_path: Path, call_job: Call) -> None:

@@ -65,6 +65,26 @@ def test_a_tracker_that_lost_the_run_is_told_of_it_again(finished_benchmark: Pat
     assert json.loads((finished_benchmark / "result.json").read_text())["run_id"] != before
 
 
+def test_figures_of_other_results_are_removed_where_they_are_not_drawn_again(tmp_path: Path) -> None:
+    def draw(*names: str) -> list[Path]:
+        for name in names:
+            (tmp_path / name).write_bytes(name.encode())
+        return [tmp_path / name for name in names]
+
+    (tmp_path / "mine.png").touch()
+    drawn_once(tmp_path, "one", lambda: draw("a.png", "b.png"))
+    (tmp_path / "a.png").unlink()
+    drawn_once(tmp_path, "one", lambda: draw("a.png"))
+    assert (tmp_path / "b.png").exists(), "figures of the same results stay where they could not be drawn again"
+    drawn_once(tmp_path, "two", lambda: draw("a.png", "b.png"))
+    drawn_once(tmp_path, "three", lambda: draw("a.png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", NOTE, "mine.png"]
+    outside = tmp_path / "folder/../mine.png"
+    (tmp_path / NOTE).write_text(json.dumps({"key": "four", "files": {str(outside): ""}}))
+    drawn_once(tmp_path, "five", lambda: draw("a.png"))
+    assert (tmp_path / "mine.png").exists(), "a note names files of its folder only"
+
+
 def test_figures_are_drawn_again_for_another_key_a_needed_one_or_a_damaged_note(tmp_path: Path) -> None:
     drawn: list[int] = []
 
