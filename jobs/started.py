@@ -29,8 +29,10 @@ def as_started(text: str) -> str:
 
     After `aman loso` it has `aman report` for `python jobs/report.py` and for `jobs/report.py`. After `.venv/bin/python
     jobs/loso.py` it has `.venv/bin/python jobs/report.py`, and a job that is submitted to a cluster keeps its words:
-    another Python runs it there.
+    another Python runs it there. A text without a job is given back itself: a step of a progress bar stays one.
     """
+    if not NAMED.search(text):
+        return text
     if command := STARTED.fullmatch(sys.argv[0]):
         return NAMED.sub(lambda one: f"{one['submitted'] or ''}{command['command']} {one['job']}", text)
     folder = Path(sys.argv[0]).parent

@@ -12,8 +12,9 @@ from test_architecture import JOBS
 
 import aman
 from aman.errors import UsageError
+from aman.step import Step
 from jobs import console
-from jobs.started import started_by
+from jobs.started import as_started, started_by
 
 SETTINGS = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2}
 
@@ -74,6 +75,8 @@ def test_jobs_are_named_as_this_one_was_started(
     monkeypatch.setattr(sys, "orig_argv", [typed])
     say("python jobs/report.py, jobs/score.py; ray job submit -- python jobs/tune.py")
     assert capsys.readouterr().out.startswith(said)
+    step = Step("clip 1/2 one", work="clips", done=1, all=2)
+    assert as_started(step) is step
 
 
 def test_the_command_is_named_by_its_path_where_the_shell_does_not_find_it(
