@@ -52,13 +52,9 @@ class Bars:
             return False
         console = Console(file=stream, highlight=False)
         work, rate, last = (TextColumn(f"{{task.fields[{one}]}}", markup=False) for one in ("work", "rate", "last"))
-        wide = console.width >= WIDE
+        narrow, wide = (work, MofNCompleteColumn()), (work, BarColumn(bar_width=24), MofNCompleteColumn(), rate, last)
         self.progress = Progress(
-            *(
-                (work, BarColumn(bar_width=24), MofNCompleteColumn(), rate, last)
-                if wide
-                else (work, MofNCompleteColumn())
-            ),
+            *(wide if console.width >= WIDE else narrow),
             console=console,
             redirect_stdout=False,
             redirect_stderr=False,
