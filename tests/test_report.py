@@ -412,7 +412,7 @@ def test_every_run_is_there_with_its_scores_and_what_differs(here: Path) -> None
         "htnet",
         "aman",
     ]
-    assert list(table.columns[:6]) == ["run", "method", "column", "k", "seed", "accuracy_percent"]
+    assert list(table.columns[:6]) == ["run", "method", "protocol", "k", "seed", "accuracy_percent"]
     assert list(table["k"]) == [9, 9, 8] and list(table["seed"]) == [1, 0, 0]
     row = table.iloc[2]
     assert (row["uar_percent"], row["uar_low_percent"], row["uar_high_percent"]) == (60, 50, 70)
