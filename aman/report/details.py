@@ -186,7 +186,7 @@ def hours(columns: Sequence[Column]) -> Table:
     for column in columns:
         for run in column.runs:
             try:
-                folds.append(run.table(FOLDS).assign(column=column.title))
+                folds.append(run.table(FOLDS).assign(protocol=column.title))
             except DataError as error:
                 notes.append(f"not counted: {error.got}")
     names = ["protocol", "device", "folds", "hours", "unit"]
