@@ -96,7 +96,7 @@ class EngineOptions:
     """Where results are kept: a folder, or s3://bucket/folder. What is there is not computed again. Empty:
     $AMAN_STORE, or runs/store."""
     workers: int = 0
-    """Training workers. 0: as many as the GPUs have room for, or one a CPU."""
+    """Training workers. 0: as many as the GPUs have room for, or one for each CPU."""
     gpus_per_worker: float = 1
     """Share of a GPU that a training worker takes: with 0.25 four of them train on one GPU."""
     allow_incomplete: bool = False
@@ -252,7 +252,9 @@ def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] |
         options.settings.method.check(options.settings)
     if isinstance(options, EngineOptions):
         if options.measure and not options.plan:
-            raise UsageError(got="--measure without --plan", expected="both", fix="add --plan, which starts nothing")
+            raise UsageError(
+                got="--measure without --plan", expected="both options", fix="add --plan, which starts nothing"
+            )
         share = options.gpus_per_worker
         if not (0 < share <= 1 or share == int(share) > 0):
             expected, fix = "a share up to 1, or whole GPUs", "leave it out for one GPU each"

@@ -42,16 +42,17 @@ class Options:
     offset: int | None = None
     """Number of the last frame of the movement, for one CLIP. Left out: the last frame."""
     method: str = ""
-    """The .py file of a method of your own, where the model is of one."""
+    """The .py file of your own method, if the model was trained with one."""
     file: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=FILE")] = ()
-    """Where files are that the model's settings name (trunk=FILE), if they moved since the training. Their digests must
-    be those of the training."""
+    """The present place of a file that the model's settings name (trunk=FILE), if it was moved after the training. Its
+    content must be the same."""
     csv: Path | None = None
     """File for the table as CSV."""
     json: Path | None = None
     """File for everything as JSON, with the attention."""
     gif: Path | None = None
-    """File (of several clips: folder) for a moving picture of the clip, beside it magnified at the attended level."""
+    """File for an animated GIF: the clip on the left, and on the right the clip magnified at the level that the model
+    attended to. For several clips, a folder."""
 
 
 def main(options: Options) -> int:
@@ -91,16 +92,16 @@ def check(options: Options) -> None:
     several = len(options.clips) > 1
     if options.model == Path() or not options.clips:
         raise UsageError(
-            got="no clip", expected="MODEL CLIP [CLIP ...]", fix="name a folder of frames or a video after the model"
+            got="no clip", expected="MODEL CLIP [CLIP ...]", fix="after the model, name a folder of frames or a video"
         )
     if several and (options.onset, options.apex, options.offset) != (None, None, None):
         raise UsageError(
             got=f"--onset, --apex or --offset with {len(options.clips)} clips",
             expected="one clip: each has frames of its own",
-            fix="run the command for one clip after the other",
+            fix="run the command once for each clip",
         )
     if twice := {one for one in options.clips if options.clips.count(one) > 1}:
-        raise UsageError(got=f"{min(twice)} twice", expected="each clip once", fix="leave one of them out")
+        raise UsageError(got=f"{min(twice)} twice", expected="each clip once", fix="name it once")
     if bad := [one for one in options.file if "=" not in one]:
         raise UsageError(got=f"--file {bad[0]}", expected="SETTING=FILE", fix="write the setting, =, and the path")
 

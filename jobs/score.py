@@ -60,9 +60,9 @@ class Options(SideBySideOptions):
     fingerprint: str = ""
     """What the fingerprint must be, eight leading digits or more."""
     epochs: int = 0
-    """Epochs of which guessing shows its best. 0: as many as the file has, or 50."""
+    """Of how many epochs the best one of mere guessing is shown. 0: as many as the file has, or 50."""
     printed: str = ""
-    """A percentage as printed elsewhere (75.40): whether these clips can give it."""
+    """A percentage that was printed elsewhere (75.40), to be told whether these clips can give it."""
     json: Path | None = None
     """File for the result as JSON."""
 
@@ -120,7 +120,9 @@ def _refuse(options: Options) -> None:
         )
     if not 0 <= options.epochs <= MOST_EPOCHS:
         raise UsageError(
-            got=f"--epochs {options.epochs}", expected=f"1 to {MOST_EPOCHS}", fix="0 takes those of the file"
+            got=f"--epochs {options.epochs}",
+            expected=f"1 to {MOST_EPOCHS}",
+            fix="--epochs 0 takes the number of the file",
         )
     if options.printed:
         from aman.tables import reachable

@@ -39,7 +39,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
     """Their protocols, in the same order (the job `protocols` lists them; NAME-kfold5-seed0 and NAME-cross divide the
     clips in other ways). Empty: each database's own."""
     seeds: int = 1
-    """Seeds from --seed on; the report shows their mean and spread."""
+    """How many seeds are trained, from --seed on; the report shows their mean and spread."""
     usd_per_gpu_hour: float = 0
     """Price of a GPU-hour, for what --plan says of cost."""
 
@@ -65,7 +65,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
             raise UsageError(
                 got=f"--database {' '.join(self.database)}",
                 expected="one or more, each once (or each time under another --protocol)",
-                fix="name each once",
+                fix="name each database once",
             )
         if self.seeds < 1:
             raise UsageError(got=f"--seeds {self.seeds}", expected="1 or more", fix="1 is the default")
@@ -146,7 +146,7 @@ class MethodsOptions(SplitOptions, DatabasesOptions):
             raise UsageError(
                 got=f"options of {', '.join(sorted(unknown))}",
                 expected=f"options of {', '.join(one.name for one in found)}",
-                fix="name the method with --method, too",
+                fix="add these methods to --method",
             )
         name = self.recipe_name
         if name and not any(name in ("default", *one.recipes) for one in found):
