@@ -66,9 +66,8 @@ def main(options: Options) -> int:
     elif options.verb == "bind":
         bound, damaged = bind_results(store, say, damage)
         result |= {"bound": bound, "damaged": damaged}
-        say(
-            f"{bound} names of early releases say their key, {damaged} led to no result; the next run computes those again"
-        )
+        again = f"{damaged} led to no result, which the next run computes again"
+        say(f"{bound} names of early releases say their key; {again}")
     else:
         names = list(removable(store))
         for name, size, why in names:

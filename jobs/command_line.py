@@ -252,9 +252,7 @@ def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] |
         options.settings.method.check(options.settings)
     if isinstance(options, EngineOptions):
         if options.measure and not options.plan:
-            raise UsageError(
-                got="--measure without --plan", expected="both options", fix="add --plan, which starts nothing"
-            )
+            raise UsageError(got="--measure without --plan", expected="both", fix="add --plan, which starts nothing")
         share = options.gpus_per_worker
         if not (0 < share <= 1 or share == int(share) > 0):
             expected, fix = "a share up to 1, or whole GPUs", "leave it out for one GPU each"

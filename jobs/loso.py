@@ -22,8 +22,8 @@ class Options(TrackedOptions, BenchmarkOptions):
     """Options of loso."""
 
     subjects: tuple[str, ...] = ()
-    """Leave out only these subjects (01 07 ...), or only these groups where the protocol leaves out groups. --plan shows
-    their names. Empty: every one."""
+    """Leave out only these subjects (01 07 ...), or only these groups where the protocol leaves out groups. --plan
+    shows their names. Empty: every one."""
     keep_weights: bool = False
     """Store what each fold fitted as well, as safetensors under the fold's key. A fold that is finished and whose
     weights are not there is trained again, and must predict what it predicted before."""

@@ -57,9 +57,7 @@ def main(options: Options) -> int:
         )
     chosen = [protocol_named(name, named, *tables) for name in options.names] or list(every)
     if root and len(chosen) != 1:
-        raise UsageError(
-            got=f"--root for {len(chosen)} protocols", expected="--root with one NAME", fix="name one protocol"
-        )
+        raise UsageError(got=f"--root for {len(chosen)} protocols", expected="--root with one NAME", fix="name one")
     shown = [_show(protocol, find(named or protocol.database)) for protocol in chosen]
     if root:
         from cluster.experiment.plan import select_at

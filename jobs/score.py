@@ -122,7 +122,7 @@ def _refuse(options: Options) -> None:
         raise UsageError(
             got=f"--epochs {options.epochs}",
             expected=f"1 to {MOST_EPOCHS}",
-            fix="--epochs 0 takes the number of the file",
+            fix="0 takes the file's number",
         )
     if options.printed:
         from aman.tables import reachable

@@ -94,7 +94,7 @@ def model_of(plan: "Plan", recipe_name: str, failed: Mapping[str, str]) -> "Mode
         raise FoldsFailedError(
             got=f"a training that failed ({failed.get(spec.key, 'no reason known')})",
             expected="a loss that is a number",
-            fix="try a smaller --rate where the loss is no number; otherwise report this line to the authors of the project",
+            fix="try a smaller --rate where the loss is no number; otherwise open an issue with this line",
         )
     fitted = plan.cache.load(WEIGHTS, spec.key, lambda content: unpack(content, key=spec.key))
     if fitted is None:

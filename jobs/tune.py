@@ -12,8 +12,8 @@ configurations that can no longer be chosen, and the choice stays the same.
 `--search optuna` proposes configurations from the scores of earlier ones. With inner selection each left-out subject
 has a study of its own, which sees only the inner folds of that subject's fold.
 
-Time: `--plan` says how many folds there are, and each space how many trainings. Run again to go on. Table 1 of the paper
-is `level_ceiling`: 75.40 % at k = 9.
+Time: `--plan` says how many folds there are, and each space how many trainings. Run again to go on. Table 1 of the
+paper is `level_ceiling`: 75.40 % at k = 9.
 """
 
 from dataclasses import dataclass
