@@ -34,7 +34,8 @@ def check_folder(folder: Path, option: str) -> None:
 def check_file(path: Path, option: str) -> None:
     """`UsageError` where no file of this name can be written. Its folder may be missing as yet."""
     if path.is_dir():
-        raise UsageError(got=f"{option} {path}, which is a folder", expected="a file", fix=f"name a file for {option}")
+        got = f"{option} {path}, which cannot be written (it is a folder)"
+        raise UsageError(got=got, expected="a file", fix=f"name a file for {option}")
     try:
         free_below(path.parent)
     except OSError as error:

@@ -29,7 +29,7 @@ def test_a_place_that_cannot_be_made_is_refused_by_the_name_of_its_option(place:
         check_folder(Path(place), "--folder")
     (here / "file").unlink()
     (here / "file").mkdir()
-    with pytest.raises(UsageError, match="--json file, which is a folder"):
+    with pytest.raises(UsageError, match=r"--json file, which cannot be written \(it is a folder\)"):
         check_file(Path("file"), "--json")
 
 
