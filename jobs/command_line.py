@@ -21,7 +21,7 @@ from aman.extras import extras_named
 from aman.places import check_file, check_folder
 from aman.sheets.text import printable
 from jobs.first_options import in_order
-from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description
+from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description, flowing
 from jobs.progress_bar import BARS
 from jobs.recipes import start_of, usual_recipe
 from jobs.started import as_started
@@ -240,6 +240,7 @@ def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] |
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
     given, own = default.sorted_out(given) if isinstance(default, SplitOptions) else (given, {})
+    flowing(kind, given)
     text, config = description(docstring), (tyro.conf.OmitArgPrefixes,)
     options: Any = tyro.cli(kind, args=given, default=default, description=text, config=config)
     if isinstance(options, SplitOptions):
@@ -253,10 +254,9 @@ def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] |
     if isinstance(options, EngineOptions):
         if options.measure and not options.plan:
             raise UsageError(got="--measure without --plan", expected="both", fix="add --plan, which starts nothing")
-        share = options.gpus_per_worker
+        share, fix = options.gpus_per_worker, "leave it out for one GPU each"
         if not (0 < share <= 1 or share == int(share) > 0):
-            expected, fix = "a share up to 1, or whole GPUs", "leave it out for one GPU each"
-            raise UsageError(got=f"--gpus-per-worker {share:g}", expected=expected, fix=fix)
+            raise UsageError(got=f"--gpus-per-worker {share:g}", expected="a share up to 1, or whole GPUs", fix=fix)
     return options
 
 

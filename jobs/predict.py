@@ -1,8 +1,8 @@
 """What a trained model says of clips: the probability of each class, and where the model attended to.
 
-`python jobs/predict.py MODEL CLIP...`, where MODEL is a file that jobs/train.py wrote, and each CLIP is a folder of
+Laptop: `python jobs/predict.py MODEL CLIP...`, where MODEL is a file that jobs/train.py wrote. Each CLIP is a folder of
 numbered frames or a video (AVI, MP4, MOV, MKV) of one micro-expression. `--onset`, `--apex` and `--offset` name frames
-of one clip; the apex is found where it is not named. A long recording is refused: the movement has to be found first.
+of one clip; the apex is found where it is not named. A long recording is refused: find the movement in it first.
 
 Time: the preparation of one clip (jobs/prepare.py) for each, in this process and on its CPU. A prediction for a clip
 that the model was trained on says so: it tells nothing of how good the model is. jobs/loso.py measures that.

@@ -13,7 +13,7 @@ from aman import methods
 from aman.errors import UsageError
 from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
 from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say
-from jobs.help_texts import DATABASE_HELP
+from jobs.help_texts import DATABASE_HELP, flowing
 from jobs.recipes import start_of, usual_recipe
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def wanted_of(method: Method, recipe_name: str, changes: Mapping[str, Any], argu
     mine = settings_of(recipe)
     recipe = variant(recipe, **{setting: value for setting, value in changes.items() if setting in mine})
     if arguments:
+        flowing(method.Settings, arguments)
         recipe = tyro.cli(
             method.Settings,
             args=list(arguments),
