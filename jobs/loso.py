@@ -67,7 +67,7 @@ def main(options: Options) -> int:
     say(texts.final_text(plan, outcome, tuple(warnings(result.attention, len(plan.finished)))))
     run_id = track_run(result, files, options.tracking_uri, say)
     seconds = perf_counter() - begun
-    result.write_scores(seconds, run_id, options.json)
+    result.write_scores(seconds, run_id, options.json, again=True)
     say(f"done in {seconds:.0f} s: {done.clips} clips and {done.folds} folds computed")
     say(next_steps(options.tracking_uri, run_id, f"predictions and figures are in {out}"))
     return SOME_FOLDS_FAILED if done.failed else DONE

@@ -103,7 +103,7 @@ def main(options: Options) -> int:
     if run:
         stamp = (run.about.stamp,) if run.about.stamp else ()
         say(texts.final_text(run.plan, run.outcome, stamp))
-        run.write_scores(seconds, run_id)
+        run.write_scores(seconds, run_id, again=True)
     for path in [out / "search.json", *([options.json] if options.json else [])]:
         write_json(path, search_values(grid, found, run, seconds))
     say(f"done in {seconds:.0f} s: {found.trained} folds trained")

@@ -3,14 +3,17 @@
 import json
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import TINY_OPTIONS, small_database
 from test_estimate import HEAVY, modules_of
 
 from aman.drawn import NOTE, drawn_once, figures_key
+from cluster.experiment.write import Run
 from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 from cluster.tracking.there import finished_run
@@ -154,3 +157,18 @@ def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone
         assert finished_run(file, parent, children) is None
     file.write_bytes(b"no database at all")
     assert finished_run(file, parent, []) is None
+
+
+def test_a_folder_into_which_another_job_wrote_meanwhile_is_said(
+    here: Path, call_job: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other job writes while this one logs its run."""
+
+    def meanwhile(run: Run, *_: Any) -> None:
+        path = run.folder / "scores.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": {"01": "others"}}))
+
+    root = small_database(here / "release", 2, 2)
+    monkeypatch.setattr("cluster.experiment.records.track_run", meanwhile)
+    code, said = call_job(loso, "--root", root, "--here", "--out", "out", *TINY_OPTIONS)
+    assert code == 2 and "got out, into which another job has written other results" in said
