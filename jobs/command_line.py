@@ -24,7 +24,7 @@ from jobs.first_options import in_order
 from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description, flowing
 from jobs.progress_bar import BARS
 from jobs.recipes import start_of, usual_recipe
-from jobs.started import as_started
+from jobs.started import as_started, program
 
 if TYPE_CHECKING:
     from cluster.experiment.plan import Request
@@ -242,7 +242,7 @@ def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] |
     given, own = default.sorted_out(given) if isinstance(default, SplitOptions) else (given, {})
     flowing(kind, given)
     text, config = description(docstring), (tyro.conf.OmitArgPrefixes,)
-    options: Any = tyro.cli(kind, args=given, default=default, description=text, config=config)
+    options: Any = tyro.cli(kind, prog=program(), args=given, default=default, description=text, config=config)
     if isinstance(options, SplitOptions):
         options = options.complete(own)
     if file := getattr(options, "json", None):

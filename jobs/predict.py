@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from aman.errors import DataError, UsageError
+from aman.places import check_file, check_folder
 from aman.sheets.text import printable
 from jobs.command_line import DONE, run_job, say
 
@@ -100,8 +101,18 @@ def check(options: Options) -> None:
             expected="one clip: each has frames of its own",
             fix="run the command once for each clip",
         )
-    if twice := {one for one in options.clips if options.clips.count(one) > 1}:
-        raise UsageError(got=f"{min(twice)} twice", expected="each clip once", fix="name it once")
+    places = [Path(one).resolve() for one in options.clips]
+    if twice := [one for place, one in zip(places, options.clips, strict=True) if places.count(place) > 1]:
+        raise UsageError(got=f"{twice[-1]} twice", expected="each clip once", fix="name it once")
+    for option in ("csv", "json", "gif"):
+        path = getattr(options, option)
+        if path and path.resolve() in (options.model.resolve(), *places):
+            got = f"--{option} {path}, which is the model or a clip"
+            raise UsageError(got=got, expected="a file of its own", fix=f"name another --{option}")
+        if path and not (several and option == "gif"):
+            check_file(path, f"--{option}")
+        elif path:
+            check_folder(path, "--gif")
     if bad := [one for one in options.file if "=" not in one]:
         raise UsageError(got=f"--file {bad[0]}", expected="SETTING=FILE", fix="write the setting, =, and the path")
 

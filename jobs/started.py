@@ -20,8 +20,15 @@ def started_by(program: str, job: str) -> str:
     """What the user typed to start this job with the command: `program` is its path, as the shell gives it. The name
     alone is enough where the shell finds it."""
     found = shutil.which(COMMAND)
-    typed = COMMAND if Path(program).name != COMMAND or (found and Path(found).samefile(program)) else quote(program)
+    elsewhere = Path(program).name == COMMAND and (not found or Path(found).resolve() != Path(program).resolve())
+    typed = quote(program) if elsewhere else COMMAND
     return f"{typed} {job}"
+
+
+def program() -> str:
+    """How this job was started, as its usage and tyro's errors name it: `.venv/bin/python jobs/loso.py`."""
+    start = sys.argv[0]
+    return f"{quote(sys.orig_argv[0])} {quote(start)}" if Path(start).parent.name == "jobs" else start
 
 
 def as_started(text: str) -> str:

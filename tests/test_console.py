@@ -1,5 +1,6 @@
 """The command `aman` and `aman.benchmark` are the jobs under other names."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import aman
 from aman.errors import UsageError
 from aman.step import Step
 from jobs import console
-from jobs.started import as_started, started_by
+from jobs.started import as_started, program, started_by
 
 SETTINGS = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2}
 
@@ -75,6 +76,7 @@ def test_jobs_are_named_as_this_one_was_started(
     monkeypatch.setattr(sys, "orig_argv", [typed])
     say("python jobs/report.py, jobs/score.py; ray job submit -- python jobs/tune.py")
     assert capsys.readouterr().out.startswith(said)
+    assert program() == (started if typed == "python" else f"{typed} {shlex.quote(started)}")
     step = Step("clip 1/2 one", work="clips", done=1, all=2)
     assert as_started(step) is step
 

@@ -328,6 +328,13 @@ def test_arguments_that_do_not_fit_together_are_refused(model: Path, tmp_path: P
         ((model,), "no clip"),
         ((model, one, two, "--onset", 1), "with 2 clips"),
         ((model, one, one), "twice"),
+        ((model, one, f"{one}/"), "twice"),
+        ((model, one, "--gif", model), "which is the model or a clip"),
+        ((model, one, two, "--gif", model), "which is the model or a clip"),
+        ((model, one, "--csv", one), "which is the model or a clip"),
+        ((model, one, "--json", tmp_path), "which cannot be written"),
+        ((model, one, "--gif", tmp_path), "which cannot be written"),
+        ((model, one, two, "--gif", model.parent / "model.safetensors/gifs"), "which cannot be written"),
         ((model, one, "--file", "trunk"), "SETTING=FILE"),
         ((model, one, "--file", "trunks=x"), "check the name"),
     ):
