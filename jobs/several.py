@@ -31,7 +31,9 @@ OWN_OPTION = re.compile(r"--([A-Za-z][\w-]*)\.([\w-]+.*)", re.DOTALL)
 class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
     """Options of the jobs that work on several databases."""
 
-    database: Annotated[tuple[str, ...], tyro.conf.arg(help=f"One or more: {DATABASE_HELP}")] = ("synthetic",)
+    database: Annotated[
+        tuple[str, ...], tyro.conf.arg(help=f"One or more, each {DATABASE_HELP[0].lower()}{DATABASE_HELP[1:]}")
+    ] = ("synthetic",)
     root: tuple[str, ...] = ()
     """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none.
     Databases that are put side by side with a + between them (casme2+samm) have one folder that holds all."""
