@@ -5,11 +5,10 @@
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 from aman import methods
-from aman.database_table import markdown
 from aman.inputs.base import stages
 from aman.methods import Classical, Method, Neural, Recipe
 from aman.protocols import published
@@ -39,6 +38,14 @@ def table() -> str:
     return "\n".join(
         [HEAD.format(classes=CLASSES), markdown([row(one) for one in known]), PUBLISHED, markdown(printed)]
     )
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """Rows as a table of Markdown; each row has its cells by the head of the column."""
+    heads = list(rows[0])
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in one.values())} |" for one in rows]
+    return "\n".join([*lines, ""])
 
 
 def row(method: Method) -> dict[str, str]:

@@ -4,8 +4,8 @@
 """
 
 import sys
-from collections.abc import Sequence
 
+from aman.catalogue import markdown
 from aman.databases import Database, Edition, Protocol, databases
 from aman.layouts import layouts
 from aman.making import LAYOUTS
@@ -67,14 +67,6 @@ def tables() -> str:
     notes = NOTES.format(frames=LEAST_FRAMES, share=LEAST_SHARE)
     unknown = "".join(f"* `{one.name}`: {one.unverified}.\n" for one in found if one.unverified)
     return HEAD + markdown(rows) + "\n" + unknown + PROTOCOLS + markdown(lines) + notes
-
-
-def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """Rows as a table."""
-    heads = list(rows[0])
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in one.values())} |" for one in rows]
-    return "\n".join([*lines, ""])
 
 
 def row(database: Database) -> dict[str, str]:
