@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import tyro
 
 from aman import methods
+from aman.databases import find
 from aman.errors import UsageError
 from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
 from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say
@@ -36,7 +38,8 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
     ] = ("synthetic",)
     root: tuple[str, ...] = ()
     """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none.
-    Databases that are put side by side with a + between them (casme2+samm) have one folder that holds all."""
+    Databases that are put side by side with a + between them (casme2+samm) have one folder that holds all, or one for
+    each if --root names one for every single database."""
     protocol: tuple[str, ...] = ()
     """Their protocols, in the same order (the job `protocols` lists them; NAME-kfold5-seed0 and NAME-cross divide the
     clips in other ways). Empty: each database's own."""
@@ -47,13 +50,13 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
 
     def check(self) -> None:
         """Refuse wrong options before anything is read: `UsageError`."""
-        for name in ("root", "protocol"):
+        for name, counts in (("root", (len(self.database), sum(self.sizes))), ("protocol", (len(self.database),))):
             given = getattr(self, name)
-            if given and len(given) != len(self.database):
+            if given and len(given) not in counts:
                 raise UsageError(
                     got=f"--{name} {' '.join(given)} for --database {' '.join(self.database)}",
                     expected=f"one --{name} for each database, in the same order",
-                    fix="leave it out, or give as many",
+                    fix=f"leave it out, or give {' or '.join(map(str, dict.fromkeys(counts)))}",
                 )
         for name in ("split", "labels"):
             if getattr(self, name) and len(self.database) > 1:
@@ -93,10 +96,18 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
         return {"split": self.split, "labels": self.labels}
 
     @property
-    def places(self) -> list[tuple[str, str, str]]:
-        """Database, root and protocol of each, the latter two empty where the user named none."""
-        roots, protocols = (given or ("",) * len(self.database) for given in (self.root, self.protocol))
-        return list(zip(self.database, roots, protocols, strict=True))
+    def sizes(self) -> list[int]:
+        """How many databases each --database is: more than one where they are put side by side."""
+        return [max(1, len(find(one).parts)) for one in self.database]
+
+    @property
+    def places(self) -> list[tuple[str, str | tuple[str, ...], str]]:
+        """Database, root or roots, and protocol of each, the latter two empty where the user named none."""
+        roots: list[str | tuple[str, ...]] = list(self.root or ("",) * len(self.database))
+        if len(roots) > len(self.database):
+            rest = iter(self.root)
+            roots = [tuple(islice(rest, size)) for size in self.sizes]
+        return list(zip(self.database, roots, self.protocol or ("",) * len(self.database), strict=True))
 
     def ensure(self) -> bool:
         """Make the databases that jobs make, where they are missing; False if that is all that a plan can say. A
@@ -106,7 +117,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
 
         for database, _, protocol in self.places:
             protocol_for(database, protocol, self.split, self.labels)
-        made = [ensure_database(database, root, self.plan, say) for database, root, _ in self.places]
+        made = [ensure_database(database, "".join(root), self.plan, say) for database, root, _ in self.places]
         return all(made) or self.say_room()
 
     @property

@@ -223,6 +223,18 @@ def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(
     assert first["database"] == THREE and first["protocol"] == f"{THREE}-cross"
 
 
+def test_a_comparison_takes_a_root_for_each_database_of_those_side_by_side(
+    call_job: Call, here: Path, three: Path, store: Path
+) -> None:
+    wanted = ["--method", "ststnet", "--database", "casme2+samm", "smic", "--here", "--plan", "--store", store]
+    roots = [three / "c2", three / "samm", three / "smic"]
+    plans = [call_job(compare, *wanted, "--root", *some) for some in (roots, [three, three / "smic"])]
+    clips = [re.findall(r".*fingerprint.*", text) for code, text in plans if code == 0]
+    assert len(clips) == 2 and clips[0] == clips[1] and clips[0][0].startswith("casme2+samm: 22 clips")
+    code, text = call_job(compare, *wanted, "--root", *roots, three)
+    assert code == 2 and "one --root for each database" in text and "give 2 or 3" in text
+
+
 def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_once(
     three: Path, store: Path, tmp_path: Path
 ) -> None:
