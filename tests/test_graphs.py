@@ -131,6 +131,10 @@ def refuse(step: Step, batch_B: torch.Tensor) -> Step:
     raise RuntimeError("operation not permitted when stream is capturing\nand more of it")
 
 
+def refuse_otherwise(step: Step, batch_B: torch.Tensor) -> Step:
+    raise AssertionError
+
+
 def fixed_rate(model: nn.Module, optimiser: torch.optim.Optimizer) -> Recorder:
     """A recorder that records the rate as a number: its replays do not follow the schedule."""
 
@@ -155,6 +159,7 @@ SPOILT: dict[str, tuple[Callable[[nn.Module, torch.optim.Optimizer], Recorder], 
         lambda model, optimiser: refuse,
         "cannot be recorded: operation not permitted when stream is",
     ),
+    "fails otherwise": (lambda model, optimiser: refuse_otherwise, r"cannot be recorded: AssertionError\(\)"),
     "weights differ": (lambda model, optimiser: Recording(lambda: shift(model)), "5 steps with graphs gave other"),
     "a fixed rate": (fixed_rate, "5 steps with graphs gave other"),
 }
