@@ -19,7 +19,7 @@ env: .venv/ready  ## Build the environment in .venv (one to three minutes, sever
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-demo: env  ## Run the main job on the synthetic database: about three minutes on two cores, a rerun 20 seconds
+demo: env  ## Run the main job on the synthetic database: about three minutes on two cores, a rerun a few seconds
 	@echo "demo: synthesizes 120 clips, prepares them, trains 12 folds; about three minutes on two cores"
 	$(BIN)/python jobs/loso.py
 

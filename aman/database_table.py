@@ -4,8 +4,8 @@
 """
 
 import sys
-from collections.abc import Sequence
 
+from aman.catalogue import markdown
 from aman.databases import Database, Edition, Protocol, databases
 from aman.layouts import layouts
 from aman.making import LAYOUTS
@@ -22,11 +22,12 @@ row, folder and file that cannot be used, with a fix. `--json FILE` writes a tab
 units, objective classes and frame numbers. `python jobs/synthesize.py --layout NAME` writes a look-alike with faces
 made by code; `--full-size` writes one with the published number of clips, subjects and classes.
 
-A database that is marked "unverified" was written from public code, and nobody has run it on the real release.
+A database that is marked "unverified" was written from public code, and nobody has run it on the real release. What is
+not known of it is below the table.
 
 """
 PROTOCOLS = """
-# The protocols
+## The protocols
 
 Clips and subjects are those of the published tables, one line for each edition of a table. Each fold leaves one subject
 out, unless the rule says otherwise; then the line also counts the clips and subjects that are predicted. "Largest
@@ -34,7 +35,7 @@ class" is the accuracy of a method that always answers with the most frequent cl
 
 """
 NOTES = """
-# What a reader does with imperfect releases
+## What a reader does with imperfect releases
 
 * **Missing frames.** In CAS(ME)^3 about a tenth of the clips lack frames, and its authors say that this is normal. The
   readers of the folder `further` use a clip with the frames that are there and report how many are missing. They refuse
@@ -64,15 +65,8 @@ def tables() -> str:
     rows = [row(one) for one in found]
     lines = [line for one in found for protocol in one.protocols for line in protocol_rows(protocol)]
     notes = NOTES.format(frames=LEAST_FRAMES, share=LEAST_SHARE)
-    return HEAD + markdown(rows) + PROTOCOLS + markdown(lines) + notes
-
-
-def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """Rows as a table."""
-    heads = list(rows[0])
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in one.values())} |" for one in rows]
-    return "\n".join([*lines, ""])
+    unknown = "".join(f"* `{one.name}`: {one.unverified}.\n" for one in found if one.unverified)
+    return HEAD + markdown(rows) + "\n" + unknown + PROTOCOLS + markdown(lines) + notes
 
 
 def row(database: Database) -> dict[str, str]:
@@ -84,7 +78,7 @@ def row(database: Database) -> dict[str, str]:
         "frames a second": ", ".join(f"{one:g}" for one in database.fps) or "-",
         "protocols": ", ".join(f"`{one.name}`" for one in database.protocols),
         "`--layout`": ", ".join(look_alikes(database)) or "-",
-        "state": f"unverified: {database.unverified}" if database.unverified else "-",
+        "state": "unverified" if database.unverified else "-",
     }
 
 

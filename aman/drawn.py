@@ -29,10 +29,15 @@ def figures_key(of: object, code: Iterable[Path]) -> str:
 
 def drawn_once(folder: Path, key: str, draw: Callable[[], list[Path]], needed: Iterable[str] = ()) -> list[Path]:
     """The figures of a folder: as they are, where they are of this key and the needed ones are among them; else `draw`
-    draws them. `OSError` where the folder cannot be written."""
+    draws them, and figures that the note names, of another key, are removed where none of these names is drawn again:
+    they would be taken for figures of these results. `OSError` where the folder cannot be written."""
     files = _drawn(folder, key)
     if files is None or not {folder / name for name in needed} <= set(files):
+        before = _note(folder)
         files = draw()
+        if before and before[0] != key:
+            for name in before[1].keys() - {path.name for path in files}:
+                (folder / name).unlink(missing_ok=True)
         digests = {path.name: _sha256(path) for path in files}
         write_whole(folder / NOTE, json.dumps({"key": key, "files": digests}, indent=1) + "\n")
     return files
@@ -41,13 +46,23 @@ def drawn_once(folder: Path, key: str, draw: Callable[[], list[Path]], needed: I
 def _drawn(folder: Path, key: str) -> list[Path] | None:
     """The figures that the note names, in the order in which they were drawn; None where the note is of another key or
     a figure has other bytes."""
+    note = _note(folder)
+    try:
+        if not note or note[0] != key or not all(_sha256(folder / name) == one for name, one in note[1].items()):
+            return None
+    except OSError:
+        return None
+    return [folder / name for name in note[1]]
+
+
+def _note(folder: Path) -> tuple[str, dict[str, str]] | None:
+    """Key and figures of the note, by the name of each its digest; None where there is no note or it is damaged."""
     try:
         note = json.loads((folder / NOTE).read_text())
-        if note["key"] != key or not all(_sha256(folder / name) == digest for name, digest in note["files"].items()):
-            return None
-        return [folder / str(name) for name in note["files"]]
+        key, files = str(note["key"]), {str(name): str(digest) for name, digest in note["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return (key, files) if all(name == Path(name).name for name in files) else None
 
 
 def _sha256(path: Path) -> str:

@@ -4,8 +4,9 @@
 inner folds choose, and for the level that suits a clip by its true strength (`oracle`), with AMAN less each of them.
 `--rows weights` prints AMAN with each trunk and each magnifier, `--rows numbers` AMAN in fp32 and in bf16, and
 `--method NAME` a row for another method. Another
-database of jobs/synthesize.py is `--root`. Clips and folds are computed one after another in this process, which gives
-the bits that `jobs/loso.py` gives, and published: `jobs/loso.py` with the same settings finds them done.
+database of jobs/synthesize.py is `--root`; several, each with a `--seed` of its own, are put together as one with all
+their subjects. Clips and folds are computed one after another in this process, which gives the bits that `jobs/loso.py`
+gives, and published: `jobs/loso.py` with the same settings finds them done.
 
 Time on two cores: about a quarter of an hour a seed of the database; `--rows weights` half an hour, most of it the
 learned magnifier. A rerun takes seconds.
@@ -66,8 +67,8 @@ class Options:
     """Seeds of the training, from 0."""
     inner: bool = True
     """Whether inner folds choose a level, too: as many folds as four seeds of all rows together."""
-    root: str = ""
-    """Folder of a synthetic database. Empty: that of the jobs, which is made where it is missing."""
+    root: tuple[str, ...] = ("",)
+    """Folder of a synthetic database, or of several. Empty: that of the jobs, which is made where it is missing."""
     store: str = ""
     """Where results are kept."""
     json: Path | None = None
@@ -76,7 +77,8 @@ class Options:
 
 def main(options: Options) -> int:
     """A row for each configuration."""
-    ensure_database("synthetic", options.root, False, say)
+    for root in options.root:
+        ensure_database("synthetic", root, False, say)
     method = methods.find(options.method)
     usual = method.recipes.get(RecipeOptions.synthetic_recipe, method.Settings())
     levels = method == METHOD and options.rows == "levels"
@@ -89,14 +91,10 @@ def main(options: Options) -> int:
         rows = {
             " ".join([method.name, *map(str, one.values())]): one for one in (changes if method == METHOD else ({},))
         }
-    plans = planned(usual, rows, options, range(options.seeds))
-    found = {name: [pool(plan) for plan in some] for name, some in plans.items()}
-    if levels:
-        if options.inner:
-            found["level by inner folds, seed 0"] = chosen(usual, rows, options)
-        found[f"oracle: nearest to {ORACLE_PIXELS} px"] = [oracle(plan) for plan in plans["AMAN"]]
+    each = [tables_of(usual, rows, options, root, levels) for root in options.root]
+    found = {name: list(map(put_together, zip(*(one[name] for one in each), strict=True))) for name in each[0]}
     base = next(iter(found))
-    classes = next(iter(plans.values()))[0].selection.protocol.classes
+    classes = sorted(found[base][0]["label"].unique())
     say(f"{'accuracy in %':<{WIDTH}}  mean  seeds{'':<{6 * options.seeds - 2}}{base} less this one, 95 %")
     for name, tables in found.items():
         say(text(name, tables, [] if name == base else found[base][: len(tables)], classes))
@@ -106,12 +104,37 @@ def main(options: Options) -> int:
     return DONE
 
 
+def tables_of(
+    usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options, root: str, levels: bool
+) -> dict[str, list[pd.DataFrame]]:
+    """Predictions of each row in one database, a table for each seed."""
+    plans = planned(usual, rows, options, root, range(options.seeds))
+    found = {name: [pool(plan) for plan in some] for name, some in plans.items()}
+    if levels:
+        if options.inner:
+            found["level by inner folds, seed 0"] = chosen(usual, rows, options, root)
+        found[f"oracle: nearest to {ORACLE_PIXELS} px"] = [oracle(plan) for plan in plans["AMAN"]]
+    return found
+
+
+def put_together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Predictions of one row and seed in all databases, whose subjects are different people."""
+    names = [table.assign(subject=f"{at}/" + table["subject"]) for at, table in enumerate(tables)]
+    return pd.concat([table.assign(clip=f"{at}/" + table["clip"]) for at, table in enumerate(names)], ignore_index=True)
+
+
 def planned(
-    usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options, seeds: Sequence[int], inner: bool = False
+    usual: Recipe,
+    rows: Mapping[str, Mapping[str, Any]],
+    options: Options,
+    root: str,
+    seeds: Sequence[int],
+    inner: bool = False,
 ) -> dict[str, list[Plan]]:
     """The finished benchmark of each row with each seed; with `inner`, that of the level that inner folds choose."""
-    root = root_of("synthetic", options.root)
-    request = Request(database="synthetic", root=root, recipe=usual, store=options.store, here=True)
+    request = Request(
+        database="synthetic", root=root_of("synthetic", root), recipe=usual, store=options.store, here=True
+    )
     points = [Configuration(name=name, choices=one, recipe=variant(usual, **one)) for name, one in rows.items()]
     choices = {LEVEL_CHOSEN: [name for name, one in rows.items() if "levels" in one]} if inner else {}
     tables, experiment = plan_tables([request], points, choices, seeds)
@@ -122,9 +145,9 @@ def planned(
     return {name: [each.grid.plans[name] for each in tables] for name in rows}
 
 
-def chosen(usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options) -> list[pd.DataFrame]:
+def chosen(usual: Recipe, rows: Mapping[str, Mapping[str, Any]], options: Options, root: str) -> list[pd.DataFrame]:
     """Predictions of the level that inner folds choose for each left-out subject, with the first seed alone."""
-    return [pool(plan) for plan in planned(usual, rows, options, [0], inner=True)[LEVEL_CHOSEN]]
+    return [pool(plan) for plan in planned(usual, rows, options, root, [0], inner=True)[LEVEL_CHOSEN]]
 
 
 def oracle(plan: Plan) -> pd.DataFrame:

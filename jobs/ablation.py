@@ -4,10 +4,10 @@ Laptop: `python jobs/ablation.py` (synthetic database, recipe `small`), or with 
 
 Cluster: `ray job submit -- python jobs/ablation.py --database casme2 samm --root /data/CASMEII /data/SAMM`.
 
-Three trainings a left-out subject; `jobs/paper.py` has them among its own, and neither trains what the other did. Time:
-about seven minutes for the synthetic database on two cores; `--plan` says it for any other. The paper has, on CASME II,
-SAMM and SMIC-HS: magnification attention only 59.19 %, 59.57 %, 64.02 %; frame attention only 62.71 %, 56.25 %,
-62.80 %; both 75.40 %, 68.85 %, 79.87 %.
+Three trainings for each left-out subject. `jobs/paper.py` has these trainings among its own, and neither job repeats
+what the other has trained. Time: about seven minutes for the synthetic database on two cores; `--plan` says it for any
+other. The paper has, on CASME II, SAMM and SMIC-HS: magnification attention only 59.19 %, 59.57 %, 64.02 %; frame
+attention only 62.71 %, 56.25 %, 62.80 %; both 75.40 %, 68.85 %, 79.87 %.
 """
 
 from dataclasses import dataclass

@@ -1,16 +1,23 @@
 """Benchmarks from Python: `aman.benchmark("casme2", root="/data/CASMEII", method="ststnet")` is jobs/loso.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from aman import methods
+from aman.databases.side_by_side import AND
 from aman.errors import UsageError
 from aman.extras import extras_named
-from aman.methods import settings_of, variant
-from jobs.command_line import EngineOptions, roots_of, start_of, usual_recipe
+from aman.given import check_value, text_of, texts_of, types_of
+from aman.methods import variant
+from jobs.command_line import EngineOptions, roots_of
+from jobs.recipes import start_of, usual_recipe
+
+Names = str | Path | Sequence[str | Path]
+"""One name or path, or several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +40,15 @@ class Benchmark:
 
 @extras_named()
 def benchmark(
-    database: str = "synthetic",
+    database: Names = "synthetic",
     *,
-    root: str | Sequence[str] = "",
-    method: str = methods.USUAL,
+    root: Names = "",
+    method: str | Path = methods.USUAL,
     recipe: str = "",
     protocol: str = "",
-    split: str = "",
-    labels: str = "",
-    store: str = "",
+    split: str | Path = "",
+    labels: str | Path = "",
+    store: str | Path = "",
     seed: int = 0,
     here: bool = False,
     allow_incomplete: bool = False,
@@ -50,10 +57,10 @@ def benchmark(
 ) -> Benchmark:
     """Run a benchmark, or find it in the store, and give its tables. No run's folder is written and nothing is tracked.
 
-    `root`, `method`, `recipe`, `protocol`, `split`, `labels`, `store` and `seed` are options of jobs/loso.py; databases
-    side by side are written `casme2+samm+smic`, with one root or one for each. `settings` are fields of the method's
-    settings, `k=9, epochs=20`. `here` trains in this process without Ray; without it the session of Ray is the
-    one that runs, or one of its own. `say` is given each line of progress.
+    `root`, `method`, `recipe`, `protocol`, `split`, `labels`, `store` and `seed` are options of jobs/loso.py. Databases
+    side by side are a list, `["casme2", "samm"]`, or `casme2+samm`, with one root or one for each. `settings` are those
+    of the method, `k=9, epochs=20`. `here` trains in this process without Ray; without it the session of Ray
+    is the one that runs, or one of its own. `say` is given each line of progress.
 
     Raises `aman.errors.UserError` for what a user can mend: wrong settings (`UsageError`), wrong data (`DataError`).
     """
@@ -64,28 +71,20 @@ def benchmark(
     from cluster.experiment.run import failures_of, run
     from cluster.experiment.score import outcome_of
 
-    chosen = methods.find(method)
-    _, start = start_of(chosen, recipe or usual_recipe(chosen, EngineOptions.synthetic_recipe, [database]))
-    known = settings_of(start)
-    if unknown := sorted(settings.keys() - known.keys()):
-        raise UsageError(
-            got=f"{', '.join(unknown)} as a setting of {chosen.name}",
-            expected=f"settings of it: {', '.join(known)}",
-            fix="correct the name, or leave it out",
-        )
-    wanted = variant(start, **settings)
-    chosen.check(wanted)
-    protocol_for(database, protocol, split, labels)
-    roots = [root] if isinstance(root, str) else list(root)
-    ensure_database(database, " ".join(roots), False, say)
+    named, roots = AND.join(texts_of("database", database)), texts_of("root", root)
+    divided = text_of("protocol", protocol), text_of("split", split), text_of("labels", labels)
+    check_value("seed", seed, int)
+    wanted = settings_given(text_of("method", method), text_of("recipe", recipe), named, settings)
+    protocol_for(named, *divided)
+    ensure_database(named, " ".join(roots), False, say)
     request = Request(
-        database=database,
-        root=roots_of(database, roots),
+        database=named,
+        root=roots_of(named, roots),
         recipe=wanted,
-        protocol=protocol,
-        split=split,
-        labels=labels,
-        store=store,
+        protocol=divided[0],
+        split=divided[1],
+        labels=divided[2],
+        store=text_of("store", store),
         seed=seed,
         here=here,
         allow_incomplete=allow_incomplete,
@@ -101,6 +100,24 @@ def benchmark(
         incomplete=outcome.incomplete,
         failed=outcome.failed_folds,
     )
+
+
+def settings_given(method: str, recipe: str, database: str, settings: Mapping[str, Any]) -> methods.Recipe:
+    """The recipe of a method with these settings. `UsageError` where the method has no such setting or value."""
+    chosen = methods.find(method)
+    _, start = start_of(chosen, recipe or usual_recipe(chosen, EngineOptions.synthetic_recipe, [database]))
+    known = types_of(chosen.Settings)
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise UsageError(
+            got=f"{', '.join(unknown)} as a setting of {chosen.name}",
+            expected=f"one of its settings: {', '.join(known)}",
+            fix="correct the name, or leave it out",
+        )
+    for name, value in settings.items():
+        check_value(name, value, known[name])
+    wanted: methods.Recipe = variant(start, **settings)
+    chosen.check(wanted)
+    return wanted
 
 
 def score_table(scores: Any) -> pd.DataFrame:

@@ -7,7 +7,8 @@ removes those older than ninety days. Time: two seconds for 300,000 objects; `ve
 
 A name says which kind of result and which key it is of, so that results whose names were exchanged are noticed. Names
 of early releases do not; their results count all the same, and `bind` writes those names as they are written today.
-Proven by it: the bytes are whole and of the form of their kind. Not proven: that each was under its own name before.
+`bind` proves that the bytes are whole and have the form of their kind. It does not prove that each result was under its
+own name before.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,8 +26,8 @@ class Options:
     """Options of cache."""
 
     verb: Annotated[Literal["status", "verify", "bind", "clean"], tyro.conf.Positional] = "status"
-    """status counts, verify reads everything and sets damaged objects aside, bind has names of early releases say their
-    key, clean lists what no run can use."""
+    """status counts, verify reads everything and sets damaged objects aside, bind writes names of early
+    releases as they are written today, clean lists what no run can use."""
     store: str = ""
     """Folder, file:///folder or s3://bucket/folder."""
     delete: bool = False
@@ -43,12 +44,14 @@ def main(options: Options) -> int:
     from cluster.store.open import open_store
 
     if options.delete and options.verb != "clean":
-        raise UsageError(got=f"--delete with {options.verb}", expected="clean", fix="leave --delete out")
+        raise UsageError(got=f"--delete with {options.verb}", expected="--delete with clean", fix="leave --delete out")
     store = open_store(options.store, near=False)
     found = status(store)
     if not (found.blobs or found.results or found.aside or found.timings):
         raise UsageError(
-            got=f"--store {options.store}, which is empty", expected="a store of this project", fix="check it"
+            got=f"--store {options.store or store.uri}, which is empty",
+            expected="a store in which a job has left results",
+            fix="name the --store of the jobs, or run a job first",
         )
     damaged, result = 0, asdict(found)
     if options.verb == "status":
@@ -63,7 +66,8 @@ def main(options: Options) -> int:
     elif options.verb == "bind":
         bound, damaged = bind_results(store, say, damage)
         result |= {"bound": bound, "damaged": damaged}
-        say(f"{bound} names of early releases say their key, {damaged} led to no result; the next run makes those anew")
+        again = f"{damaged} led to no result, which the next run computes again"
+        say(f"{bound} names of early releases say their key; {again}")
     else:
         names = list(removable(store))
         for name, size, why in names:

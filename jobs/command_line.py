@@ -18,10 +18,13 @@ from aman.databases import databases, find
 from aman.databases.side_by_side import AND
 from aman.errors import SessionLostError, UsageError, UserError
 from aman.extras import extras_named
+from aman.places import check_file, check_folder
 from aman.sheets.text import printable
 from jobs.first_options import in_order
-from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT
+from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description, flowing
 from jobs.progress_bar import BARS
+from jobs.recipes import start_of, usual_recipe
+from jobs.started import as_started, program
 
 if TYPE_CHECKING:
     from cluster.experiment.plan import Request
@@ -93,7 +96,7 @@ class EngineOptions:
     """Where results are kept: a folder, or s3://bucket/folder. What is there is not computed again. Empty:
     $AMAN_STORE, or runs/store."""
     workers: int = 0
-    """Training workers. 0: as many as the GPUs have room for, or one a CPU."""
+    """Training workers. 0: as many as the GPUs have room for, or one for each CPU."""
     gpus_per_worker: float = 1
     """Share of a GPU that a training worker takes: with 0.25 four of them train on one GPU."""
     allow_incomplete: bool = False
@@ -108,6 +111,15 @@ class EngineOptions:
 
     synthetic_recipe: ClassVar[str] = "quick"
     """Name of the recipe for the synthetic database where none is asked for."""
+
+    def say_room(self) -> bool:
+        """What --plan says where there are no clips yet: whether the store and the folder of results can be written."""
+        from cluster.experiment.room import room_text
+        from cluster.store.open import open_store
+
+        for line in room_text(open_store(self.store), self.out if isinstance(self, TrackedOptions) else None, 0):
+            say(line)
+        return False
 
     def request_of(
         self, database: str, root: str | Sequence[str], protocol: str, recipe: methods.Recipe, **more: Any
@@ -164,7 +176,8 @@ class BenchmarkOptions(SideBySideOptions, RecipeOptions):
         from aman.protocols import protocol_for
 
         protocol_for(self.one_database, self.protocol, self.split, self.labels)
-        return ensure_database(self.one_database, " ".join(self.root), self.plan, say)
+        made = ensure_database(self.one_database, " ".join(self.root), self.plan, say)
+        return made or self.say_room()
 
     def request(self, **more: Any) -> "Request":
         """The request that these options make."""
@@ -215,10 +228,10 @@ def roots_of(database: str, roots: Sequence[str]) -> str | tuple[str, ...]:
 
 def say(line: str) -> None:
     """One line, at once, or a progress bar in a terminal. Names of files and labels move no cursor."""
-    BARS.show(line)
+    BARS.show(as_started(line))
 
 
-def parse(kind: type[Options], description: str | None, arguments: Sequence[str] | None = None) -> Options:
+def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] | None = None) -> Options:
     """Options of a job from the command line. Those of a method are the fields of its settings, and a recipe's values
     are the defaults that are shown."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -227,20 +240,23 @@ def parse(kind: type[Options], description: str | None, arguments: Sequence[str]
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
     given, own = default.sorted_out(given) if isinstance(default, SplitOptions) else (given, {})
-    options: Any = tyro.cli(
-        kind, args=given, default=default, description=description, config=(tyro.conf.OmitArgPrefixes,)
-    )
+    flowing(kind, given)
+    text, config = description(docstring), (tyro.conf.OmitArgPrefixes,)
+    options: Any = tyro.cli(kind, prog=program(), args=given, default=default, description=text, config=config)
     if isinstance(options, SplitOptions):
         options = options.complete(own)
+    if file := getattr(options, "json", None):
+        check_file(file, "--json")
+    if isinstance(options, TrackedOptions) and options.out:
+        check_folder(options.out, "--out")
     if isinstance(options, MethodOptions):
         options.settings.method.check(options.settings)
     if isinstance(options, EngineOptions):
         if options.measure and not options.plan:
             raise UsageError(got="--measure without --plan", expected="both", fix="add --plan, which starts nothing")
-        share = options.gpus_per_worker
+        share, fix = options.gpus_per_worker, "leave it out for one GPU each"
         if not (0 < share <= 1 or share == int(share) > 0):
-            got = f"--gpus-per-worker {share:g}"
-            raise UsageError(got=got, expected="a share up to 1, or whole GPUs", fix="leave it out for one GPU each")
+            raise UsageError(got=f"--gpus-per-worker {share:g}", expected="a share up to 1, or whole GPUs", fix=fix)
     return options
 
 
@@ -258,21 +274,7 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
     return made, made(**{**values, "method": known.method, "recipe_name": name, "settings": recipe})
 
 
-def start_of(method: methods.Method, name: str) -> tuple[str, methods.Recipe]:
-    """The recipe of this name. `UsageError` where the method has none of it."""
-    recipes = {"default": method.Settings(), **method.recipes}
-    if name not in recipes:
-        raise UsageError(got=f"--recipe {name}", expected=f"one of {', '.join(recipes)}", fix="choose one of these")
-    return name, recipes[name]
-
-
-def usual_recipe(method: methods.Method, synthetic: str, given: Sequence[str]) -> str:
-    """The recipe where none is asked for: `synthetic`, if the method has it, on databases that are made by code."""
-    made_by_code = all(find(name).default_root for name in given)  # the default of every job is made so
-    return synthetic if made_by_code and synthetic in method.recipes else "default"
-
-
-def run_job(kind: type[Options], main: Callable[[Options], int], description: str | None) -> None:
+def run_job(kind: type[Options], main: Callable[[Options], int], docstring: str | None) -> None:
     """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 5 processes of Ray's
     were killed, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -281,10 +283,10 @@ def run_job(kind: type[Options], main: Callable[[Options], int], description: st
             stream.reconfigure(errors="backslashreplace")
     try:
         with extras_named(), closing(BARS):
-            code = main(parse(kind, description))
+            code = main(parse(kind, docstring))
         sys.stdout.flush()
     except UserError as error:
-        print(printable(f"error: {error}"), file=sys.stderr, flush=True)
+        print(printable(as_started(f"error: {error}")), file=sys.stderr, flush=True)
         code = error.code
         if isinstance(error, SessionLostError):  # at exit, Ray would wait a minute for the dead session, and then crash
             sys.stdout.flush()

@@ -26,8 +26,9 @@ def main() -> None:
         sys.stderr.write(f"error: got aman {name}; expected one of {', '.join(known)}; fix: choose one of these\n")
         sys.exit(2)
     from jobs.command_line import run_job
+    from jobs.started import started_by
 
-    sys.argv[:2] = [f"aman {name}"]
+    sys.argv[:2] = [started_by(sys.argv[0], name)]
     module = import_module(f"jobs.{job}")
     run_job(module.Options, module.main, module.__doc__)
 

@@ -22,8 +22,8 @@ class Options(TrackedOptions, BenchmarkOptions):
     """Options of loso."""
 
     subjects: tuple[str, ...] = ()
-    """Leave out these subjects only (01 07 ...), or where the protocol leaves out other groups these ones, by the names
-    that --plan shows. Empty: every one."""
+    """Leave out only these subjects (01 07 ...), or only these groups where the protocol leaves out groups. --plan
+    shows their names. Empty: every one."""
     keep_weights: bool = False
     """Store what each fold fitted as well, as safetensors under the fold's key. A fold that is finished and whose
     weights are not there is trained again, and must predict what it predicted before."""
@@ -67,7 +67,7 @@ def main(options: Options) -> int:
     say(texts.final_text(plan, outcome, tuple(warnings(result.attention, len(plan.finished)))))
     run_id = track_run(result, files, options.tracking_uri, say)
     seconds = perf_counter() - begun
-    result.write_scores(seconds, run_id, options.json)
+    result.write_scores(seconds, run_id, options.json, again=True)
     say(f"done in {seconds:.0f} s: {done.clips} clips and {done.folds} folds computed")
     say(next_steps(options.tracking_uri, run_id, f"predictions and figures are in {out}"))
     return SOME_FOLDS_FAILED if done.failed else DONE

@@ -31,7 +31,7 @@ class Options(TablesOptions):
     choose. Empty: all."""
     methods: tuple[str, ...] = ()
     """Other methods to train too, with their own settings, for a row of ours under each printed one of Table 2: names
-    of methods, .py files, or `all`. Empty: none, for the page of jobs/report.py has every method that was run."""
+    of methods, .py files, or `all`. Empty: none, for the page of the job `report` has every method that was run."""
     apex: ApexRule = "sheet"
     """How those of --methods that look at the apex find it. AMAN looks at no apex."""
 

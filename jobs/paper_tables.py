@@ -7,7 +7,8 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jobs.command_line import DONE, SOME_FOLDS_FAILED, EngineOptions, RecipeOptions, say, usual_recipe
+from jobs.command_line import DONE, SOME_FOLDS_FAILED, EngineOptions, RecipeOptions, say
+from jobs.recipes import usual_recipe
 from jobs.several import ALIGNMENT, DatabasesOptions, wanted_of
 
 if TYPE_CHECKING:

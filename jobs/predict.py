@@ -1,13 +1,14 @@
 """What a trained model says of clips: the probability of each class, and where the model attended to.
 
-`python jobs/predict.py MODEL CLIP...`, where MODEL is a file that jobs/train.py wrote, and each CLIP is a folder of
+Laptop: `python jobs/predict.py MODEL CLIP...`, where MODEL is a file that jobs/train.py wrote. Each CLIP is a folder of
 numbered frames or a video (AVI, MP4, MOV, MKV) of one micro-expression. `--onset`, `--apex` and `--offset` name frames
-of one clip; the apex is found where it is not named. A long recording is refused: the movement has to be found first.
+of one clip; the apex is found where it is not named. A long recording is refused: find the movement in it first.
 
 Time: the preparation of one clip (jobs/prepare.py) for each, in this process and on its CPU. A prediction for a clip
 that the model was trained on says so: it tells nothing of how good the model is. jobs/loso.py measures that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from aman.errors import DataError, UsageError
+from aman.places import check_file, check_folder
 from aman.sheets.text import printable
 from jobs.command_line import DONE, run_job, say
 
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 class Options:
     """Options of predict."""
 
-    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = Path()
-    """File that jobs/train.py wrote."""
-    clips: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CLIP [CLIP ...]")] = ()
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL", help_behavior_hint="")] = Path()
+    """File that the job `train` wrote."""
+    clips: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CLIP [CLIP ...]", help_behavior_hint="")
+    ] = ()
     """Folders of frames, or videos."""
     onset: int | None = None
     """Number of the first frame of the movement, for one CLIP. A frame's number is the last one in its file's name; the
@@ -39,16 +43,17 @@ class Options:
     offset: int | None = None
     """Number of the last frame of the movement, for one CLIP. Left out: the last frame."""
     method: str = ""
-    """The .py file of a method of your own, where the model is of one."""
+    """The .py file of your own method, if the model was trained with one."""
     file: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=FILE")] = ()
-    """Where files are that the model's settings name (trunk=FILE), if they moved since the training. Their digests must
-    be those of the training."""
+    """The present place of a file that the model's settings name (trunk=FILE), if it was moved after the training. Its
+    content must be the same."""
     csv: Path | None = None
     """File for the table as CSV."""
     json: Path | None = None
     """File for everything as JSON, with the attention."""
     gif: Path | None = None
-    """File (of several clips: folder) for a moving picture of the clip, beside it magnified at the attended level."""
+    """File for an animated GIF: the clip on the left, and on the right the clip magnified at the level that the model
+    attended to. For several clips, a folder."""
 
 
 def main(options: Options) -> int:
@@ -88,16 +93,26 @@ def check(options: Options) -> None:
     several = len(options.clips) > 1
     if options.model == Path() or not options.clips:
         raise UsageError(
-            got="no clip", expected="MODEL CLIP [CLIP ...]", fix="name a folder of frames or a video after the model"
+            got="no clip", expected="MODEL CLIP [CLIP ...]", fix="after the model, name a folder of frames or a video"
         )
     if several and (options.onset, options.apex, options.offset) != (None, None, None):
         raise UsageError(
             got=f"--onset, --apex or --offset with {len(options.clips)} clips",
             expected="one clip: each has frames of its own",
-            fix="run the command for one clip after the other",
+            fix="run the command once for each clip",
         )
-    if twice := {one for one in options.clips if options.clips.count(one) > 1}:
-        raise UsageError(got=f"{min(twice)} twice", expected="each clip once", fix="leave one of them out")
+    places = [Path(one).resolve() for one in options.clips]
+    if twice := [one for place, one in zip(places, options.clips, strict=True) if places.count(place) > 1]:
+        raise UsageError(got=f"{twice[-1]} twice", expected="each clip once", fix="name it once")
+    for option in ("csv", "json", "gif"):
+        path = getattr(options, option)
+        if path and path.resolve() in (options.model.resolve(), *places):
+            got = f"--{option} {path}, which is the model or a clip"
+            raise UsageError(got=got, expected="a file of its own", fix=f"name another --{option}")
+        if path and not (several and option == "gif"):
+            check_file(path, f"--{option}")
+        elif path:
+            check_folder(path, "--gif")
     if bad := [one for one in options.file if "=" not in one]:
         raise UsageError(got=f"--file {bad[0]}", expected="SETTING=FILE", fix="write the setting, =, and the path")
 
@@ -144,10 +159,25 @@ def write(options: Options, model: "Model", said: "dict[str, Prediction]") -> No
     if options.gif:
         from aman.trained.gif import write_gif
 
+        names = gif_names(list(said))
         for place, one in said.items():
-            path = options.gif if len(said) == 1 else options.gif / f"{Path(place).stem}.gif"
+            path = options.gif if len(said) == 1 else options.gif / names[place]
             level = write_gif(path, model.recipe, one)
-            say(f"{path}: {place}, on the right magnified {level} times")
+            unchanged = ", which changes nothing" if level == 1 else ""
+            say(f"{path}: {place}, on the right magnified with factor {level}{unchanged}")
+
+
+def gif_names(places: Sequence[str]) -> dict[str, str]:
+    """The name of each clip's file: `EP01.gif` of sub01/EP01, and with as many folders before it as tell the clips
+    apart, `sub01-EP01.gif` and `sub02-EP01.gif`."""
+    paths = {place: Path(place).absolute() for place in places}
+    for folders in range(1, max(len(path.parts) for path in paths.values()) + 1):
+        names = {place: "-".join([*path.parts[-folders:-1], path.stem]) for place, path in paths.items()}
+        if len(set(names.values())) == len(names):
+            break
+    else:  # a folder `clip` and a video `clip.mp4` beside it
+        names = {place: "-".join(path.parts[1:]) for place, path in paths.items()}
+    return {place: f"{name}.gif" for place, name in names.items()}
 
 
 def write_table(path: Path, model: "Model", said: "dict[str, Prediction]") -> None:

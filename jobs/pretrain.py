@@ -15,6 +15,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from aman.places import check_file, check_folder
 from aman.pretraining.faces import read_sets
 from aman.pretraining.settings import STARTS, Pretraining, check
 from jobs.command_line import DONE, run_job, say
@@ -47,6 +48,8 @@ def main(options: Options) -> int:
     from cluster.tracking.record import tracking_uri
 
     tracking_uri(options.tracking_uri)
+    check_file(options.out, "--out")
+    check_folder(options.folder, "--folder")
     settings = options.settings
     check(settings)
     start = settings.start if settings.start in STARTS else str(Path(settings.start).absolute())

@@ -13,6 +13,9 @@ from aman.step import Step
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+WIDE = 60
+"""Columns of a terminal that has room for the bar; a narrower one gets `clips 3/12` alone."""
+
 
 class Bars:
     """Shows lines: a `Step` moves the bar of its work, and all other lines scroll by above it."""
@@ -47,13 +50,12 @@ class Bars:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         except ModuleNotFoundError:
             return False
+        console = Console(file=stream, highlight=False)
+        work, rate, last = (TextColumn(f"{{task.fields[{one}]}}", markup=False) for one in ("work", "rate", "last"))
+        narrow, wide = (work, MofNCompleteColumn()), (work, BarColumn(bar_width=24), MofNCompleteColumn(), rate, last)
         self.progress = Progress(
-            TextColumn("{task.fields[work]}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False),
-            TextColumn("{task.fields[last]}", markup=False),
-            console=Console(file=stream, highlight=False),
+            *(wide if console.width >= WIDE else narrow),
+            console=console,
             redirect_stdout=False,
             redirect_stderr=False,
         )

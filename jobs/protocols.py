@@ -39,7 +39,7 @@ class Options(SideBySideOptions):
     ] = ()
     root: Annotated[tuple[str, ...], tyro.conf.arg(help=RELEASE_HELP)] = ()
     json: Path | None = None
-    """File for the same as JSON."""
+    """File for what is shown, as JSON."""
 
 
 def main(options: Options) -> int:
@@ -50,10 +50,14 @@ def main(options: Options) -> int:
     every = find(named).protocols if named else protocols().values()
     tables = options.split, options.labels
     if any(tables) and len(options.names) != 1:
-        raise UsageError(got="--split or --labels without one NAME", expected="the NAME they change", fix="name it")
+        raise UsageError(
+            got="--split or --labels without one NAME",
+            expected="one protocol that they change",
+            fix="name one protocol",
+        )
     chosen = [protocol_named(name, named, *tables) for name in options.names] or list(every)
     if root and len(chosen) != 1:
-        raise UsageError(got=f"--root for {len(chosen)} protocols", expected="one NAME with it", fix="name one")
+        raise UsageError(got=f"--root for {len(chosen)} protocols", expected="--root with one NAME", fix="name one")
     shown = [_show(protocol, find(named or protocol.database)) for protocol in chosen]
     if root:
         from cluster.experiment.plan import select_at

@@ -4,7 +4,7 @@ Laptop: `python jobs/report.py` takes every run under runs/ and writes runs/repo
 its tables as .csv and .tex, and its figures as .png, .svg and .pdf. `python jobs/report.py runs/loso --out mine` takes
 some runs, and `--compare RUN RUN` tests two runs of the same clips against each other.
 
-Cluster: the same, where the job that made the runs was started.
+Cluster: the same command, on the machine on which the job that made the runs was started.
 
 Time: some seconds for thirty runs. The paper has 75.40 %, 68.85 % and 79.87 % on CASME II, SAMM and SMIC-HS (Table 2).
 """
@@ -44,7 +44,7 @@ def main(options: Options) -> int:
     for one in compared:
         say(comparison_table(one.found, *one.names))
     tables, figures = (sum(path.suffix == ending for path in files) for ending in (".tex", ".png"))
-    say(f"{len(runs)} runs, {tables} tables as .csv and .tex, {figures} pictures beside the page")
+    say(f"{len(runs)} run{'s' * (len(runs) > 1)}, {tables} tables as .csv and .tex, {figures} pictures beside the page")
     say(f"Next: open {quote(str(files[0]))}")
     return DONE
 

@@ -35,7 +35,7 @@ UNKNOWN = "and the protocol has no published size to check them by"
 
 
 PROTOCOL_HELP = (
-    f"One of {', '.join(protocols())}, or one of --database FILE.py: jobs/protocols.py shows them. Also one that is"
+    f"One of {', '.join(protocols())}, or one of --database FILE.py: the job `protocols` shows them. Also one that is"
     " divided otherwise, by its whole name as scores.json has it: casme2-5-kfold5-seed0, casme2+samm+smic-cross."
 )
 
@@ -60,9 +60,9 @@ class Options(SideBySideOptions):
     fingerprint: str = ""
     """What the fingerprint must be, eight leading digits or more."""
     epochs: int = 0
-    """Epochs of which guessing shows its best. 0: as many as the file has, or 50."""
+    """Of how many epochs the best one of mere guessing is shown. 0: as many as the file has, or 50."""
     printed: str = ""
-    """A percentage as printed elsewhere (75.40): whether these clips can give it."""
+    """A percentage that was printed elsewhere (75.40), to be told whether these clips can give it."""
     json: Path | None = None
     """File for the result as JSON."""
 
@@ -120,7 +120,9 @@ def _refuse(options: Options) -> None:
         )
     if not 0 <= options.epochs <= MOST_EPOCHS:
         raise UsageError(
-            got=f"--epochs {options.epochs}", expected=f"1 to {MOST_EPOCHS}", fix="0 takes those of the file"
+            got=f"--epochs {options.epochs}",
+            expected=f"1 to {MOST_EPOCHS}",
+            fix="0 takes the file's number",
         )
     if options.printed:
         from aman.tables import reachable

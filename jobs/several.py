@@ -12,8 +12,9 @@ import tyro
 from aman import methods
 from aman.errors import UsageError
 from aman.methods import Alignment, FacesAndApex, Method, Recipe, settings_of, variant
-from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say, start_of, usual_recipe
-from jobs.help_texts import DATABASE_HELP
+from jobs.command_line import EngineOptions, ProtocolOptions, SplitOptions, TrackedOptions, say
+from jobs.help_texts import DATABASE_HELP, flowing
+from jobs.recipes import start_of, usual_recipe
 
 if TYPE_CHECKING:
     from cluster.experiment.grid import Experiment
@@ -30,15 +31,17 @@ OWN_OPTION = re.compile(r"--([A-Za-z][\w-]*)\.([\w-]+.*)", re.DOTALL)
 class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
     """Options of the jobs that work on several databases."""
 
-    database: Annotated[tuple[str, ...], tyro.conf.arg(help=f"One or more: {DATABASE_HELP}")] = ("synthetic",)
+    database: Annotated[
+        tuple[str, ...], tyro.conf.arg(help=f"One or more, each {DATABASE_HELP[0].lower()}{DATABASE_HELP[1:]}")
+    ] = ("synthetic",)
     root: tuple[str, ...] = ()
     """The folders of their releases, in the same order, or s3://bucket/folder. Databases that jobs make need none.
     Databases that are put side by side with a + between them (casme2+samm) have one folder that holds all."""
     protocol: tuple[str, ...] = ()
-    """Their protocols, in the same order (jobs/protocols.py lists them; NAME-kfold5-seed0 and NAME-cross divide the
+    """Their protocols, in the same order (the job `protocols` lists them; NAME-kfold5-seed0 and NAME-cross divide the
     clips in other ways). Empty: each database's own."""
     seeds: int = 1
-    """Seeds from --seed on; the report shows their mean and spread."""
+    """How many seeds are trained, from --seed on; the report shows their mean and spread."""
     usd_per_gpu_hour: float = 0
     """Price of a GPU-hour, for what --plan says of cost."""
 
@@ -64,7 +67,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
             raise UsageError(
                 got=f"--database {' '.join(self.database)}",
                 expected="one or more, each once (or each time under another --protocol)",
-                fix="name each once",
+                fix="name each database once",
             )
         if self.seeds < 1:
             raise UsageError(got=f"--seeds {self.seeds}", expected="1 or more", fix="1 is the default")
@@ -104,7 +107,7 @@ class DatabasesOptions(ProtocolOptions, TrackedOptions, EngineOptions):
         for database, _, protocol in self.places:
             protocol_for(database, protocol, self.split, self.labels)
         made = [ensure_database(database, root, self.plan, say) for database, root, _ in self.places]
-        return all(made)
+        return all(made) or self.say_room()
 
     @property
     def seed_range(self) -> range:
@@ -145,7 +148,7 @@ class MethodsOptions(SplitOptions, DatabasesOptions):
             raise UsageError(
                 got=f"options of {', '.join(sorted(unknown))}",
                 expected=f"options of {', '.join(one.name for one in found)}",
-                fix="name the method with --method, too",
+                fix="add these methods to --method",
             )
         name = self.recipe_name
         if name and not any(name in ("default", *one.recipes) for one in found):
@@ -179,6 +182,7 @@ def wanted_of(method: Method, recipe_name: str, changes: Mapping[str, Any], argu
     mine = settings_of(recipe)
     recipe = variant(recipe, **{setting: value for setting, value in changes.items() if setting in mine})
     if arguments:
+        flowing(method.Settings, arguments)
         recipe = tyro.cli(
             method.Settings,
             args=list(arguments),

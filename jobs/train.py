@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from aman.errors import DataError, FoldsFailedError, UsageError
+from aman.places import check_file
 from jobs.command_line import DONE, BenchmarkOptions, run_job, say
 
 if TYPE_CHECKING:
@@ -40,18 +41,19 @@ def main(options: Options) -> int:
     from cluster.experiment.estimate import estimate_text
     from cluster.experiment.grid import plan_experiment
 
+    if options.out:
+        check_out(options.out)
     if not options.ensure():
         return DONE
     experiment = plan_experiment(options.request(whole=True, keep_weights=True))
+    out = options.out or Path("runs/train") / (texts.run_name(experiment.first, options.recipe_name) + SUFFIX)
     say(texts.plan_text(experiment))
     if options.plan:
-        say(estimate_text(experiment, measuring=options.measure, out=options.out or Path("runs")))
+        say(estimate_text(experiment, measuring=options.measure, out=out.parent))
         return DONE
 
     from cluster.experiment.run import run
 
-    out = options.out or Path("runs/train") / (texts.run_name(experiment.first, options.recipe_name) + SUFFIX)
-    check_out(out)
     done = run(experiment, say)
     model = model_of(experiment.first, options.recipe_name, done.failed)
     write_model(out, model)
@@ -66,11 +68,13 @@ def main(options: Options) -> int:
 
 
 def check_out(path: Path) -> None:
-    """`UsageError` for a name that no model file has."""
+    """`UsageError` for a name that no model file has, and for a file that cannot be written."""
     from aman.trained.model import SUFFIX
 
-    if path.suffix != SUFFIX or path.is_dir():
-        raise UsageError(got=f"--out {path}", expected=f"a file whose name ends on {SUFFIX}", fix="name such a file")
+    check_file(path, "--out")
+    if path.suffix != SUFFIX:
+        named = path.with_name(path.name + SUFFIX)
+        raise UsageError(got=f"--out {path}", expected=f"a file whose name ends in {SUFFIX}", fix=f"--out {named}")
 
 
 def model_of(plan: "Plan", recipe_name: str, failed: Mapping[str, str]) -> "Model":
@@ -90,7 +94,7 @@ def model_of(plan: "Plan", recipe_name: str, failed: Mapping[str, str]) -> "Mode
         raise FoldsFailedError(
             got=f"a training that failed ({failed.get(spec.key, 'no reason known')})",
             expected="a loss that is a number",
-            fix="a smaller --rate where the loss is no number; else report it with this line",
+            fix="try a smaller --rate where the loss is no number; otherwise open an issue with this line",
         )
     fitted = plan.cache.load(WEIGHTS, spec.key, lambda content: unpack(content, key=spec.key))
     if fitted is None:

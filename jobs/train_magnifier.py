@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from aman.errors import UsageError
 from aman.magnify.training.settings import MagnifierTraining, check_training
 from aman.models.settings import MAGNIFIER_NAMES
+from aman.places import check_file, check_folder
 from jobs.command_line import DONE, run_job, say
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def main(options: Options) -> int:
     options = replace(options, settings=with_path(options.settings))
     settings = options.settings
     tracking_uri(options.tracking_uri)
+    check_file(options.out, "--out")
+    check_folder(options.folder, "--folder")
     say(f"{settings.steps} steps; {settings.workers} workers with {settings.batch} scenes of {settings.crop} pixels")
     if options.plan:
         small = min(settings.steps, settings.small_steps)

@@ -6,14 +6,14 @@ Cluster: `ray job submit -- python jobs/tune.py --space frame_count --database c
 
 `--selection inner` (the default) chooses within every fold by inner folds over the other subjects, and the left-out
 subject is scored once with what was chosen without it. `--selection literature` chooses by the left-out subjects
-themselves, as the paper does; all that comes of it is stamped "tuned on test". `--stopping race` stops configurations
-that can no longer be chosen, and never changes what is.
+themselves, as the paper does; every number of such a search is stamped "tuned on test". `--stopping race` stops
+configurations that can no longer be chosen, and the choice stays the same.
 
-`--search optuna` proposes configurations by what the earlier ones came to: with inner selection in a study of its own
-for every left-out subject, which learns only of the inner folds of that subject's fold.
+`--search optuna` proposes configurations from the scores of earlier ones. With inner selection each left-out subject
+has a study of its own, which sees only the inner folds of that subject's fold.
 
-Time: `--plan` says how many folds; each space says how many trainings it is. Run again to go on. Table 1 of the paper
-is `level_ceiling`: 75.40 % at k = 9.
+Time: `--plan` says how many folds there are, and each space how many trainings. Run again to go on. Table 1 of the
+paper is `level_ceiling`: 75.40 % at k = 9.
 """
 
 from dataclasses import dataclass
@@ -35,12 +35,13 @@ class Options(TrackedOptions, BenchmarkOptions):
     """Every configuration, or `--samples` that are drawn without repetition, or that Optuna proposes one after another
     (TPE; the same one may be proposed again)."""
     samples: int = 0
-    """Configurations that are drawn, or proposed: with inner selection so many for every left-out subject."""
+    """How many configurations are drawn or proposed; with inner selection Optuna proposes so many for each left-out
+    subject."""
     selection: Literal["inner", "literature"] = "inner"
     """What chooses: inner folds over the other subjects, or the left-out subjects themselves (tuned on test)."""
     stopping: Literal["none", "race", "asha"] = "none"
-    """`race` stops what can no longer be chosen, which changes nothing; `asha` stops what looks worse, which may, and
-    depends on which folds finish first."""
+    """`race` stops what can no longer be chosen, and the choice stays the same. `asha` stops what looks worse: it may
+    change the choice, and depends on which folds finish first."""
     json: Path | None = None
     """File for the result as JSON."""
 
@@ -102,7 +103,7 @@ def main(options: Options) -> int:
     if run:
         stamp = (run.about.stamp,) if run.about.stamp else ()
         say(texts.final_text(run.plan, run.outcome, stamp))
-        run.write_scores(seconds, run_id)
+        run.write_scores(seconds, run_id, again=True)
     for path in [out / "search.json", *([options.json] if options.json else [])]:
         write_json(path, search_values(grid, found, run, seconds))
     say(f"done in {seconds:.0f} s: {found.trained} folds trained")
@@ -122,7 +123,7 @@ def check_search(options: Options) -> None:
         raise UsageError(
             got="--search optuna --stopping race",
             expected="a race between configurations that are known before it begins",
-            fix="--stopping none or asha, or --search random",
+            fix="choose --stopping none or asha, or --search random",
         )
 
 

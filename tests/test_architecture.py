@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
 
 from aman.extras import EXTRAS
+from jobs.help_texts import flowing
 
 ROOT = Path(__file__).parents[1]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "__main__" in path.read_text())
@@ -256,6 +258,29 @@ def test_no_job_imports_a_job() -> None:
         tree = ast.parse((ROOT / "jobs" / f"{job}.py").read_text())
         used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
         assert not used & {f"jobs.{other}" for other in JOBS}, job
+
+
+def test_help_gives_docstrings_without_the_line_ends_of_the_source() -> None:
+    @dataclass
+    class Part:
+        inner: int = 0
+        """One line
+        and another."""
+
+    @dataclass
+    class Whole(Part):
+        part: Part = field(default_factory=Part)
+        inner: int = 1
+        """Declared again: `python jobs/loso.py`
+        runs it."""
+        bare: int = 2
+
+    flowing(Whole, ["--plan"])
+    assert not any(one.metadata for one in fields(Whole))
+    flowing(Whole, ["--help"])
+    told = {one.name: one.metadata.get("help") for one in fields(Whole)}
+    assert told == {"inner": "Declared again: `python jobs/loso.py` runs it.", "part": None, "bare": None}
+    assert fields(Part)[0].metadata["help"] == "One line and another."
 
 
 def test_no_room_has_over_ten_files_and_no_file_over_300_lines() -> None:

@@ -8,6 +8,7 @@ from aman.databases import databases
 from aman.layouts import layouts
 from aman.making import LAYOUTS
 from aman.methods import find, names
+from aman.protocols import published
 
 DOCS = Path(__file__).parents[1] / "docs" / "methods.md"
 
@@ -15,8 +16,12 @@ DOCS = Path(__file__).parents[1] / "docs" / "methods.md"
 def test_the_document_is_what_the_code_says_of_every_method() -> None:
     text = DOCS.read_text()
     assert text == table(), "run `make methods`"
-    _, *rows = [line for line in text.splitlines() if line.startswith("| `")]
+    (_, *rows), (_, *printed) = (
+        [line for line in part.splitlines() if line.startswith("| `")] for part in text.split("## Published")
+    )
     assert [row.split("`")[1] for row in rows] == names()
+    wanted = [(name, protocol) for name in names() for protocol in published().get(find(name).title or name, {})]
+    assert [tuple(row.split("`")[1:4:2]) for row in printed] == wanted and len(wanted) > len(names())
 
 
 def test_parameters_are_what_training_changes() -> None:
@@ -31,7 +36,9 @@ def test_parameters_are_what_training_changes() -> None:
 def test_the_document_is_what_the_code_says_of_every_database() -> None:
     text = DOCS.with_name("databases.md").read_text()
     assert text == tables(), "run `make databases`"
-    first, second = ([line for line in part.splitlines() if line.startswith("| `")] for part in text.split("# The pro"))
+    first, second = (
+        [line for line in part.splitlines() if line.startswith("| `")] for part in text.split("## The pro")
+    )
     assert [row.split("`")[1] for row in first[1:]] == list(databases())
     names = [protocol.name for one in databases().values() for protocol in one.protocols]
     assert list(dict.fromkeys(row.split("`")[1] for row in second[1:])) == names

@@ -1,8 +1,10 @@
 """The command `aman` and `aman.benchmark` are the jobs under other names."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,7 +13,9 @@ from test_architecture import JOBS
 
 import aman
 from aman.errors import UsageError
+from aman.step import Step
 from jobs import console
+from jobs.started import as_started, program, started_by
 
 SETTINGS = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2}
 
@@ -49,6 +53,45 @@ def test_the_command_is_the_job(tmp_path: Path) -> None:
     assert found[0].returncode == found[1].returncode
 
 
+@pytest.mark.parametrize(
+    ("started", "typed", "said"),
+    [
+        ("aman loso", "python", "aman report, aman score; ray job submit -- aman tune"),
+        (".venv/bin/aman train-magnifier", "python", ".venv/bin/aman report, .venv/bin/aman score"),
+        (
+            "jobs/loso.py",
+            ".venv/bin/python",
+            ".venv/bin/python jobs/report.py, jobs/score.py; ray job submit -- python",
+        ),
+        ("/a b/jobs/loso.py", "python3", "python3 '/a b/jobs'/report.py, jobs/score.py"),
+        ("/usr/bin/pytest", "python", "python jobs/report.py, jobs/score.py; ray job submit -- python jobs/tune.py"),
+    ],
+)
+def test_jobs_are_named_as_this_one_was_started(
+    started: str, typed: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from jobs.command_line import say
+
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(sys, "orig_argv", [typed])
+    say("python jobs/report.py, jobs/score.py; ray job submit -- python jobs/tune.py")
+    assert capsys.readouterr().out.startswith(said)
+    assert program() == (started if typed == "python" else f"{typed} {shlex.quote(started)}")
+    step = Step("clip 1/2 one", work="clips", done=1, all=2)
+    assert as_started(step) is step
+
+
+def test_the_command_is_named_by_its_path_where_the_shell_does_not_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "aman"
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert started_by(str(program), "loso") == started_by("-c", "loso") == "aman loso"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert started_by(str(program), "loso") == f"{program} loso"
+
+
 def test_a_benchmark_from_python_is_that_of_the_job(tmp_path: Path) -> None:
     from jobs import loso
 
@@ -74,10 +117,42 @@ def test_a_benchmark_from_python_is_that_of_the_job(tmp_path: Path) -> None:
 def test_a_wrong_setting_from_python_is_an_error_that_says_the_fix(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--recipe nonsense"):
         aman.benchmark(root=str(tmp_path), recipe="nonsense")
-    with pytest.raises(UsageError, match=r"kk as a setting of aman; expected settings of it: .*\bk\b"):
+    with pytest.raises(UsageError, match=r"kk as a setting of aman; expected one of its settings: .*\bk\b"):
         aman.benchmark(root=str(tmp_path), kk=3)
     with pytest.raises(AttributeError, match="no attribute 'bench'"):
         aman.bench  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"database": "casme9"}, "got --database casme9; expected 4dme, .*synthetic"),
+        ({"database": ""}, "got --database ''; expected 4dme"),
+        ({"database": None}, "got database=None; expected a name or a path"),
+        ({"database": ["casme2", "casme9"]}, "got --database casme9; expected 4dme"),
+        ({"database": "casme2"}, "got --database casme2 without --root"),
+        ({"database": ["casme2", "samm"], "root": [Path("/a")] * 3}, "got --root /a /a /a for --database casme2 samm"),
+        ({"root": 5}, 'got root=5; expected a name or a path; fix: write it as text, root="..."'),
+        ({"method": "amann"}, "got --method amann; expected one of accordion, .*ststnet"),
+        ({"protocol": "casme2-9"}, "got --protocol casme2-9; expected one of synthetic"),
+        ({"store": "gs://x"}, "got --store 'gs://x'; expected a folder"),
+        ({"store": Path("file")}, "got --store 'file', which cannot be used"),
+        ({"seed": "1"}, "got seed='1'; expected a whole number; fix: write seed=7"),
+        ({"align": "no"}, "got align='no'; expected one of landmarks, none"),
+        ({"k": 2.5}, "got k=2.5; expected a whole number"),
+        ({"k": 0}, "got --k 0; expected 1 to 100"),
+        ({"rate": "fast"}, "got rate='fast'; expected a number"),
+        ({"standardise": "yes"}, "got standardise='yes'; expected True or False"),
+        ({"magnifier": 3}, "got magnifier=3; expected text"),
+    ],
+)
+def test_what_is_wrong_in_python_is_an_error_as_that_of_the_job(given: dict[str, Any], said: str, here: Path) -> None:
+    """Settings are checked before anything is made: nothing of the command line's types reaches a program."""
+    (here / "file").touch()
+    (here / "runs/synthetic").mkdir(parents=True)
+    with pytest.raises(UsageError, match=said):
+        aman.benchmark(**{"here": True, **given})
+    assert sorted(one.name for one in here.iterdir()) == ["file", "runs"]
 
 
 def test_the_page_about_python_names_arguments_and_results_that_there_are() -> None:

@@ -150,7 +150,7 @@ def test_a_file_without_a_method_is_named_with_its_mistake(tmp_path: Path, text:
 def test_an_unknown_name_is_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(loso.Options, None, ["--method", name])
-    assert caught.value.got == f"--method {name}"
+    assert caught.value.got == f"--method {name or repr(name)}"
     assert "aman" in methods.names()
     assert ", ".join(methods.names()) in caught.value.expected
 

@@ -28,6 +28,21 @@ def folder(root: Path, *names: str) -> Path:
     return root
 
 
+def test_the_table_of_the_page_about_your_data_is_read_whole(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs/your_data.md").read_text().split("```csv\n")[1].split("```")[0]
+    (tmp_path / "clips.csv").write_text(text)
+    for clip in ("s01_a", "s01_b"):
+        folder(tmp_path / "faces" / clip, *(f"img{number}.png" for number in range(10, 50)))
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/s02_a.mp4").write_bytes(video_bytes("mp4v", ".mp4", 30))
+    index = find("csv").read(tmp_path)
+    assert [(one.clip_id, one.label, one.onset, one.apex, one.offset) for one in index] == [
+        ("csv/s01_a", "joy", 12, 25, 41),
+        ("csv/s01_b", "anger", 10, None, 49),
+        ("csv/s02_a", "joy", 1, None, 30),
+    ]
+
+
 def test_gaps_are_used_and_said_in_one_line(tmp_path: Path) -> None:
     folder(tmp_path / "a", *(f"img{number}.png" for number in (1, 2, 3, 5, 6, 9, 10)))
     index = read(tmp_path, ",6,,a")

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from small import GREY, TINY_OPTIONS, small_database, small_options, write_frames, write_image
 
+from aman.errors import DataError
 from aman.plain_weights import TRUNK, trunk_file
-from aman.trained.clips import MOST_FRAMES
+from aman.trained.clips import MOST_FRAMES, Part, clip_at
 from aman.trained.model import Model, digests_of, read_model, write_model
 from aman.training import variant
 from jobs import predict, train
@@ -164,11 +165,17 @@ def test_a_gif_shows_the_clip_beside_itself_where_the_method_magnifies(
     if read_model(model).about.method == "lbp-top":
         assert code == 2 and "does not magnify" in said and not out.exists()
         return
-    (level,) = [line.split()[-2] for line in said.splitlines() if "magnified" in line]
+    (level,) = [line.split("factor ")[1][0] for line in said.splitlines() if "magnified" in line]
     table = next(line.split() for line in said.splitlines() if line.startswith(str(folder)))
     assert level == table[-2] and int(level) in (1, 2)
     with Image.open(out) as picture:
         assert (picture.size, getattr(picture, "n_frames", 0)) == ((448, 224), 20)
+
+
+def test_each_of_several_clips_has_a_gif_of_its_own() -> None:
+    assert predict.gif_names(["a/one", "b/two.mp4"]) == {"a/one": "one.gif", "b/two.mp4": "two.gif"}
+    assert list(predict.gif_names(["x/sub01/EP1", "x/sub02/EP1"]).values()) == ["sub01-EP1.gif", "sub02-EP1.gif"]
+    assert len(set(predict.gif_names(["a/clip", "a/clip.mp4", "a/clip.avi", "b/clip"]).values())) == 4
 
 
 def test_files_that_are_no_whole_model_are_refused(model: Path, tmp_path: Path, call_job: Call) -> None:
@@ -267,6 +274,46 @@ def test_clips_that_cannot_be_used_are_named_with_a_fix(
     assert not (tmp_path / "out.csv").exists()
 
 
+def beside(path: Path, name: str) -> Path:
+    """A path that is there and holds no frame, with a video of frames beside it whose name begins so."""
+    video_of(new_clip(path.with_name("frames")), path.with_name(f"{name}.mp4"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("numbers", "part", "why", "fix"),
+    [
+        ((), Part(), "the folder is empty", "name the folder that holds the frames"),
+        ((5,), Part(), "one frame, img5.png", "copy the other frames into the folder"),
+        ((5,), Part(onset=3, offset=5), "one frame, img5.png", "copy the other frames into the folder"),
+        ((*range(1, 11), 99), Part(), "11 of 99 frames from onset 1 to offset 99", "name the frames of the movement"),
+        ((1, 2, 3), Part(onset=3, offset=1), "onset 3 behind offset 1", "correct --onset and --offset"),
+    ],
+)
+def test_a_folder_that_is_no_clip_is_refused_and_no_file_beside_it_is_read(
+    numbers: Sequence[int], part: Part, why: str, fix: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in numbers:
+        write_image(folder / f"img{number}.png", GREY)
+    with pytest.raises(DataError) as error:
+        clip_at(str(beside(folder, "clip")), part)
+    assert why in error.value.got and fix in error.value.fix
+    assert ("--onset" in error.value.fix) == ("onset" in why)
+
+
+def test_what_is_read_in_place_of_pictures_is_said(tmp_path: Path) -> None:
+    text, folder = tmp_path / "clip.txt", tmp_path / "folder"
+    text.write_text("no video")
+    folder.mkdir()
+    with pytest.raises(DataError, match="it is a file and no video"):
+        clip_at(str(beside(text, "clip.txt")), Part())
+    video_of(tmp_path / "frames", folder / "one.mp4")
+    clip, (remark,) = clip_at(str(folder), Part())
+    assert clip.frames == (folder / "one.mp4",) and "read the video one.mp4 in it" in remark
+
+
 def test_a_long_recording_of_which_onset_and_offset_are_named_is_read(
     model: Path, tmp_path: Path, call_job: Call
 ) -> None:
@@ -281,6 +328,13 @@ def test_arguments_that_do_not_fit_together_are_refused(model: Path, tmp_path: P
         ((model,), "no clip"),
         ((model, one, two, "--onset", 1), "with 2 clips"),
         ((model, one, one), "twice"),
+        ((model, one, f"{one}/"), "twice"),
+        ((model, one, "--gif", model), "which is the model or a clip"),
+        ((model, one, two, "--gif", model), "which is the model or a clip"),
+        ((model, one, "--csv", one), "which is the model or a clip"),
+        ((model, one, "--json", tmp_path), "which cannot be written"),
+        ((model, one, "--gif", tmp_path), "which cannot be written"),
+        ((model, one, two, "--gif", model.parent / "model.safetensors/gifs"), "which cannot be written"),
         ((model, one, "--file", "trunk"), "SETTING=FILE"),
         ((model, one, "--file", "trunks=x"), "check the name"),
     ):
@@ -349,7 +403,7 @@ def test_a_plan_of_a_training_starts_nothing(root: Path, tmp_path: Path, call_jo
     code, said = call_job(train, "--root", root, "--store", tmp_path / "s", "--plan", "--out", out, *TINY_OPTIONS)
     assert code == 0 and "one training on all clips: to do" in said and not out.exists()
     code, said = call_job(train, "--root", root, "--store", tmp_path / "s", "--here", "--out", tmp_path / "model.txt")
-    assert code == 2 and "ends on .safetensors" in said
+    assert code == 2 and "ends in .safetensors" in said
 
 
 def test_no_path_of_the_training_machine_but_that_of_a_named_file_is_in_a_model(model: Path, root: Path) -> None:

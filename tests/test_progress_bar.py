@@ -57,6 +57,15 @@ def test_a_terminal_gets_a_bar_with_the_count_the_rate_and_the_time_left(monkeyp
     assert "sub03/EP01: 3.0" not in shown  # a bar, and no line for each clip
 
 
+@pytest.mark.parametrize("columns", ["20", "1"])
+def test_a_narrow_terminal_gets_the_count_alone(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = in_terminal("folds: 0 done, and a sentence", *CLIPS, "done")
+    assert "folds: 0 done, and a sentence" in shown and "ETA" not in shown and "minute" not in shown
+    assert ("3/3" in shown) == (columns == "20")
+
+
 def test_what_went_wrong_is_a_line_above_the_bar_and_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")

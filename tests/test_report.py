@@ -236,6 +236,14 @@ def test_a_sweep_is_the_runs_that_agree_in_all_else(here: Path) -> None:
     assert list(table.loc["9", "what_it_is"]) == ["honest", "printed"]
 
 
+def test_among_equal_configurations_the_base_is_the_one_most_like_the_papers_whatever_they_scored(here: Path) -> None:
+    for attention, scored in (("fa", every(9)), ("ma", every(7)), ("both", every(2))):  # folders af, am, htob
+        settings = {"k": 9, "n": 3, "attention": attention}
+        made_run(here / "runs" / attention[::-1], scored, settings=settings, name=f"k=9 n=3 {attention} s0")
+    (column,) = columns_of(find_runs([here / "runs"]))
+    assert column.base and column.base.settings["attention"] == "both"
+
+
 def test_the_base_is_named_else_the_papers_else_that_of_loso_else_the_middle_one(here: Path) -> None:
     for k in (5, 6, 7):
         made_run(here / "runs" / f"k{k}", settings={"k": k, "n": 4})
@@ -412,7 +420,7 @@ def test_every_run_is_there_with_its_scores_and_what_differs(here: Path) -> None
         "htnet",
         "aman",
     ]
-    assert list(table.columns[:6]) == ["run", "method", "column", "k", "seed", "accuracy_percent"]
+    assert list(table.columns[:6]) == ["run", "method", "protocol", "k", "seed", "accuracy_percent"]
     assert list(table["k"]) == [9, 9, 8] and list(table["seed"]) == [1, 0, 0]
     row = table.iloc[2]
     assert (row["uar_percent"], row["uar_low_percent"], row["uar_high_percent"]) == (60, 50, 70)

@@ -3,14 +3,17 @@
 import json
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import TINY_OPTIONS, small_database
 from test_estimate import HEAVY, modules_of
 
 from aman.drawn import NOTE, drawn_once, figures_key
+from cluster.experiment.write import Run
 from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 from cluster.tracking.there import finished_run
@@ -63,6 +66,26 @@ def test_a_tracker_that_lost_the_run_is_told_of_it_again(finished_benchmark: Pat
     (finished_benchmark / "runs" / "mlflow.db").rename(finished_benchmark / "runs" / "lost.db")
     assert "mlflow" in modules_of("loso", *options(finished_benchmark), cwd=finished_benchmark)
     assert json.loads((finished_benchmark / "result.json").read_text())["run_id"] != before
+
+
+def test_figures_of_other_results_are_removed_where_they_are_not_drawn_again(tmp_path: Path) -> None:
+    def draw(*names: str) -> list[Path]:
+        for name in names:
+            (tmp_path / name).write_bytes(name.encode())
+        return [tmp_path / name for name in names]
+
+    (tmp_path / "mine.png").touch()
+    drawn_once(tmp_path, "one", lambda: draw("a.png", "b.png"))
+    (tmp_path / "a.png").unlink()
+    drawn_once(tmp_path, "one", lambda: draw("a.png"))
+    assert (tmp_path / "b.png").exists(), "figures of the same results stay where they could not be drawn again"
+    drawn_once(tmp_path, "two", lambda: draw("a.png", "b.png"))
+    drawn_once(tmp_path, "three", lambda: draw("a.png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", NOTE, "mine.png"]
+    outside = tmp_path / "folder/../mine.png"
+    (tmp_path / NOTE).write_text(json.dumps({"key": "four", "files": {str(outside): ""}}))
+    drawn_once(tmp_path, "five", lambda: draw("a.png"))
+    assert (tmp_path / "mine.png").exists(), "a note names files of its folder only"
 
 
 def test_figures_are_drawn_again_for_another_key_a_needed_one_or_a_damaged_note(tmp_path: Path) -> None:
@@ -134,3 +157,18 @@ def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone
         assert finished_run(file, parent, children) is None
     file.write_bytes(b"no database at all")
     assert finished_run(file, parent, []) is None
+
+
+def test_a_folder_into_which_another_job_wrote_meanwhile_is_said(
+    here: Path, call_job: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other job writes while this one logs its run."""
+
+    def meanwhile(run: Run, *_: Any) -> None:
+        path = run.folder / "scores.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": {"01": "others"}}))
+
+    root = small_database(here / "release", 2, 2)
+    monkeypatch.setattr("cluster.experiment.records.track_run", meanwhile)
+    code, said = call_job(loso, "--root", root, "--here", "--out", "out", *TINY_OPTIONS)
+    assert code == 2 and "got out, into which another job has written other results" in said

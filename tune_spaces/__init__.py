@@ -6,15 +6,14 @@ Your own is one file more: `tune_spaces/my_space.py`, or any other file, by its 
 import importlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
 
 from aman import methods
 from aman.errors import UsageError
+from aman.given import check_value, types_of
 from aman.methods import Recipe, settings_of, variant
 from aman.own_file import run_file, running
 
@@ -159,41 +158,16 @@ def find(name: str) -> Space:
     return space
 
 
-@cache
-def _settings(method: str) -> dict[str, object]:
-    """Settings of the method that a space may vary, with their types."""
-    return _types(methods.find(method).Settings)
-
-
-def _types(part: type) -> dict[str, object]:
-    hints, found = get_type_hints(part), dict[str, object]()
-    for one in fields(part):
-        kind = hints[one.name]
-        found |= _types(kind) if isinstance(kind, type) and is_dataclass(kind) else {one.name: kind}
-    return found
-
-
 def _check_value(method: str, setting: str, value: Value) -> None:
     """Refuse a setting or a value that no recipe has."""
-    settings = {name: kind for name, kind in _settings(method).items() if not name.startswith("grid_")}
+    found = methods.find(method)
+    settings = {name: kind for name, kind in types_of(found.Settings).items() if not name.startswith("grid_")}
     if setting not in settings:
         raise UsageError(
             got=f"choices of {setting}", expected=f"one of {', '.join(settings)}", fix="name a setting of the recipe"
         )
-    kind = settings[setting]
-    if get_origin(kind) is Literal:
-        allowed = get_args(kind)
-        if value not in allowed:
-            raise UsageError(
-                got=f"{setting}={value!r}", expected=f"one of {', '.join(allowed)}", fix="choose one of these"
-            )
-        return
-    fits = type(value) in (int, float) if kind is float else type(value) is kind
-    if not fits:
-        expected = f"a value of type {getattr(kind, '__name__', kind)}"
-        raise UsageError(got=f"{setting}={value!r}", expected=expected, fix="give it without quotes")
+    check_value(setting, value, settings[setting])
     # Each value is tried where everything else serves it; what fits together is seen in `configurations`.
-    found = methods.find(method)
     found.check(variant(found.Settings(), **{setting: value}))
 
 

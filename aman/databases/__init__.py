@@ -50,7 +50,9 @@ def find(name: str) -> Database:
         return _of_file(path)
     if name not in databases():
         raise UsageError(
-            got=f"--database {name}", expected=f"{names()}, or the path of a .py file", fix="choose one of these"
+            got=f"--database {name or repr(name)}",
+            expected=f"{names()}, or the path of a .py file",
+            fix="choose one of these",
         )
     return databases()[name]
 

@@ -58,9 +58,8 @@ def find(name: str) -> Method:
     """
     own = name.endswith(".py")
     if not own and name not in names():
-        raise UsageError(
-            got=f"--method {name}", expected=f"one of {', '.join(names())}, or a .py file", fix="choose one of these"
-        )
+        expected = f"one of {', '.join(names())}, or a .py file"
+        raise UsageError(got=f"--method {name or repr(name)}", expected=expected, fix="choose one of these")
     if own and not Path(name).is_file():
         raise UsageError(got=f"--method {name}, which is no file", expected="a .py file", fix="check the path")
     with running(f"method {name}", makes="a method", fix="correct the file; docs/add_a_method.md shows a whole one"):

@@ -146,7 +146,8 @@ def columns_of(
     one protocol have several fingerprints.
 
     The base is the configuration that agrees with `base`. Where none is asked for, it is the paper's k = 9, n = 11;
-    else what jobs/loso.py ran; else the one from which most others differ in one setting.
+    else what jobs/loso.py ran; else the one from which most others differ in one setting. Of equals the base is the one
+    that is complete and most like the paper's: no score has a say.
     """
     by_clips: dict[str, dict[str, list[Run]]] = {name: {} for name in protocols}
     for run in runs:
@@ -201,9 +202,10 @@ def _base(configurations: Sequence[Configuration], wanted: Mapping[str, Any] | N
     def neighbours(one: Configuration) -> int:
         return sum(_differences(one.settings, other.settings) == 1 for other in configurations)
 
-    def rank(one: Configuration) -> tuple[bool, bool, int, bool]:
+    def rank(one: Configuration) -> tuple[bool, bool, int, bool, int]:
         by_loso = any(run.values["job"] == "loso" for run in one.runs)
-        return one.agrees(PAPER_BEST), by_loso, neighbours(one), not one.incomplete
+        likeness = sum(one.settings.get(name) == value for name, value in PAPER_BEST.items())
+        return one.agrees(PAPER_BEST), by_loso, neighbours(one), not one.incomplete, likeness
 
     return max((one for one in configurations if one.agrees(wanted or {})), key=rank, default=None)
 

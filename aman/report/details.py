@@ -92,13 +92,13 @@ def scored(columns: Sequence[Column]) -> Table:
     rows = []
     for column in columns:
         if not column.runs:
-            rows.append({"column": column.title, "state": "not run"})
+            rows.append({"protocol": column.title, "state": "not run"})
             continue
         whole = min(column.runs, key=lambda run: bool(run.incomplete))
         base = column.base
         rows.append(
             {
-                "column": column.title,
+                "protocol": column.title,
                 "database": str(whole.values["database"]),
                 "clips": str(whole.values["clips"]),
                 "subjects": str(whole.values.get("subjects", whole.values["folds"])),
@@ -136,13 +136,13 @@ def chosen(runs: Sequence[tuple[str, Run]]) -> Table:
     one = "subject" if all(run.one == "subject" for _, run in runs) else LEFT_OUT
     data = pd.DataFrame(
         [
-            {"column": title, "run": run.name, one: str(group), "configuration": str(name)}
+            {"protocol": title, "run": run.name, one: str(group), "configuration": str(name)}
             for title, run in runs
             for group, name in run.values["chosen"].items()
         ],
-        columns=["column", "run", one, "configuration"],
+        columns=["protocol", "run", one, "configuration"],
     )
-    grouped = data.groupby(["column", "run", "configuration"], sort=False)[one]
+    grouped = data.groupby(["protocol", "run", "configuration"], sort=False)[one]
     shown = grouped.agg(folds=lambda some: str(len(some)), which=lambda some: ", ".join(some)).reset_index()
     shown = shown.rename(columns={"folds": "subjects"}) if one == "subject" else shown
     return Table(
@@ -162,11 +162,11 @@ def groups(columns: Sequence[Column]) -> list[Table]:
     for column in columns:
         for run in column.used:
             for name, one in run.values.get("by_group", {}).items():
-                about = {"column": column.title, "run": run.name, "left out": f"{run.one} {name}"}
+                about = {"protocol": column.title, "run": run.name, "left out": f"{run.one} {name}"}
                 rows.append({**about, **{key: one[key] for key in ("clips", "subjects", "accuracy", "uf1", "uar")}})
     if not rows:
         return []
-    data = pd.DataFrame(rows).sort_values(["column", "run", "left out"], ignore_index=True)
+    data = pd.DataFrame(rows).sort_values(["protocol", "run", "left out"], ignore_index=True)
     shares = {name: [percent(one) for one in data[name]] for name in ("accuracy", "uf1", "uar")}
     return [
         Table(
@@ -186,18 +186,18 @@ def hours(columns: Sequence[Column]) -> Table:
     for column in columns:
         for run in column.runs:
             try:
-                folds.append(run.table(FOLDS).assign(column=column.title))
+                folds.append(run.table(FOLDS).assign(protocol=column.title))
             except DataError as error:
                 notes.append(f"not counted: {error.got}")
-    names = ["column", "device", "folds", "hours", "unit"]
+    names = ["protocol", "device", "folds", "hours", "unit"]
     rows: list[dict[str, Any]] = []
     if folds:
-        table = pd.concat(folds).drop_duplicates(["column", "key"])
+        table = pd.concat(folds).drop_duplicates(["protocol", "key"])
         table["device"] = table["device"].fillna("")
-        for (title, device), mine in table.groupby(["column", "device"], sort=False):
+        for (title, device), mine in table.groupby(["protocol", "device"], sort=False):
             unit = {"": "hours, device not recorded", "cpu": "CPU core-hours"}.get(str(device), "GPU-hours")
             total = float(mine["seconds"].sum()) / 3600
-            rows.append({"column": title, "device": device, "folds": len(mine), "hours": total, "unit": unit})
+            rows.append({"protocol": title, "device": device, "folds": len(mine), "hours": total, "unit": unit})
     data = pd.DataFrame(rows, columns=names)
     return Table(
         name="hours",
@@ -221,7 +221,7 @@ def provenance(columns: Sequence[Column]) -> Table:
                 {
                     "run": run.name,
                     "job": str(values["job"]),
-                    "column": column.title,
+                    "protocol": column.title,
                     "seed": str(run.seed),
                     "selection": " ".join(filter(None, [values["selection"], values["stamp"]])),
                     "state": f"incomplete: {run.incomplete}" if run.incomplete else "complete",

@@ -75,7 +75,7 @@ def runs_table(columns: Sequence[Column]) -> Table:
     data, shown = [], []
     for column, run in runs:
         values = run.values
-        about = {"run": run.name, **({"method": run.method} if len(set(methods)) > 1 else {}), "column": column.title}
+        about = {"run": run.name, **({"method": run.method} if len(set(methods)) > 1 else {}), "protocol": column.title}
         about |= {name: _short(run.settings.get(name, "")) for name in names} | {"seed": str(run.seed)}
         state = f"incomplete: {run.incomplete}" if run.incomplete else "complete"
         about_it = {"clips": str(values["clips"]), "what it is": values["stamp"] or HONEST, "state": state}

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aman.databases.index import Clip
-from aman.databases.reading.own_frames import NoFramesError, find_span
+from aman.databases.reading.folders import Frames
+from aman.databases.reading.own_frames import NoFramesError, find_span, no_frames
 from aman.errors import DataError, UsageError
 
 MOST_FRAMES = 200
@@ -39,11 +40,15 @@ def clip_at(place: str, part: Part) -> tuple[Clip, tuple[str, ...]]:
         )
     try:
         span = find_span(path.parent, path.name, part.onset, part.offset)
+        if path not in (span.files[0], span.files[0].parent):  # a table may name a video beside an empty folder
+            raise no_frames(path.parent, path.name, Frames())
     except NoFramesError as error:
+        named = part.onset is not None or part.offset is not None
+        row = "correct --onset and --offset" if named else "name the frames of the movement with --onset N --offset N"
         raise DataError(
             got=f"{place}: {error.what}",
             expected="a folder of numbered pictures, or an AVI, MP4, MOV or MKV video",
-            fix=error.fix.replace("correct the row", "correct --onset and --offset"),
+            fix=error.fix.replace("correct the row", row),
         ) from None
     clip = Clip(
         clip_id=f"given/{path.name}",
@@ -63,7 +68,10 @@ def clip_at(place: str, part: Part) -> tuple[Clip, tuple[str, ...]]:
             expected="an apex in the clip",
             fix="correct --apex, or leave it out to have it found",
         )
-    return clip, (span.remark,) if span.remark else ()
+    read = (
+        f"the folder holds no pictures: read the video {clip.video.name} in it" if clip.video and path.is_dir() else ""
+    )
+    return clip, tuple(remark for remark in (span.remark, read) if remark)
 
 
 def _refuse_long(place: str, clip: Clip) -> None:

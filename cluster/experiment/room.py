@@ -1,13 +1,11 @@
-"""What a run reads, and whether there is room for what it writes: asked by `--plan`, which writes to no folder."""
+"""What a run reads, and whether there is room for what it writes: asked by `--plan`, which leaves nothing there."""
 
-import errno
-import os
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from aman.errors import unwritable
+from aman.places import free_below
 from cluster.features.keys import ClipPlan
 from cluster.store.base import Store, storage_error
 from cluster.store.folder import FolderStore
@@ -51,17 +49,3 @@ def room_text(store: Store, out: Path | None, needed: float) -> list[str]:
         except OSError as error:
             raise unwritable(out, error) from None
     return lines
-
-
-def free_below(place: Path) -> int:
-    """Bytes that are free where a file or folder of this name is or can be made. `OSError` where it cannot be."""
-    there = place.absolute()
-    while not os.path.lexists(there):
-        there = there.parent
-    if there == place.absolute() and there.is_file():
-        there = there.parent
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
-    return shutil.disk_usage(there).free

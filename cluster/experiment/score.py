@@ -53,7 +53,7 @@ def outcome_of(plan: Plan, computed_clips: int, computed_folds: int, failed: dic
         raise FoldsFailedError(
             got=f"{len(failed)} folds of which none could be trained ({why})",
             expected="one or more",
-            fix="where the loss is no number, a smaller --rate; else report it with this line",
+            fix="try a smaller --rate where the loss is no number; otherwise open an issue with this line",
         )
     predictions = pool(plan)
     truth = plan.truth

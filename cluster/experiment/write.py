@@ -18,7 +18,7 @@ from aman.attention import shares_of
 from aman.attention import summary as attention_summary
 from aman.databases import find
 from aman.drawn import drawn_once, figures_key
-from aman.errors import unwritable
+from aman.errors import UsageError, unwritable
 from aman.inputs.base import View, stages
 from aman.inputs.images import Images
 from aman.moving import write_moving
@@ -108,14 +108,25 @@ class Run:
         again = partial(draw, self.plan, self.outcome, self.folder, extras=extras)
         return drawn_once(self.folder, key, again, needed=[STRIPS, MOVING] if shown else [])
 
-    def write_scores(self, seconds: float, run_id: str | None = None, wanted: Path | None = None) -> Path:
+    def write_scores(
+        self, seconds: float, run_id: str | None = None, wanted: Path | None = None, *, again: bool = False
+    ) -> Path:
         """scores.json beside the predictions, which makes the folder a run for `aman.runs`, and a copy where the user
-        wants one; its path. Before MLflow has the run there is no `run_id`. `seconds` is how long the job has run."""
+        wants one; its path. Before MLflow has the run there is no `run_id`. `seconds` is how long the job has run.
+
+        `again`: this run wrote them before. `UsageError` where those in the folder are now of other results: another
+        job has written there since, and the files of both are mixed."""
         plan, outcome = self.plan, self.outcome
         protocol, recipe, split = plan.selection.protocol, plan.request.recipe, plan.selection.split
         weights = {
             spec.subject: plan.finished[spec.key].weights_sha256 for spec in plan.folds if spec.key in plan.finished
         }
+        if again and _read(self.folder / SCORES).get("weights", weights) != weights:
+            raise UsageError(
+                got=f"{self.folder}, into which another job has written other results at the same time",
+                expected="a folder for each benchmark",
+                fix="run this command again with another --out; what it computed is in the store",
+            )
         result = {
             **asdict(self.about),
             "method": recipe.method.name,

@@ -59,6 +59,11 @@ def find_span(base: Path, cell: str, onset: int | None, offset: int | None) -> S
         return video_span(video, onset, offset)
     if frames.twice:
         raise NoFramesError(f"two files with the number of {frames.twice[0]}", "keep the right one")
+    if len(frames.by_number) == 1:
+        raise NoFramesError(
+            f"one frame, {next(iter(frames.by_number.values())).name}",
+            "motion needs two frames or more: copy the other frames into the folder",
+        )
     first = min(frames.by_number) if onset is None else onset
     last = max(frames.by_number) if offset is None else offset
     ordered(first, last)
@@ -108,6 +113,8 @@ def video_span(video: Path, onset: int | None, offset: int | None) -> Span:
             last = frame_count(video)
         except DataError as error:
             raise NoFramesError(error.got, error.fix) from None
+        if last == 1:
+            raise NoFramesError("a video of one frame", "motion needs two frames or more: name another video")
     if last or offset is not None:
         ordered(first, last)
     return Span(onset=first, offset=last, files=(video,))
