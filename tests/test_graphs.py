@@ -10,7 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from aman.methods import variant
 from aman.methods.aman import METHOD
@@ -19,6 +19,7 @@ from aman.training import FoldResult, FoldTask, graphs, neural
 from aman.training.eager import eager
 from aman.training.fold import Rows
 from aman.training.graphs import Graphed, Rates, Recorder, Step
+from aman.training.neural import train_step
 
 CPU = torch.device("cpu")
 CLIPS, FEATURES, CLASSES = 10, 6, 3
@@ -131,6 +132,10 @@ def refuse(step: Step, batch_B: torch.Tensor) -> Step:
     raise RuntimeError("operation not permitted when stream is capturing\nand more of it")
 
 
+def refuse_otherwise(step: Step, batch_B: torch.Tensor) -> Step:
+    raise AssertionError
+
+
 def fixed_rate(model: nn.Module, optimiser: torch.optim.Optimizer) -> Recorder:
     """A recorder that records the rate as a number: its replays do not follow the schedule."""
 
@@ -155,6 +160,7 @@ SPOILT: dict[str, tuple[Callable[[nn.Module, torch.optim.Optimizer], Recorder], 
         lambda model, optimiser: refuse,
         "cannot be recorded: operation not permitted when stream is",
     ),
+    "fails otherwise": (lambda model, optimiser: refuse_otherwise, r"cannot be recorded: AssertionError\(\)"),
     "weights differ": (lambda model, optimiser: Recording(lambda: shift(model)), "5 steps with graphs gave other"),
     "a fixed rate": (fixed_rate, "5 steps with graphs gave other"),
 }
@@ -200,6 +206,87 @@ def test_a_rate_in_a_tensor_trains_as_the_number_does(kind: str) -> None:
         assert float((found[0] - found[1]).abs().max()) <= apart
 
 
+class Operations(TorchDispatchMode):
+    """What a CUDA graph is, on a CPU: all operations of a step with their tensors, which a replay runs again without
+    the Python of the step, into the memory of the recording. A number that Python reads is refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[Any, Any, Any, list[Any]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("a number is read")
+        given = as_they_are((args, kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        self.made.append((func, *given, tensors_in(as_they_are(result))))
+        return result
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Run all of them again."""
+        for func, args, kwargs, results in self.made:
+            again = func(*as_they_are(args), **as_they_are(kwargs))
+            for one, other in zip(results, tensors_in(again), strict=True):
+                if one.data_ptr() != other.data_ptr():
+                    one.copy_(other)
+
+
+def as_they_are(values: Any) -> Any:
+    """The tensors in these values with the memory and the shape that they have now: some operations give a tensor
+    another shape in place."""
+    return tree_map(lambda one: one.detach() if isinstance(one, torch.Tensor) else one, values)
+
+
+def tensors_in(values: Any) -> list[Any]:
+    return [one for one in tree_leaves(values) if isinstance(one, torch.Tensor)]
+
+
+def operations(step: Step, batch_B: torch.Tensor) -> Step:
+    """A recorder of operations."""
+    held_B, graph = batch_B.clone(), Operations()
+    with graph:
+        loss = step(held_B)
+
+    def replay(places_B: torch.Tensor) -> torch.Tensor:
+        held_B.copy_(places_B)
+        graph.replay()
+        return loss
+
+    return replay
+
+
+@pytest.mark.parametrize("kind", ["adamw, fused", "sgd, fused"])
+def test_all_that_a_step_takes_and_changes_stays_where_it_is(kind: str) -> None:
+    """Replays of the operations alone give the bits of steps, at other batches, rates and random numbers."""
+    assert_equal(trained(kind, lambda model, optimiser: operations), trained(kind))
+
+
+def test_a_step_whose_optimiser_reads_a_number_cannot_be_recorded() -> None:
+    with pytest.warns(UserWarning, match="cannot be recorded: a number is read"):
+        assert_equal(trained("adam", lambda model, optimiser: operations), trained("adam"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_of_aman_with_layer4_are_operations_on_tensors_that_stay(precision: str) -> None:
+    recipe = variant(RECIPES["default"], n=2, k=2, precision=precision)
+    every = torch.randn(6, 3, 3, 256, 4, 4, generator=torch.Generator().manual_seed(3)).relu().half()
+    rows, first = Rows(every, [5, 3, 1, 0], [[0, 1], [6, 7]]), [torch.tensor([0, 1, 2]), torch.tensor([3])]
+    labels, found = torch.tensor([0, 1, 2, 0]), []
+    for record in (None, operations):
+        model = neural.build(METHOD, recipe, CLASSES, 0).to(memory_format=torch.channels_last).train()
+        optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=1e-3, fused=True)
+
+        def step(places_B: torch.Tensor, model: Any = model, optimiser: Any = optimiser) -> torch.Tensor:
+            return train_step(METHOD, model, optimiser, [rows[places_B]], labels[places_B], recipe)
+
+        take = Graphed(step, model, optimiser, first, record or Recording())
+        losses = [float(take(torch.tensor(places))) for places in ([2, 0, 1], [3], [3, 1, 0], [2])]
+        found.append((losses, model.state_dict()))
+    assert_equal(*found)
+    assert len(set(found[0][0])) == 4
+
+
 FOLD = FoldTask(
     subject="a",
     train_clips=tuple("bcdefg"),
@@ -242,10 +329,7 @@ class FromTheCpu(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        devices = [
-            {one.device.type for one in tree_leaves(values) if isinstance(one, torch.Tensor)}
-            for values in ((args, kwargs), result)
-        ]
+        devices = [{one.device.type for one in tensors_in(values)} for values in ((args, kwargs), result)]
         if "cpu" in devices[0] and "cuda" in devices[1]:
             self.found.append(str(func))
         return result

@@ -69,7 +69,7 @@ class Graphed:
             self.replays = replays
             found = self._trial(first, before)
             why = "" if equal(wanted, found) else f"{len(first)} steps with graphs gave other weights or losses"
-        except RuntimeError as error:  # whatever a GPU, its driver or a library finds wrong
+        except Exception as error:  # whatever a GPU, its driver or a library finds wrong; a wrong step raises again
             before.restore()
             why = f"a step cannot be recorded: {(str(error).strip() or repr(error)).splitlines()[0]}"
         for weight in model.parameters():
@@ -100,12 +100,15 @@ class Graphed:
 
 def recorded(step: Step, batch_B: torch.Tensor) -> Step:
     """The step as a CUDA graph for batches of the size of this one. It makes some steps first, and raises
-    `RuntimeError` for a step that cannot be recorded."""
+    `RuntimeError` for a step that cannot be recorded: one that waits for the GPU raises before the recording, for a
+    recording that fails can leave the generator of random numbers unusable."""
     places_B = batch_B.clone()
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         for _ in range(WARM_UP):
+            step(places_B)
+        with never_waiting():
             step(places_B)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
@@ -118,6 +121,19 @@ def recorded(step: Step, batch_B: torch.Tensor) -> Step:
         return loss
 
     return replay
+
+
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Within it an operation that waits for the GPU raises `RuntimeError`."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that it does not find each of them
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 class Rates:
