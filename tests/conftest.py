@@ -185,20 +185,23 @@ def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ready_tables(empty_tracker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tables of a new SQLite file are copied from an empty tracker, where MLflow would make them once more."""
+def ready_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new SQLite file of a tracker begins as a copy of an empty one, where MLflow would make the tables once more."""
+    from cluster.tracking.client import TrackerClient
 
-    def copy(engine: Any) -> None:
-        file = engine.url.database
-        engine.dispose()
-        shutil.copyfile(empty_tracker, file)
+    begin = TrackerClient.__init__
 
-    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", copy)
+    def with_tables(self: TrackerClient, uri: str, file: Path | None, *more: Any) -> None:
+        if file is not None and not file.exists() and file.absolute().parent.is_dir():
+            shutil.copyfile(request.getfixturevalue("empty_tracker"), file)
+        begin(self, uri, file, *more)
+
+    monkeypatch.setattr(TrackerClient, "__init__", with_tables)
 
 
 @pytest.fixture
 def call_job(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path, ready_tables: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
     """Run a job in this process, in an empty folder: its exit code and all that it printed."""
     from jobs.command_line import run_job

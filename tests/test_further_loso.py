@@ -32,7 +32,7 @@ def moving_dfme(root: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(layouts()))
 def test_a_small_look_alike_is_checked_and_scored_in_this_process(
-    call_job: Callable[..., tuple[int, str]], here: Path, ready_tables: None, name: str
+    call_job: Callable[..., tuple[int, str]], here: Path, name: str
 ) -> None:
     database = layouts()[name].database
     made = call_job(synthesize, "--layout", name, "--subjects", 3, "--clips-per-subject", 3, "--out", here / "tree")

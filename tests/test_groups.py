@@ -160,7 +160,7 @@ SIZES = {"cross": (28, 3), "cross-to-smic": (6, 1), "kfold3-seed0": (28, 3), "sp
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
-    kind: str, call_job: Call, here: Path, three: Path, store: Path, table: Path, ready_tables: None
+    kind: str, call_job: Call, here: Path, three: Path, store: Path, table: Path
 ) -> None:
     clips, folds = SIZES[kind]
     wanted = ["--method", "ststnet", *small_options("ststnet"), "--database", "casme2", "samm", "smic", "--root", three]
@@ -208,7 +208,7 @@ def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
 
 
 def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(
-    call_job: Call, here: Path, three: Path, ready_tables: None
+    call_job: Call, here: Path, three: Path
 ) -> None:
     wanted = [*small_options("aman"), "--protocol", "cross", "--here", "--store", here / "store"]
     roots = {"smic": three / "smic", "casme2": three / "c2", "samm": three / "samm"}
@@ -235,7 +235,7 @@ def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_on
 
 
 def test_a_search_chooses_within_the_training_clips_of_every_group(
-    call_job: Call, here: Path, three: Path, ready_tables: None
+    call_job: Call, here: Path, three: Path
 ) -> None:
     space = "SPACE = Space(method='ststnet', reproduces='nothing', choices={'epochs': (1, 2)})"
     (here / "mine.py").write_text(f"from tune_spaces import Space\n\n{space}\n")
@@ -262,7 +262,7 @@ def test_a_search_chooses_within_the_training_clips_of_every_group(
 
 
 def test_methods_are_compared_under_a_split_into_groups(
-    call_job: Call, here: Path, three: Path, ready_tables: None
+    call_job: Call, here: Path, three: Path
 ) -> None:
     wanted = ["--method", "ststnet", "lbp-sip", "--ststnet.flow", "dis", "--ststnet.epochs", "2", "--align", "none"]
     wanted += ["--lbp-sip.blocks", "2", "--database", THREE, "--root", str(three), "--protocol", "cross", "--here"]
@@ -275,7 +275,7 @@ def test_methods_are_compared_under_a_split_into_groups(
 
 @pytest.mark.parametrize("kind", ["cross", "kfold3-seed0"])
 def test_folds_are_equal_in_this_process_and_on_ray(
-    kind: str, ray_cluster: None, call_job: Call, here: Path, three: Path, ready_tables: None
+    kind: str, ray_cluster: None, call_job: Call, here: Path, three: Path
 ) -> None:
     wanted = ["--method", "ststnet", *small_options("ststnet"), "--database", THREE, "--root", three]
     wanted += ["--protocol", kind]
@@ -561,7 +561,7 @@ DATABASE = Database(name="parts", title="parts", about="CASME II", read=read, pr
 
 @pytest.mark.parametrize("letter", ["A", "B"])
 def test_a_test_set_that_a_reader_states_is_predicted_from_the_training_set(
-    letter: str, call_job: Call, here: Path, three: Path, ready_tables: None
+    letter: str, call_job: Call, here: Path, three: Path
 ) -> None:
     (here / "parts.py").write_text(OWN)
     wanted = ["--database", "parts.py", "--root", three / "c2", "--protocol", f"parts-{letter}"]

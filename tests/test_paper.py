@@ -132,7 +132,7 @@ def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, s
 
 @pytest.mark.slow
 def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
-    call: Callable[..., tuple[int, str]], here: Path, ready_tables: None
+    call: Callable[..., tuple[int, str]], here: Path
 ) -> None:
     root = small_database(here / "release", subjects=3, clips_per_subject=2)
     wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
