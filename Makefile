@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
+# Tests start many processes of Python. Each would compile the same files if none may write what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo check test all-tests quick-tests test-cluster test-faults lint lock released methods databases tree docs bench store tracker clean
@@ -33,10 +35,10 @@ check: env  ## Lint, type check and run the tests that are not marked slow: abou
 
 # Beside the tests, lint and types cost no time of their own while a test waits.
 all-tests: env
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
 
 quick-tests: env
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 test-cluster: env  ## Hosts in network namespaces: ray up, jobs, locked doors, SLURM where it is installed; five minutes, fifteen with it (Linux, root)
 	@echo "test-cluster: ray up on three hosts of this machine, jobs, sockets, secrets; five minutes on two cores, fifteen where SLURM is installed"

@@ -36,10 +36,11 @@ GROUPS = {
     "ray_cluster": "ray",
     "whole_releases": "releases",
     "small_trees": "releases",
-    "second": "synthetic",
-    "finished_benchmark": "reruns",
 }
-"""Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
+"""Tests of several files that share what is dear to make, by its fixture: of two processes that run tests, one makes it.
+All other tests of a file are a group, too."""
+FIRST = ("ray", "releases")
+"""Groups that take longest, and are therefore begun first."""
 
 
 SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker"}
@@ -74,17 +75,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW_FILES else None
 
 
+def _group_of(item: pytest.Item) -> str:
+    if marked := item.get_closest_marker("xdist_group"):
+        return str(marked.args[0])
+    return next((GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in GROUPS), item.path.stem)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each group in one process, and mark what `make check` leaves out."""
+    """Keep each group in one process, the longest first, and mark what `make check` leaves out."""
+    groups = {}
     for item in items:
+        groups[item] = group = _group_of(item)
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(group))
         on_a_server = getattr(getattr(item, "callspec", None), "params", {}).get("store") in ON_A_SERVER
         if SLOW & set(getattr(item, "fixturenames", ())) or item.path.stem in SLOW_FILES or on_a_server:
             item.add_marker(pytest.mark.slow)
-        for fixture in getattr(item, "fixturenames", ()):
-            if fixture in GROUPS:
-                item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
-                break
+    items.sort(key=lambda item: FIRST.index(groups[item]) if groups[item] in FIRST else len(FIRST))
 
 
 @pytest.hookimpl(trylast=True)

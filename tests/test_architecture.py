@@ -185,7 +185,6 @@ def test_a_circle_is_found_whichever_way_it_is_closed(tmp_path: Path, back: str)
     assert circles(modules_of(tmp_path, ["house"])) == {frozenset({"house.front", "house.hall", "house.back"})}
 
 
-@pytest.mark.xdist_group("help")
 @pytest.mark.parametrize("job", JOBS)
 def test_help_needs_neither_torch_nor_ray_nor_mlflow(job: str) -> None:
     """Nor anything else that comes with an extra: a base install has the help of all jobs."""
@@ -193,7 +192,6 @@ def test_help_needs_neither_torch_nor_ray_nor_mlflow(job: str) -> None:
     assert "--" in shown and not {*EXTRAS["train"], *EXTRAS["cluster"], "pandas", "cv2"} & modules
 
 
-@pytest.mark.xdist_group("help")
 @pytest.mark.parametrize("job", JOBS)
 def test_the_options_of_a_job_are_these(job: str) -> None:
     shown = help_of(f"jobs/{job}.py")
@@ -211,7 +209,6 @@ def pages() -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("help")
 def test_every_command_in_readme_and_docs_is_there() -> None:
     text = "\n".join(page.read_text() for page in pages())
     targets = set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE))
