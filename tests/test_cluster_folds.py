@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import ray
 import torch
-from small import TINY, planned, small_database, thread_trainer, train_workers
+from small import TINY, planned, small_database, small_recipe, thread_trainer, train_workers
+from test_groups import THREE, small_three
 
 from aman.content import content_key
 from aman.errors import DataError, SessionLostError, UsageError
@@ -33,6 +34,7 @@ from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import FoldQueue
 from cluster.folds.tasks import Roster
 from cluster.machines.session import Slots
+from cluster.store.names import WEIGHTS
 from cluster.store.open import open_store
 
 
@@ -311,8 +313,10 @@ def damage_a_feature(store: Path, plan: Plan) -> None:
     features[0].write_bytes(content)
 
 
-def repaired(experiment: Experiment, store: Path, say: Callable[[str], None] = lambda line: None) -> Done:
-    """A run that finds a damaged feature and has it made again."""
+def repaired(
+    experiment: Experiment, store: Path, say: Callable[[str], None] = lambda line: None, clips: int = 1, folds: int = 4
+) -> Done:
+    """A run that finds a damaged feature and has it made again; so many clips are made in all, and folds trained."""
     damage_a_feature(store, experiment.first)
     said: list[str] = []
 
@@ -322,7 +326,7 @@ def repaired(experiment: Experiment, store: Path, say: Callable[[str], None] = l
 
     done = run(experiment, note)
     assert any("gone or damaged" in line for line in said), done.failed
-    assert (done.clips, done.folds, done.failed) == (1, 4, {})
+    assert (done.clips, done.folds, done.failed) == (clips, folds, {})
     return done
 
 
@@ -334,11 +338,33 @@ def test_damaged_features_are_made_again_and_the_predictions_stay(
     assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
-def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_predictions_of_a_plain_loop(
+def of_every_kind(root: Path, three: Path, store: Path, here: bool) -> Experiment:
+    """Subjects left out one by one, a training on all clips, three folds over subjects, and each of three databases
+    learned from the others by another method, with the weights of all of them."""
+    recipe = variant(TINY, epochs=120)  # other folds still train when the first one is finished
+    asked: list[dict[str, Any]] = [
+        {"root": root},
+        {"root": root, "recipe": TINY, "whole": True},
+        {"root": root, "recipe": TINY, "protocol": "kfold3-seed1"},
+        {"root": three, "recipe": small_recipe("ststnet"), "database": THREE, "protocol": "cross"},
+    ]
+    more = {"store": store, "keep_weights": True, "here": here, "workers": 2}
+    plans = [planned(**{"recipe": recipe, **more, **one}) for one in asked]
+    return Experiment(grids=[grid for one in plans for grid in one.grids])
+
+
+def all_of(experiment: Experiment) -> tuple[dict[str, FoldResult], dict[str, bytes | None]]:
+    """Results and weights of all folds, by key."""
+    results: dict[str, FoldResult] = {}
+    for grid in experiment.grids:
+        results |= grid.first.finished
+    return results, {key: experiment.first.cache.read(WEIGHTS, key) for key in results}
+
+
+def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_results_and_weights_of_this_process(
     ray_cluster: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread in place of workers finds the damage; of the workers that train after the repair, one dies."""
-    recipe = variant(TINY, epochs=200)  # other folds still train when the first one is finished
     killed: list[int] = []
     usual = fleet._trainer
 
@@ -349,15 +375,20 @@ def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_pre
     monkeypatch.setattr(fleet, "_trainer", first_by_a_thread)
 
     def kill_one(line: str) -> None:
-        if line.startswith("fold 1/"):
+        if line.startswith("fold 1/") and not killed:
             killed.append(train_workers()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    experiment = planned(root, tmp_path / "store", recipe, here=False, workers=2)
-    repaired(experiment, tmp_path / "store", kill_one)
-    assert len(killed) == 1 and not experiment.first.incomplete()
-    expected = plain_loop(planned(root, tmp_path / "plain", recipe).first)
-    assert comparable(experiment.first.finished) == comparable(expected)
+    three = small_three(tmp_path / "three")
+    there, here = (of_every_kind(root, three, tmp_path / name, name == "here") for name in ("there", "here"))
+    folds, others = 4 + 1 + 3 + 3, 28
+    repaired(there, tmp_path / "there", kill_one, clips=1 + others, folds=folds)
+    assert len(killed) == 1 and not any(grid.first.incomplete() for grid in there.grids[::2])
+    assert run(here, lambda line: None).folds == folds
+    results, weights = all_of(there)
+    expected, kept = all_of(here)
+    assert len(results) == folds and comparable(results) == comparable(expected)
+    assert weights == kept and None not in weights.values()
 
 
 def test_an_error_that_stops_everything_comes_out_of_a_training_run(

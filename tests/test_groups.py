@@ -273,20 +273,6 @@ def test_methods_are_compared_under_a_split_into_groups(
     assert "28 clips predicted, 9 subjects, 3 left-out databases" in page and "By database" in page
 
 
-@pytest.mark.parametrize("kind", ["cross", "kfold3-seed0"])
-def test_folds_are_equal_in_this_process_and_on_ray(
-    kind: str, ray_cluster: None, call_job: Call, here: Path, three: Path
-) -> None:
-    wanted = ["--method", "ststnet", *small_options("ststnet"), "--database", THREE, "--root", three]
-    wanted += ["--protocol", kind]
-    tables = []
-    for store, where in (("one", ["--here"]), ("two", ["--workers", "2"])):
-        code, text = call_job(loso, *wanted, *where, "--store", here / store, "--out", here / f"run-{store}")
-        assert code == 0, text
-        tables.append((here / f"run-{store}" / "predictions.csv").read_text())
-    assert tables[0] == tables[1]
-
-
 def test_the_protocols_job_and_the_check_show_what_is_left_out(call_job: Call, three: Path, table: Path) -> None:
     code, text = call_job(protocols, f"{THREE}-cross", "casme2-5-kfold5-seed3")
     assert code == 0 and "left out: every database left out once" in text

@@ -141,14 +141,3 @@ def test_a_tree_whose_nodes_lead_nowhere_is_refused(table: tuple[Any, Any]) -> N
     fitted.arrays[name][0] = 10**6
     with pytest.raises(ValueError, match="lead nowhere"):
         estimator_of(fitted)
-
-
-def test_workers_of_ray_keep_equal_weights(ray_cluster: None, root: Path, tmp_path: Path) -> None:
-    here = planned(root, tmp_path / "here", keep_weights=True)
-    there = planned(root, tmp_path / "there", keep_weights=True, here=False, workers=1)
-    run(here, quiet)
-    assert run(there, quiet).folds == 3
-    kept = {spec.key: here.first.cache.read(WEIGHTS, spec.key) for spec in here.first.folds}
-    assert kept == {spec.key: there.first.cache.read(WEIGHTS, spec.key) for spec in there.first.folds}
-    whole = planned(root, tmp_path / "there", keep_weights=True, whole=True, here=False, workers=1)
-    assert run(whole, quiet).folds == 1 and whole.first.cache.has(WEIGHTS, whole.first.folds[0].key)
