@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,11 +208,32 @@ def ready_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
+def drawn_figures() -> None:
+    """For tests that look at figures: jobs draw them. Without it jobs build figures and write files of a pixel."""
+
+
+def _sketch(figure: object, path: Path, beside: Sequence[str] = ()) -> list[Path]:
+    from PIL import Image
+
+    Image.new("L", (1, 1)).save(path, "PNG")
+    for ending in beside:
+        path.with_suffix(ending).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    return [path, *(path.with_suffix(ending) for ending in beside)]
+
+
+@pytest.fixture
 def call_job(
-    here: Path, ready_tables: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    here: Path,
+    ready_tables: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str]]:
-    """Run a job in this process, in an empty folder: its exit code and all that it printed."""
+    """Run a job in this process, in an empty folder: its exit code and all that it printed. Figures are `_sketch`."""
     from jobs.command_line import run_job
+
+    if "drawn_figures" not in request.fixturenames:
+        monkeypatch.setattr("aman.figures._save", _sketch)
 
     def run(job: object, *arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["job", *map(str, arguments)])

@@ -101,7 +101,11 @@ def files(here: Path) -> Path:
     "where", ["here", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.xdist_group("ray")])]
 )
 def test_one_file_each_adds_a_method_and_a_database_from_end_to_end(
-    request: pytest.FixtureRequest, call_job: Callable[..., tuple[int, str]], files: Path, where: str
+    request: pytest.FixtureRequest,
+    call_job: Callable[..., tuple[int, str]],
+    files: Path,
+    where: str,
+    drawn_figures: None,
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     wanted = ["--method", "plain.py", "--database", "myfaces.py", "--root", "faces", "--json", "result.json"]

@@ -56,7 +56,7 @@ def frames_of(folder: Path) -> list[Path]:
 
 
 def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_computes_nothing(
-    call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path
+    call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path, drawn_figures: None
 ) -> None:
     code, text = call("--root", whole, *SETTINGS, "--store", store, "--json", "result.json")
     assert code == 0, text
