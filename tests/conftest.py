@@ -43,16 +43,21 @@ FIRST = ("ray", "releases")
 """Groups that take longest, and are therefore begun first."""
 
 
-SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker"}
-"""Fixtures that start a server, a session or a whole release: the tests that use one are `slow`."""
+SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker", "package"}
+"""Fixtures that start a server, a session or processes, or write a whole release: tests that use one are `slow`."""
 SLOW_FILES = {
     "test_check_database",
     "test_compare",
-    "test_data_parallel",
+    "test_console",
+    "test_digests",
     "test_estimate",
+    "test_intervals",
+    "test_keep_weights",
     "test_lean_start",
     "test_lookalike",
+    "test_notebook",
     "test_pretraining",
+    "test_recorded_paper",
     "test_repairs",
     "test_reruns",
     "test_search",
@@ -62,6 +67,7 @@ SLOW_FILES = {
     "test_synthesis",
     "test_tracker",
     "test_tracking",
+    "test_wheel",
 }
 """Files whose tests run many jobs, make many faces, or start sessions, servers and processes of their own."""
 

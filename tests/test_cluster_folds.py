@@ -244,6 +244,7 @@ def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
     assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
 
 
+@pytest.mark.slow
 def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
     root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +331,7 @@ def repaired(
     return done
 
 
+@pytest.mark.slow
 def test_damaged_features_are_made_again_and_the_predictions_stay(
     root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
 ) -> None:

@@ -79,7 +79,12 @@ def asked_for(kind: str, table: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [*(("ststnet", kind) for kind in KINDS), ("lbp-sip", "kfold3-seed0"), ("aman", "cross")]
+    ("name", "kind"),
+    [
+        *(("ststnet", kind) for kind in KINDS),
+        ("lbp-sip", "kfold3-seed0"),
+        pytest.param("aman", "cross", marks=pytest.mark.slow),
+    ],
 )
 def test_labels_of_the_left_out_group_change_no_fitted_number(
     name: str, kind: str, three: Path, table: Path, tmp_path: Path
@@ -158,7 +163,7 @@ SIZES = {"cross": (28, 3), "cross-to-smic": (6, 1), "kfold3-seed0": (28, 3), "sp
 """Clips that are predicted, and trainings."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
     kind: str, call_job: Call, here: Path, three: Path, store: Path, table: Path
 ) -> None:
@@ -207,9 +212,8 @@ def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
     assert code == 0 and all(group in page for group in found["by_group"]) and found["split"]["rule"] in page
 
 
-def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(
-    call_job: Call, here: Path, three: Path
-) -> None:
+@pytest.mark.slow
+def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(call_job: Call, here: Path, three: Path) -> None:
     wanted = [*small_options("aman"), "--protocol", "cross", "--here", "--store", here / "store"]
     roots = {"smic": three / "smic", "casme2": three / "c2", "samm": three / "samm"}
     code, text = call_job(loso, *wanted, "--database", *roots, "--root", *roots.values(), "--json", "first.json")
@@ -223,6 +227,7 @@ def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(
     assert first["database"] == THREE and first["protocol"] == f"{THREE}-cross"
 
 
+@pytest.mark.slow
 def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_once(
     three: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -234,9 +239,8 @@ def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_on
     assert every.selection.fingerprint != alone.selection.fingerprint
 
 
-def test_a_search_chooses_within_the_training_clips_of_every_group(
-    call_job: Call, here: Path, three: Path
-) -> None:
+@pytest.mark.slow
+def test_a_search_chooses_within_the_training_clips_of_every_group(call_job: Call, here: Path, three: Path) -> None:
     space = "SPACE = Space(method='ststnet', reproduces='nothing', choices={'epochs': (1, 2)})"
     (here / "mine.py").write_text(f"from tune_spaces import Space\n\n{space}\n")
     wanted = ["--database", "casme2", "samm", "smic", "--root", three, "--protocol", "kfold3-seed0"]
@@ -261,9 +265,8 @@ def test_a_search_chooses_within_the_training_clips_of_every_group(
     assert list(pd.read_csv(folder / "chosen.csv").columns)[:2] == ["left_out", "configuration"]
 
 
-def test_methods_are_compared_under_a_split_into_groups(
-    call_job: Call, here: Path, three: Path
-) -> None:
+@pytest.mark.slow
+def test_methods_are_compared_under_a_split_into_groups(call_job: Call, here: Path, three: Path) -> None:
     wanted = ["--method", "ststnet", "lbp-sip", "--ststnet.flow", "dis", "--ststnet.epochs", "2", "--align", "none"]
     wanted += ["--lbp-sip.blocks", "2", "--database", THREE, "--root", str(three), "--protocol", "cross", "--here"]
     code, text = call_job(compare, *wanted, "--store", here / "store")
@@ -283,6 +286,7 @@ def test_the_protocols_job_and_the_check_show_what_is_left_out(call_job: Call, t
     assert code == 0 and "28 clips" in text and "3 folds" in text
 
 
+@pytest.mark.slow
 def test_a_plan_says_hours_and_cache_of_each_database(call_job: Call, here: Path, three: Path) -> None:
     side_by_side = ["--database", "casme2", "samm", "smic", "--root", str(three), "--protocol", "cross"]
     wanted = ["--here", "--store", here / "store", "--plan"]
@@ -305,6 +309,7 @@ def test_a_plan_says_hours_and_cache_of_each_database(call_job: Call, here: Path
     assert re.search(r"^  of these for smic-hs-3: \S+ to \S+ core-hours for 2 folds$", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["cross", "megc2019"])
 def test_every_job_takes_a_root_for_each_database_in_any_order(
     call_job: Call, here: Path, three: Path, store: Path, protocol: str
@@ -490,6 +495,7 @@ def test_the_commands_of_the_page_on_protocols_can_be_planned(
     assert code == 0 and "nothing was started" in text, text
 
 
+@pytest.mark.slow
 def test_python_takes_databases_side_by_side_and_a_table_of_ones_own(
     three: Path, store: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -545,6 +551,7 @@ DATABASE = Database(name="parts", title="parts", about="CASME II", read=read, pr
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", ["A", "B"])
 def test_a_test_set_that_a_reader_states_is_predicted_from_the_training_set(
     letter: str, call_job: Call, here: Path, three: Path

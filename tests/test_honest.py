@@ -120,9 +120,15 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [samm_row("006", "006_1_1"), samm_row("006", "006_1_2", label="Happiness", on=99, apex=99, off=100)]
     rows += [samm_row("007", "007_1_1", label="Happiness", apex=-1), samm_row("007", "007_1_2")]
     small_samm(made / "samm", *rows)
-    small_smic(made / "smic", "s3/micro/positive/s3_po_01", "s3/micro/surprise/s3_sur_01", "s4/micro/surprise/s4_sur_01")
+    small_smic(
+        made / "smic", "s3/micro/positive/s3_po_01", "s3/micro/surprise/s3_sur_01", "s4/micro/surprise/s4_sur_01"
+    )
     small_smic(made / "smic", "s4/micro/positive/s4_po_01", frames=(990, 991))
-    for clip in ("c2/CASME2_RAW_selected/sub01/EP02_02", "samm/SAMM/007/007_1_2", "smic/HS/s4/micro/surprise/s4_sur_01"):
+    for clip in (
+        "c2/CASME2_RAW_selected/sub01/EP02_02",
+        "samm/SAMM/007/007_1_2",
+        "smic/HS/s4/micro/surprise/s4_sur_01",
+    ):
         first, *others = sorted((made / clip).iterdir())
         for other in others:
             shutil.copy(first, other)

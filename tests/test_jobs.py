@@ -156,27 +156,30 @@ def another_size(folder: Path) -> str:
     return f"{path.name} of 24x20 pixels"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [empty, truncated, another_size])
 def test_a_damaged_clip_is_named_and_the_others_stay_usable(
     call: Callable[..., tuple[int, str]],
     release: Path,
-    here: Path,
+    store: Path,
     damage: Callable[[Path], str],
 ) -> None:
     said = damage(clip_folder(release))
-    code, text = call("--root", release, *SETTINGS)
+    code, text = call("--root", release, *SETTINGS, "--store", store)
     assert code == 4
     assert said in text and "expected" in text and "fix:" in text
     if damage is not empty:  # which is seen before anything is prepared
-        code, text = call("--root", release, *SETTINGS, "--plan")
+        code, text = call("--root", release, *SETTINGS, "--store", store, "--plan")
         assert "8 need no preparation, 1 to prepare" in text
 
 
+@pytest.mark.slow
 def test_a_run_without_a_damaged_clip_is_stamped_incomplete_in_every_output(
-    call: Callable[..., tuple[int, str]], release: Path, here: Path
+    call: Callable[..., tuple[int, str]], release: Path, store: Path, here: Path
 ) -> None:
     truncated(clip_folder(release))
-    code, text = call("--root", release, *SETTINGS, "--allow-incomplete", "--json", "result.json", "--out", "out")
+    wanted = ["--root", release, *SETTINGS, "--store", store, "--allow-incomplete"]
+    code, text = call(*wanted, "--json", "result.json", "--out", "out")
     assert code == 0
     result = json.loads((here / "result.json").read_text())
     assert result["incomplete"] and result["clips"] == 8
@@ -245,6 +248,7 @@ def test_a_store_that_cannot_be_written_is_refused_before_any_work(
     assert code == 2 and "cannot be used" in text
 
 
+@pytest.mark.slow
 def test_a_tracker_that_does_not_answer_costs_no_result(
     call: Callable[..., tuple[int, str]],
     whole: Path,
@@ -288,6 +292,7 @@ def test_an_interrupted_run_says_so_and_the_same_command_goes_on(
     assert code == 0 and 0 < result["computed_clips"] <= 6 and not result["incomplete"]
 
 
+@pytest.mark.slow
 def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
     from small import TINY
 
@@ -365,6 +370,7 @@ def test_synthesize_refuses_a_folder_that_holds_something_and_writes_nothing(
     assert call("--subjects", "1", job=synthesize)[0] == 2
 
 
+@pytest.mark.slow
 def test_synthesize_writes_a_release_that_loso_plans(call: Callable[..., tuple[int, str]], here: Path) -> None:
     code, text = call("--out", "db", "--subjects", "2", "--clips-per-subject", "1", job=synthesize)
     assert code == 0 and "wrote 2 clips" in text

@@ -73,6 +73,7 @@ def test_all_databases_and_seeds_share_a_queue_a_database_at_a_time(root: Path, 
     assert [len(plan.clips) for plan in whole.preparations()] == [9, 6]
 
 
+@pytest.mark.slow
 def test_a_worker_holds_the_arrays_of_one_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
     tables, whole = planned(root, smic, tmp_path, seeds=(0,))
     plans = [each.plan for each in tables]

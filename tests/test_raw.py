@@ -543,7 +543,7 @@ def test_planning_a_bucket_holds_no_clip_in_memory(s3_server: Server, tmp_path: 
 
     peak(2)
     few, small = peak(3)
-    many, large = peak(12)
+    many, large = peak(8)
     assert many - few < 0.2 * (large - small)
 
 
