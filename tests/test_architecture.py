@@ -70,12 +70,12 @@ HELP = """
 import contextlib, io, json, runpy, sys
 for program in sys.argv[1:]:
     sys.argv = [program, "--help"]
-    with contextlib.redirect_stdout(io.StringIO()) as shown:
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)) as shown:
         try:
             runpy.run_path(program, run_name="__main__")
         except SystemExit as end:
             assert not end.code, end.code
-    print(json.dumps([program, shown.getvalue(), sorted({name.split(".")[0] for name in sys.modules})]))
+    print(json.dumps([program, shown.buffer.getvalue().decode(), sorted({name.split(".")[0] for name in sys.modules})]))
 """
 
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -72,8 +73,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FoldResult]:
-    return plain_loop(planned(root, tmp_path_factory.mktemp("plain")).first)
+def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the prepared clips; not to be changed."""
+    store = tmp_path_factory.mktemp("prepared")
+    prepare_here(planned(root, store).first)
+    return store
+
+
+@pytest.fixture
+def store(prepared: Path, tmp_path: Path) -> Path:
+    """A store with prepared clips and no fold."""
+    return Path(shutil.copytree(prepared, tmp_path / "prepared", copy_function=os.link))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path, prepared: Path) -> dict[str, FoldResult]:
+    return plain_loop(planned(root, prepared).first)
 
 
 def test_the_queue_hands_out_folds_in_their_order_and_ends() -> None:
@@ -219,9 +234,9 @@ def test_workers_are_as_many_as_gpus_hold_or_one_a_cpu() -> None:
 
 
 def first_fold(root: Path, folder: Path) -> tuple[Plan, Loaded, list[Any], list[Any]]:
-    """A prepared plan, what a worker has loaded for its first fold, and the arrays of training and left-out clips."""
+    """A plan of prepared clips, what a worker has loaded for its first fold, and the arrays of training and left-out
+    clips."""
     plan = planned(root, folder).first
-    prepare_here(plan)
     recipe, task = plan.request.recipe, plan.folds[0].task
     loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
     loaded.load(plan.inputs, task.clips)
@@ -229,12 +244,12 @@ def first_fold(root: Path, folder: Path) -> tuple[Plan, Loaded, list[Any], list[
 
 
 def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
-    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, undisturbed: dict[str, FoldResult], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cluster.features import loaded as module
 
     monkeypatch.setattr(module, "COPIED_AT_MOST", 0)
-    plan, loaded, train, test = first_fold(root, tmp_path)
+    plan, loaded, train, test = first_fold(root, store)
     recipe, spec = plan.request.recipe, plan.folds[0]
     assert isinstance(train[0], Rows)
     assert train[0].arrays[0].untyped_storage().data_ptr() in {
@@ -246,12 +261,12 @@ def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
 
 @pytest.mark.slow
 def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
-    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, undisturbed: dict[str, FoldResult], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from aman.training import neural
 
     monkeypatch.setattr(neural, "KEEP_SECONDS", -1.0)
-    plan, _, train, test = first_fold(root, tmp_path)
+    plan, _, train, test = first_fold(root, store)
     recipe, spec = plan.request.recipe, plan.folds[0]
     steps: list[int] = []
     per_epoch = ceil(len(spec.task.train_clips) / TINY.training.batch)

@@ -191,7 +191,7 @@ def test_planning_imports_nothing_heavy_and_measuring_does(whole: Path, here: Pa
     commands = [(job, "--root", whole, "--plan", *more) for job, *more in map(str.split, PLANS)]
     measuring = ("loso", "--root", whole, *TINY_OPTIONS, "--plan", "--measure")
     *found, after = modules_of_each([*commands, measuring], here)
-    assert {plan: HEAVY & modules for plan, modules in zip(PLANS, found, strict=True)} == dict.fromkeys(PLANS, set())
+    assert {plan: HEAVY & modules for plan, modules in zip(PLANS, found, strict=True) if HEAVY & modules} == {}
     assert "torch" in after, "the line above could not fail"
 
 

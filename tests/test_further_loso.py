@@ -32,8 +32,8 @@ def moving_dfme(root: Path) -> None:
 
 
 PAIRS = list(zip(sorted(layouts()), itertools.cycle(("ststnet", "ststnet", "aman", "ststnet"))))
-"""Each look-alike with one method, most with one that looks at onset and apex: what a method sees of a database are clips
-and nothing else."""
+"""Each look-alike with one method, most with one that looks at onset and apex: what a method sees of a database are
+clips and nothing else."""
 
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)
