@@ -119,7 +119,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def ray_cluster(s3_server: "Server") -> Iterator[None]:
-    """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
+    """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server.
+
+    Each start of Ray Train in it takes 15 s of computing: CONTRIBUTING.md counts them."""
     import ray
 
     from cluster.machines import lean

@@ -343,7 +343,9 @@ def test_the_plan_starts_nothing(
 
 
 @pytest.mark.slow
-def test_a_network_is_written_judged_and_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_written_judged_and_logged_once(
+    tmp_path: Path, ready_tables: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aman.magnify.training.loop.judge", lambda network: {"factor 1/psnr": 12.5})
     options = Options(settings=SMALL, out=tmp_path / "m.safetensors", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     curve = [Progress(step=step, metrics={"train/loss": 1 / step}) for step in range(1, 500)]
