@@ -33,7 +33,7 @@ os.environ.update(
 lock()
 
 
-def _unsynced(descriptor: int) -> None:
+def _unsynced(descriptor: Any) -> None:
     """In place of `os.fsync`, which waits for the disk: no test ends with a power cut."""
 
 
@@ -46,8 +46,9 @@ GROUPS = {
 }
 """Tests of several files that share what is dear to make, by its fixture: of two processes that run tests, one makes
 it. All other tests of a file are a group, too."""
-FIRST = ("ray", "releases")
-"""Groups that take longest, and are therefore begun first."""
+FIRST = """ray releases test_further_loso test_honest test_groups test_jobs test_paper test_predict test_tracker
+    test_tracking test_further test_compare test_versions""".split()
+"""Groups that take longest, over 15 seconds of computing, and are therefore begun first."""
 
 
 SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker", "package"}
@@ -58,6 +59,7 @@ SLOW_FILES = {
     "test_console",
     "test_digests",
     "test_estimate",
+    "test_further_fuzz",
     "test_intervals",
     "test_keep_weights",
     "test_lean_start",
@@ -72,11 +74,13 @@ SLOW_FILES = {
     "test_session",
     "test_store_faults",
     "test_synthesis",
+    "test_tensors",
     "test_tracker",
     "test_tracking",
     "test_wheel",
 }
-"""Files whose tests run many jobs, make many faces, or start sessions, servers and processes of their own."""
+"""Files whose tests run many jobs, make many faces, damage many files, or start sessions, servers and processes of
+their own."""
 
 
 ON_A_SERVER = ("s3", "near")

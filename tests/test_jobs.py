@@ -198,6 +198,7 @@ def test_a_face_that_is_not_found_is_named(call: Callable[..., tuple[int, str]],
     assert "no face in" in text and "--align none" in text
 
 
+@pytest.mark.slow
 def test_folds_that_fail_are_counted_in_the_exit_code(
     call: Callable[..., tuple[int, str]], whole: Path, here: Path
 ) -> None:

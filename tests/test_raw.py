@@ -437,6 +437,7 @@ def content_of(clip: Clip) -> list[bytes]:
     return [path.read_bytes() for path in clip.frames]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_see_the_folder_prepares_the_same_from_the_bytes_it_is_sent(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -115,7 +115,9 @@ def record(key: str, **more: str) -> RunRecord:
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone(tmp_path: Path) -> None:
+def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone(
+    tmp_path: Path, ready_tables: None
+) -> None:
     file = tmp_path / "mine.db"
     uri, parent, children = f"sqlite:///{file}", record("p"), [record("a"), record("b")]
     assert finished_run(file, parent, []) is None and not file.exists()
