@@ -33,7 +33,7 @@ os.environ.update(
 lock()
 
 
-def _unsynced(descriptor: Any) -> None:
+def _unsynced(fd: Any) -> None:
     """In place of `os.fsync`, which waits for the disk: no test ends with a power cut."""
 
 
