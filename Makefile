@@ -48,6 +48,7 @@ test-faults: env  ## Break a small benchmark in every way and compare: about twe
 	@echo "test-faults: killed workers, drivers, servers and hosts, damaged and full disks; about twenty-five minutes on two cores"
 	@echo "             FAULTS='--rounds 4 --kills 20' breaks as often as docs/measurements.md says (an hour); FAULTS='-k disk' runs a part"
 	$(BIN)/python -m pytest tests/faults -o addopts="-q --strict-markers --strict-config" -o timeout=3600 $(FAULTS)
+	$(if $(FAULTS),,AMAN_FUZZ_TREES=2100 $(BIN)/python -m pytest -n 0 tests/test_check_database.py -k damaged_trees)
 
 lint: env  ## Ruff, mypy and the import contracts: half a minute
 	$(BIN)/ruff check .
