@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,26 +32,41 @@ os.environ.update(
 
 lock()
 
+
+def _unsynced(fd: Any) -> None:
+    """In place of `os.fsync`, which waits for the disk: no test ends with a power cut."""
+
+
+os.fsync = _unsynced
+
 GROUPS = {
     "ray_cluster": "ray",
     "whole_releases": "releases",
     "small_trees": "releases",
-    "second": "synthetic",
-    "finished_benchmark": "reruns",
 }
-"""Tests that share what is dear to make, by its fixture: of two processes that run tests, one makes it."""
+"""Tests of several files that share what is dear to make, by its fixture: of two processes that run tests, one makes
+it. All other tests of a file are a group, too."""
+FIRST = """ray releases test_further_loso test_honest test_groups test_jobs test_paper test_predict test_tracker
+    test_tracking test_further test_compare test_versions""".split()
+"""Groups that take longest, over 15 seconds of computing, and are therefore begun first."""
 
 
-SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker"}
-"""Fixtures that start a server, a session or a whole release: the tests that use one are `slow`."""
+SLOW = {"ray_cluster", "s3_server", "whole_releases", "mock", "obeying", "tracker", "package"}
+"""Fixtures that start a server, a session or processes, or write a whole release: tests that use one are `slow`."""
 SLOW_FILES = {
     "test_check_database",
     "test_compare",
-    "test_data_parallel",
+    "test_console",
+    "test_digests",
     "test_estimate",
+    "test_further_fuzz",
+    "test_intervals",
+    "test_keep_weights",
     "test_lean_start",
     "test_lookalike",
+    "test_notebook",
     "test_pretraining",
+    "test_recorded_paper",
     "test_repairs",
     "test_reruns",
     "test_search",
@@ -59,10 +74,13 @@ SLOW_FILES = {
     "test_session",
     "test_store_faults",
     "test_synthesis",
+    "test_tensors",
     "test_tracker",
     "test_tracking",
+    "test_wheel",
 }
-"""Files whose tests run many jobs, make many faces, or start sessions, servers and processes of their own."""
+"""Files whose tests run many jobs, make many faces, damage many files, or start sessions, servers and processes of
+their own."""
 
 
 ON_A_SERVER = ("s3", "near")
@@ -74,17 +92,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW_FILES else None
 
 
+def _group_of(item: pytest.Item) -> str:
+    if marked := item.get_closest_marker("xdist_group"):
+        return str(marked.args[0])
+    return next((GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in GROUPS), item.path.stem)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each group in one process, and mark what `make check` leaves out."""
+    """Keep each group in one process, the longest first, and mark what `make check` leaves out."""
+    groups = {}
     for item in items:
+        groups[item] = group = _group_of(item)
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(group))
         on_a_server = getattr(getattr(item, "callspec", None), "params", {}).get("store") in ON_A_SERVER
         if SLOW & set(getattr(item, "fixturenames", ())) or item.path.stem in SLOW_FILES or on_a_server:
             item.add_marker(pytest.mark.slow)
-        for fixture in getattr(item, "fixturenames", ()):
-            if fixture in GROUPS:
-                item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
-                break
+    items.sort(key=lambda item: FIRST.index(groups[item]) if groups[item] in FIRST else len(FIRST))
 
 
 @pytest.hookimpl(trylast=True)
@@ -98,7 +123,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def ray_cluster(s3_server: "Server") -> Iterator[None]:
-    """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server."""
+    """A session that jobs in this process join, as they would join a cluster; its workers reach the S3 server.
+
+    Each start of Ray Train in it takes 15 s of computing: CONTRIBUTING.md counts them."""
     import ray
 
     from cluster.machines import lean
@@ -185,23 +212,47 @@ def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ready_tables(empty_tracker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tables of a new SQLite file are copied from an empty tracker, where MLflow would make them once more."""
+def ready_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new SQLite file of a tracker begins as a copy of an empty one, where MLflow would make the tables once more."""
+    from cluster.tracking.client import TrackerClient
 
-    def copy(engine: Any) -> None:
-        file = engine.url.database
-        engine.dispose()
-        shutil.copyfile(empty_tracker, file)
+    begin = TrackerClient.__init__
 
-    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", copy)
+    def with_tables(self: TrackerClient, uri: str, file: Path | None, *more: Any) -> None:
+        if file is not None and not file.exists() and file.absolute().parent.is_dir():
+            shutil.copyfile(request.getfixturevalue("empty_tracker"), file)
+        begin(self, uri, file, *more)
+
+    monkeypatch.setattr(TrackerClient, "__init__", with_tables)
+
+
+@pytest.fixture
+def drawn_figures() -> None:
+    """For tests that look at figures: jobs draw them. Without it jobs build figures and write files of a pixel."""
+
+
+def _sketch(figure: object, path: Path, beside: Sequence[str] = ()) -> list[Path]:
+    from PIL import Image
+
+    Image.new("L", (1, 1)).save(path, "PNG")
+    for ending in beside:
+        path.with_suffix(ending).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    return [path, *(path.with_suffix(ending) for ending in beside)]
 
 
 @pytest.fixture
 def call_job(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    here: Path,
+    ready_tables: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str]]:
-    """Run a job in this process, in an empty folder: its exit code and all that it printed."""
+    """Run a job in this process, in an empty folder: its exit code and all that it printed. Figures are `_sketch`."""
     from jobs.command_line import run_job
+
+    if "drawn_figures" not in request.fixturenames:
+        monkeypatch.setattr("aman.figures._save", _sketch)
 
     def run(job: object, *arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["job", *map(str, arguments)])

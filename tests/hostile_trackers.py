@@ -37,6 +37,11 @@ def plain(status: str, body: bytes = b"", *headers: str) -> Answer:
     return answer
 
 
+def packed_bomb(connection: socket.socket, request: bytes, other: str) -> None:
+    """A short answer that unpacks to 256 MiB."""
+    plain("200 OK", gzip.compress(bytes(2**28), 1), "Content-Encoding: gzip")(connection, request, other)
+
+
 def endless(head: str, piece: bytes, pause: float = 0.0) -> Answer:
     """An answer that never ends."""
 
@@ -83,11 +88,11 @@ KINDS: dict[str, Answer] = {
     "503 for an hour": plain("503 Service Unavailable", b"", f"Retry-After: {HOUR}"),
     "503 until a date": plain("503 Service Unavailable", b"", "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT"),
     "a byte every second": endless(OK + "Content-Length: 1000000\r\n\r\n", b"x", 1.0),
-    "a body without end": endless(OK + "\r\n", CHUNK),
-    "chunks without end": endless(OK + "Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + CHUNK + b"\r\n"),
+    "a body without end": endless(OK + "\r\n", CHUNK, 0.01),
+    "chunks without end": endless(OK + "Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + CHUNK + b"\r\n", 0.01),
     "headers without end": endless(OK, b"X-Header: " + b"x" * 100 + b"\r\n", 0.01),
     "continue without end": endless("", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01),
-    "a packed bomb": plain("200 OK", gzip.compress(bytes(2**28)), "Content-Encoding: gzip"),
+    "a packed bomb": packed_bomb,
     "a redirect elsewhere": plain("307 Temporary Redirect", b"", "Location: OTHER/"),
     "a redirect in a circle": plain("302 Found", b"", "Location: /"),
     "no HTTP": plain("", b"\x00\xff" * 1000),

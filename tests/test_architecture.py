@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 import re
 import subprocess
 import sys
@@ -68,26 +69,32 @@ for job in ("loso", "prepare", "train", "tune", "paper", "ablation", "compare", 
 
 
 HELP = """
-import runpy, sys
-sys.argv = [sys.argv[1], "--help"]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+import contextlib, io, json, runpy, sys
+for program in sys.argv[1:]:
+    sys.argv = [program, "--help"]
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)) as shown:
+        try:
+            runpy.run_path(program, run_name="__main__")
+        except SystemExit as end:
+            assert not end.code, end.code
+    print(json.dumps([program, shown.buffer.getvalue().decode(), sorted({name.split(".")[0] for name in sys.modules})]))
 """
 
 
 @functools.cache
-def help_and_modules(program: str) -> tuple[str, set[str]]:
-    """What a job says of itself, and the packages that it imported for that."""
-    done = subprocess.run([sys.executable, "-c", HELP, program], capture_output=True, text=True, check=True, cwd=ROOT)
-    return done.stdout, set(done.stderr.split())
+def helps(folder: str) -> dict[str, tuple[str, set[str]]]:
+    """What each program of a folder says of itself, and the packages that were imported until then. One process asks
+    them all, and so what one program imports is among the packages of those behind it."""
+    programs = sorted(
+        f"{folder}/{path.name}" for path in (ROOT / folder).glob("*.py") if "__main__" in path.read_text()
+    )
+    done = subprocess.run([sys.executable, "-c", HELP, *programs], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name: (shown, set(modules)) for name, shown, modules in map(json.loads, done.stdout.splitlines())}
 
 
 def help_of(program: str) -> str:
-    """What a job says of itself."""
-    return help_and_modules(program)[0]
+    """What a program says of itself."""
+    return helps(program.split("/")[0])[program][0]
 
 
 def modules_after(statement: str) -> set[str]:
@@ -187,15 +194,13 @@ def test_a_circle_is_found_whichever_way_it_is_closed(tmp_path: Path, back: str)
     assert circles(modules_of(tmp_path, ["house"])) == {frozenset({"house.front", "house.hall", "house.back"})}
 
 
-@pytest.mark.xdist_group("help")
 @pytest.mark.parametrize("job", JOBS)
 def test_help_needs_neither_torch_nor_ray_nor_mlflow(job: str) -> None:
     """Nor anything else that comes with an extra: a base install has the help of all jobs."""
-    shown, modules = help_and_modules(f"jobs/{job}.py")
+    shown, modules = helps("jobs")[f"jobs/{job}.py"]
     assert "--" in shown and not {*EXTRAS["train"], *EXTRAS["cluster"], "pandas", "cv2"} & modules
 
 
-@pytest.mark.xdist_group("help")
 @pytest.mark.parametrize("job", JOBS)
 def test_the_options_of_a_job_are_these(job: str) -> None:
     shown = help_of(f"jobs/{job}.py")
@@ -213,7 +218,6 @@ def pages() -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("help")
 def test_every_command_in_readme_and_docs_is_there() -> None:
     text = "\n".join(page.read_text() for page in pages())
     targets = set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE))

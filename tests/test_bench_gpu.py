@@ -12,6 +12,7 @@ from aman.models.settings import RECIPES
 from bench import gpu
 
 
+@pytest.mark.slow
 def test_every_part_runs_at_a_tiny_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(gpu.Options(device="cpu", small=True)) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 import ray
 import torch
-from small import TINY, planned, small_database, thread_trainer, train_workers
+from small import TINY, planned, small_database, small_recipe, thread_trainer, train_workers
+from test_groups import THREE, small_three
 
 from aman.content import content_key
 from aman.errors import DataError, SessionLostError, UsageError
@@ -33,6 +35,7 @@ from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import FoldQueue
 from cluster.folds.tasks import Roster
 from cluster.machines.session import Slots
+from cluster.store.names import WEIGHTS
 from cluster.store.open import open_store
 
 
@@ -70,8 +73,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FoldResult]:
-    return plain_loop(planned(root, tmp_path_factory.mktemp("plain")).first)
+def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the prepared clips; not to be changed."""
+    store = tmp_path_factory.mktemp("prepared")
+    prepare_here(planned(root, store).first)
+    return store
+
+
+@pytest.fixture
+def store(prepared: Path, tmp_path: Path) -> Path:
+    """A store with prepared clips and no fold."""
+    return Path(shutil.copytree(prepared, tmp_path / "prepared", copy_function=os.link))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path, prepared: Path) -> dict[str, FoldResult]:
+    return plain_loop(planned(root, prepared).first)
 
 
 def test_the_queue_hands_out_folds_in_their_order_and_ends() -> None:
@@ -217,9 +234,9 @@ def test_workers_are_as_many_as_gpus_hold_or_one_a_cpu() -> None:
 
 
 def first_fold(root: Path, folder: Path) -> tuple[Plan, Loaded, list[Any], list[Any]]:
-    """A prepared plan, what a worker has loaded for its first fold, and the arrays of training and left-out clips."""
+    """A plan of prepared clips, what a worker has loaded for its first fold, and the arrays of training and left-out
+    clips."""
     plan = planned(root, folder).first
-    prepare_here(plan)
     recipe, task = plan.request.recipe, plan.folds[0].task
     loaded = Loaded(supplies_of([recipe], {plan.inputs: list(plan.clips.values())}), plan.cache, "cpu")
     loaded.load(plan.inputs, task.clips)
@@ -227,12 +244,12 @@ def first_fold(root: Path, folder: Path) -> tuple[Plan, Loaded, list[Any], list[
 
 
 def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
-    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, undisturbed: dict[str, FoldResult], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cluster.features import loaded as module
 
     monkeypatch.setattr(module, "COPIED_AT_MOST", 0)
-    plan, loaded, train, test = first_fold(root, tmp_path)
+    plan, loaded, train, test = first_fold(root, store)
     recipe, spec = plan.request.recipe, plan.folds[0]
     assert isinstance(train[0], Rows)
     assert train[0].every.data_ptr() == test[0].every.data_ptr() == loaded.every[0].data_ptr()
@@ -240,13 +257,14 @@ def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
     assert comparable({spec.key: result}) == comparable({spec.key: undisturbed[spec.key]})
 
 
+@pytest.mark.slow
 def test_a_fold_that_is_kept_goes_on_from_its_last_epoch_and_comes_out_the_same(
-    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, undisturbed: dict[str, FoldResult], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from aman.training import neural
 
     monkeypatch.setattr(neural, "KEEP_SECONDS", -1.0)
-    plan, _, train, test = first_fold(root, tmp_path)
+    plan, _, train, test = first_fold(root, store)
     recipe, spec = plan.request.recipe, plan.folds[0]
     steps: list[int] = []
     per_epoch = ceil(len(spec.task.train_clips) / TINY.training.batch)
@@ -309,8 +327,10 @@ def damage_a_feature(store: Path, plan: Plan) -> None:
     features[0].write_bytes(content)
 
 
-def repaired(experiment: Experiment, store: Path, say: Callable[[str], None] = lambda line: None) -> Done:
-    """A run that finds a damaged feature and has it made again."""
+def repaired(
+    experiment: Experiment, store: Path, say: Callable[[str], None] = lambda line: None, clips: int = 1, folds: int = 4
+) -> Done:
+    """A run that finds a damaged feature and has it made again; so many clips are made in all, and folds trained."""
     damage_a_feature(store, experiment.first)
     said: list[str] = []
 
@@ -320,10 +340,11 @@ def repaired(experiment: Experiment, store: Path, say: Callable[[str], None] = l
 
     done = run(experiment, note)
     assert any("gone or damaged" in line for line in said), done.failed
-    assert (done.clips, done.folds, done.failed) == (1, 4, {})
+    assert (done.clips, done.folds, done.failed) == (clips, folds, {})
     return done
 
 
+@pytest.mark.slow
 def test_damaged_features_are_made_again_and_the_predictions_stay(
     root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
 ) -> None:
@@ -332,11 +353,33 @@ def test_damaged_features_are_made_again_and_the_predictions_stay(
     assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
-def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_predictions_of_a_plain_loop(
+def of_every_kind(root: Path, three: Path, store: Path, here: bool) -> Experiment:
+    """Subjects left out one by one, a training on all clips, three folds over subjects, and each of three databases
+    learned from the others by another method, with the weights of all of them."""
+    recipe = variant(TINY, epochs=120)  # other folds still train when the first one is finished
+    asked: list[dict[str, Any]] = [
+        {"root": root},
+        {"root": root, "recipe": TINY, "whole": True},
+        {"root": root, "recipe": TINY, "protocol": "kfold3-seed1"},
+        {"root": three, "recipe": small_recipe("ststnet"), "database": THREE, "protocol": "cross"},
+    ]
+    more = {"store": store, "keep_weights": True, "here": here, "workers": 2}
+    plans = [planned(**{"recipe": recipe, **more, **one}) for one in asked]
+    return Experiment(grids=[grid for one in plans for grid in one.grids])
+
+
+def all_of(experiment: Experiment) -> tuple[dict[str, FoldResult], dict[str, bytes | None]]:
+    """Results and weights of all folds, by key."""
+    results: dict[str, FoldResult] = {}
+    for grid in experiment.grids:
+        results |= grid.first.finished
+    return results, {key: experiment.first.cache.read(WEIGHTS, key) for key in results}
+
+
+def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_results_and_weights_of_this_process(
     ray_cluster: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread in place of workers finds the damage; of the workers that train after the repair, one dies."""
-    recipe = variant(TINY, epochs=200)  # other folds still train when the first one is finished
     killed: list[int] = []
     usual = fleet._trainer
 
@@ -347,15 +390,20 @@ def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_pre
     monkeypatch.setattr(fleet, "_trainer", first_by_a_thread)
 
     def kill_one(line: str) -> None:
-        if line.startswith("fold 1/"):
+        if line.startswith("fold 1/") and not killed:
             killed.append(train_workers()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    experiment = planned(root, tmp_path / "store", recipe, here=False, workers=2)
-    repaired(experiment, tmp_path / "store", kill_one)
-    assert len(killed) == 1 and not experiment.first.incomplete()
-    expected = plain_loop(planned(root, tmp_path / "plain", recipe).first)
-    assert comparable(experiment.first.finished) == comparable(expected)
+    three = small_three(tmp_path / "three")
+    there, here = (of_every_kind(root, three, tmp_path / name, name == "here") for name in ("there", "here"))
+    folds, others = 4 + 1 + 3 + 3, 28
+    repaired(there, tmp_path / "there", kill_one, clips=1 + others, folds=folds)
+    assert len(killed) == 1 and not any(grid.first.incomplete() for grid in there.grids[::2])
+    assert run(here, lambda line: None).folds == folds
+    results, weights = all_of(there)
+    expected, kept = all_of(here)
+    assert len(results) == folds and comparable(results) == comparable(expected)
+    assert weights == kept and None not in weights.values()
 
 
 def test_an_error_that_stops_everything_comes_out_of_a_training_run(

@@ -111,6 +111,7 @@ def test_nothing_partial_is_left_or_listed(tmp_path: Path) -> None:
     assert len(list((store.folder / "a").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_only_whole_objects(tmp_path: Path) -> None:
     program = (
         "import sys, hashlib, os\n"

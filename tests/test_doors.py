@@ -101,7 +101,11 @@ def files(here: Path) -> Path:
     "where", ["here", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.xdist_group("ray")])]
 )
 def test_one_file_each_adds_a_method_and_a_database_from_end_to_end(
-    request: pytest.FixtureRequest, call_job: Callable[..., tuple[int, str]], files: Path, where: str
+    request: pytest.FixtureRequest,
+    call_job: Callable[..., tuple[int, str]],
+    files: Path,
+    where: str,
+    drawn_figures: None,
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     wanted = ["--method", "plain.py", "--database", "myfaces.py", "--root", "faces", "--json", "result.json"]
@@ -127,6 +131,7 @@ def test_one_file_each_adds_a_method_and_a_database_from_end_to_end(
     assert before == {path: path.stat().st_mtime_ns for path in before}  # nothing else was touched
 
 
+@pytest.mark.slow
 def test_editing_ones_own_method_trains_again_undoing_finds_the_results_and_a_comment_changes_nothing(
     call_job: Callable[..., tuple[int, str]], files: Path
 ) -> None:
@@ -145,6 +150,7 @@ def test_editing_ones_own_method_trains_again_undoing_finds_the_results_and_a_co
     assert folds(METHOD) == 0
 
 
+@pytest.mark.slow
 def test_a_space_over_settings_of_ones_own_method_is_searched(
     call_job: Callable[..., tuple[int, str]], files: Path
 ) -> None:

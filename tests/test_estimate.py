@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,16 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "mlflow", "matplotlib", "ray", "sklearn", "dlib"}
 MODULES = """
 import runpy, sys
-sys.argv = sys.argv[1:]
-sys.path.insert(0, sys.argv[0].rpartition("/")[0])
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+for line in sys.argv[1:]:
+    sys.argv = line.split()
+    sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, end.code
+    print("imported:", *sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
 """
+"""Runs jobs one after another, each given as a line, and says after each what was imported."""
 
 Call = Callable[..., tuple[int, str]]
 
@@ -162,32 +164,35 @@ def test_measuring_without_planning_is_refused(call_job: Callable[..., tuple[int
 
 def modules_of(job: str, *arguments: object, cwd: Path) -> set[str]:
     """Packages that a job imports."""
-    command = [sys.executable, "-c", MODULES, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]
+    return modules_of_each([(job, *arguments)], cwd)[0]
+
+
+def modules_of_each(commands: Sequence[tuple[object, ...]], cwd: Path) -> list[set[str]]:
+    """Packages that are imported after each of some jobs, which one process runs one after another."""
+    lines = [" ".join([str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]) for job, *arguments in commands]
+    command = [sys.executable, "-c", MODULES, *lines]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    return set(done.stderr.splitlines()[-1].split())
+    return [set(line.split()[1:]) for line in done.stderr.splitlines() if line.startswith("imported: ")]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("loso", "--recipe", "default", "--align", "none"),
-        ("loso", "--method", "ststnet"),
-        ("loso", "--method", "lbp-top", "--align", "none"),
-        ("tune", "--recipe", "small", "--align", "none"),
-        ("tune", "--recipe", "small", "--align", "none", "--search", "optuna", "--samples", "2"),
-        ("paper", "--align", "none"),
-        ("prepare", "--align", "none"),
-    ],
-    ids=" ".join,
+PLANS = (
+    "loso --recipe default --align none",
+    "loso --method ststnet",
+    "loso --method lbp-top --align none",
+    "tune --recipe small --align none",
+    "tune --recipe small --align none --search optuna --samples 2",
+    "paper --align none",
+    "prepare --align none",
 )
-def test_planning_imports_nothing_heavy(whole: Path, here: Path, arguments: tuple[str, ...]) -> None:
-    job, *more = arguments
-    assert not HEAVY & modules_of(job, "--root", whole, *more, "--plan", cwd=here)
 
 
-def test_the_test_above_can_fail(whole: Path, here: Path) -> None:
-    assert "torch" in modules_of("loso", "--root", whole, *TINY_OPTIONS, "--plan", "--measure", cwd=here)
+def test_planning_imports_nothing_heavy_and_measuring_does(whole: Path, here: Path) -> None:
+    commands = [(job, "--root", whole, "--plan", *more) for job, *more in map(str.split, PLANS)]
+    measuring = ("loso", "--root", whole, *TINY_OPTIONS, "--plan", "--measure")
+    *found, after = modules_of_each([*commands, measuring], here)
+    assert {plan: HEAVY & modules for plan, modules in zip(PLANS, found, strict=True) if HEAVY & modules} == {}
+    assert "torch" in after, "the line above could not fail"
 
 
 def test_planning_many_clips_is_cheap(tmp_path: Path) -> None:
@@ -208,7 +213,7 @@ def test_planning_many_clips_is_cheap(tmp_path: Path) -> None:
         MODULES
         + "import time\nprint(time.process_time(), [line for line in open('/proc/self/status') if 'HWM' in line])"
     )
-    command = [sys.executable, "-c", program, str(ROOT / "jobs" / "loso.py"), *options]
+    command = [sys.executable, "-c", program, " ".join([str(ROOT / "jobs" / "loso.py"), *options])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "200 to train" in done.stdout
     found = re.fullmatch(r"([0-9.]+) \['VmHWM:\\t *([0-9]+) kB\\n'\]", done.stdout.splitlines()[-1])

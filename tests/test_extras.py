@@ -64,6 +64,7 @@ def test_the_modules_of_an_extra_are_those_of_its_packages() -> None:
     assert not names(PROJECT["dependencies"]) & {"torch", "ray", "mlflow", "boto3", "matplotlib"}
 
 
+@pytest.mark.slow
 def test_a_base_install_scores_checks_and_lists_and_names_the_extra_that_a_benchmark_needs(tmp_path: Path) -> None:
     small_database(tmp_path / "release", 2, 2, release=False)
     rows = [f"casme2/sub{one:02}/EP01,casme2/{one:02},happiness,happiness" for one in range(1, 4)]

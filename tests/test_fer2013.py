@@ -447,6 +447,7 @@ def test_whatever_has_a_majority_has_a_distribution_whose_largest_share_it_is(ro
     np.testing.assert_array_equal(soft_RE[by_majority_M[by_distribution_M]].argmax(axis=1), label_R)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("FER2013" not in os.environ, reason="FER2013 names no copy of the database")
 def test_a_real_copy_has_the_counts_of_the_contest() -> None:
     faces = read_faces(Path(os.environ["FER2013"]))

@@ -58,6 +58,7 @@ def test_the_map_of_a_difference_is_bright_where_clips_differ_and_a_gif_has_ever
     assert abs(middle - 108).max() < 4 and abs(shown[shown.shape[0] // 2, SIZE + SIZE // 3] - 148).max() < 4
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_costs_no_result(
     call_job: Callable[..., tuple[int, str]], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Databases that came after: whole look-alikes have the published counts, and what cannot be used is named."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,6 +51,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
     return of
 
 
+@pytest.fixture(scope="module")
+def read(whole: Callable[[str], tuple[Path, list[Made]]]) -> Callable[[str, str], Index]:
+    """The index of a database in such a look-alike, which is read once and which no test changes."""
+    return functools.cache(lambda layout, database: find(database).index(whole(layout)[0]))
+
+
 WHOLE = {
     "casme3": {"casme3-7": (860, 94), "casme3-4": (860, 94), "casme3-3": (699, 88), "casme3-3-htnet": (687, 87)},
     "casme3c": {"casme3c-4": (165, 30), "casme3c-3": (145, 29)},
@@ -70,11 +77,10 @@ WHOLE = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("layout", "name"), [(layout, name) for layout, those in WHOLE.items() for name in those])
 def test_a_whole_look_alike_has_the_clips_folds_and_classes_of_every_protocol(
-    whole: Callable[[str], tuple[Path, list[Made]]], layout: str, name: str
+    read: Callable[[str, str], Index], layout: str, name: str
 ) -> None:
-    root, _ = whole(layout)
     protocol = protocols()[name]
-    selection = select(find(protocol.database).index(root), protocol)
+    selection = select(read(layout, protocol.database), protocol)
     assert (len(selection.clips), len(selection.subjects)) == WHOLE[layout][name]
     assert selection.edition and selection.counts() == dict(selection.edition.counts)
     assert selection.edition.clips == len(selection.clips) and not selection.incomplete
@@ -107,9 +113,9 @@ def test_without_the_table_of_2018_the_objective_classes_are_those_of_the_sheet_
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "clips", "subjects"), [("dfme-7-test-a", 474, 42), ("dfme-7-test-b", 299, 41)])
 def test_the_challenge_of_dfme_learns_from_training_and_predicts_a_test_part(
-    whole: Callable[[str], tuple[Path, list[Made]]], name: str, clips: int, subjects: int
+    read: Callable[[str, str], Index], name: str, clips: int, subjects: int
 ) -> None:
-    selection = select(find("dfme").index(whole("dfme")[0]), protocols()[name])
+    selection = select(read("dfme", "dfme"), protocols()[name])
     predicted = selection.predicted
     assert (len(predicted), len({clip.subject for clip in predicted})) == (clips, subjects)
     learned = [clip for clip in selection.clips if clip not in set(predicted)]
@@ -123,10 +129,9 @@ def test_the_challenge_of_dfme_learns_from_training_and_predicts_a_test_part(
 
 @pytest.mark.slow
 def test_a_tenth_of_the_clips_of_casme3_lacks_frames_and_all_are_used(
-    whole: Callable[[str], tuple[Path, list[Made]]],
+    whole: Callable[[str], tuple[Path, list[Made]]], read: Callable[[str, str], Index]
 ) -> None:
-    root, made = whole("casme3")
-    index = find("casme3").index(root)
+    made, index = whole("casme3")[1], read("casme3", "casme3")
     lacking = {f"casme3/spNO.{one.subject}/{one.name.lower()}_{one.onset}" for one in made if one.lacking}
     assert len(index.clips) == 860 and 86 <= len(lacking) <= 87
     gaps = {one.consequence.split(" is used")[0] for one in index.problems if "are missing" in one.what}

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from aman.protocols import protocol_for, protocol_named, select
 from aman.selection import inner_tasks
 from aman.splits import SubjectFolds
 from cluster.experiment.grid import Experiment, look_up
-from cluster.experiment.run import run
+from cluster.experiment.run import prepare_all, run
 from cluster.features.loaded import Loaded, supplies_of
 from jobs import check_database, compare, loso, protocols, report, score, tune
 
@@ -79,7 +81,11 @@ def asked_for(kind: str, table: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [*(("ststnet", kind) for kind in KINDS), ("lbp-sip", "kfold3-seed0"), ("aman", "cross")]
+    ("name", "kind"),
+    [
+        *(("ststnet", kind) for kind in KINDS),
+        ("lbp-sip", "kfold3-seed0"),  # which chooses a setting by inner folds; tests/test_honest.py has every method
+    ],
 )
 def test_labels_of_the_left_out_group_change_no_fitted_number(
     name: str, kind: str, three: Path, table: Path, tmp_path: Path
@@ -92,6 +98,8 @@ def test_labels_of_the_left_out_group_change_no_fitted_number(
         return {spec.subject: plan.finished[spec.key].weights_sha256 for spec in plan.folds}
 
     first = planned(three, tmp_path / "first", small_recipe(name), **options)
+    prepare_all(first, lambda line: None)
+    shutil.copytree(tmp_path / "first", tmp_path / "other", copy_function=os.link)
     other = planned(three, tmp_path / "other", small_recipe(name), **options)
     plan, outer = other.first, other.first.left_out[0]
     group, labels = plan.selection.group_of, {name: sorted(of) for name, of in plan.selection.protocol.labels.items()}
@@ -158,9 +166,9 @@ SIZES = {"cross": (28, 3), "cross-to-smic": (6, 1), "kfold3-seed0": (28, 3), "sp
 """Clips that are predicted, and trainings."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
-    kind: str, call_job: Call, here: Path, three: Path, store: Path, table: Path, ready_tables: None
+    kind: str, call_job: Call, here: Path, three: Path, store: Path, table: Path
 ) -> None:
     clips, folds = SIZES[kind]
     wanted = ["--method", "ststnet", *small_options("ststnet"), "--database", "casme2", "samm", "smic", "--root", three]
@@ -207,9 +215,8 @@ def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
     assert code == 0 and all(group in page for group in found["by_group"]) and found["split"]["rule"] in page
 
 
-def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(
-    call_job: Call, here: Path, three: Path, ready_tables: None
-) -> None:
+@pytest.mark.slow
+def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(call_job: Call, here: Path, three: Path) -> None:
     wanted = [*small_options("aman"), "--protocol", "cross", "--here", "--store", here / "store"]
     roots = {"smic": three / "smic", "casme2": three / "c2", "samm": three / "samm"}
     code, text = call_job(loso, *wanted, "--database", *roots, "--root", *roots.values(), "--json", "first.json")
@@ -235,6 +242,7 @@ def test_a_comparison_takes_a_root_for_each_database_of_those_side_by_side(
     assert code == 2 and "one --root for each database" in text and "give 2 or 3" in text
 
 
+@pytest.mark.slow
 def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_once(
     three: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -246,9 +254,8 @@ def test_a_database_predicted_alone_shares_its_training_with_leaving_out_each_on
     assert every.selection.fingerprint != alone.selection.fingerprint
 
 
-def test_a_search_chooses_within_the_training_clips_of_every_group(
-    call_job: Call, here: Path, three: Path, ready_tables: None
-) -> None:
+@pytest.mark.slow
+def test_a_search_chooses_within_the_training_clips_of_every_group(call_job: Call, here: Path, three: Path) -> None:
     space = "SPACE = Space(method='ststnet', reproduces='nothing', choices={'epochs': (1, 2)})"
     (here / "mine.py").write_text(f"from tune_spaces import Space\n\n{space}\n")
     wanted = ["--database", "casme2", "samm", "smic", "--root", three, "--protocol", "kfold3-seed0"]
@@ -273,9 +280,8 @@ def test_a_search_chooses_within_the_training_clips_of_every_group(
     assert list(pd.read_csv(folder / "chosen.csv").columns)[:2] == ["left_out", "configuration"]
 
 
-def test_methods_are_compared_under_a_split_into_groups(
-    call_job: Call, here: Path, three: Path, ready_tables: None
-) -> None:
+@pytest.mark.slow
+def test_methods_are_compared_under_a_split_into_groups(call_job: Call, here: Path, three: Path) -> None:
     wanted = ["--method", "ststnet", "lbp-sip", "--ststnet.flow", "dis", "--ststnet.epochs", "2", "--align", "none"]
     wanted += ["--lbp-sip.blocks", "2", "--database", THREE, "--root", str(three), "--protocol", "cross", "--here"]
     code, text = call_job(compare, *wanted, "--store", here / "store")
@@ -283,20 +289,6 @@ def test_methods_are_compared_under_a_split_into_groups(
     page = next((here / "runs").rglob("leaderboard.html")).read_text()
     assert "every database left out once" in page and "every subject left out once" not in page
     assert "28 clips predicted, 9 subjects, 3 left-out databases" in page and "By database" in page
-
-
-@pytest.mark.parametrize("kind", ["cross", "kfold3-seed0"])
-def test_folds_are_equal_in_this_process_and_on_ray(
-    kind: str, ray_cluster: None, call_job: Call, here: Path, three: Path, ready_tables: None
-) -> None:
-    wanted = ["--method", "ststnet", *small_options("ststnet"), "--database", THREE, "--root", three]
-    wanted += ["--protocol", kind]
-    tables = []
-    for store, where in (("one", ["--here"]), ("two", ["--workers", "2"])):
-        code, text = call_job(loso, *wanted, *where, "--store", here / store, "--out", here / f"run-{store}")
-        assert code == 0, text
-        tables.append((here / f"run-{store}" / "predictions.csv").read_text())
-    assert tables[0] == tables[1]
 
 
 def test_the_protocols_job_and_the_check_show_what_is_left_out(call_job: Call, three: Path, table: Path) -> None:
@@ -309,6 +301,7 @@ def test_the_protocols_job_and_the_check_show_what_is_left_out(call_job: Call, t
     assert code == 0 and "28 clips" in text and "3 folds" in text
 
 
+@pytest.mark.slow
 def test_a_plan_says_hours_and_cache_of_each_database(call_job: Call, here: Path, three: Path) -> None:
     side_by_side = ["--database", "casme2", "samm", "smic", "--root", str(three), "--protocol", "cross"]
     wanted = ["--here", "--store", here / "store", "--plan"]
@@ -331,6 +324,7 @@ def test_a_plan_says_hours_and_cache_of_each_database(call_job: Call, here: Path
     assert re.search(r"^  of these for smic-hs-3: \S+ to \S+ core-hours for 2 folds$", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["cross", "megc2019"])
 def test_every_job_takes_a_root_for_each_database_in_any_order(
     call_job: Call, here: Path, three: Path, store: Path, protocol: str
@@ -516,6 +510,7 @@ def test_the_commands_of_the_page_on_protocols_can_be_planned(
     assert code == 0 and "nothing was started" in text, text
 
 
+@pytest.mark.slow
 def test_python_takes_databases_side_by_side_and_a_table_of_ones_own(
     three: Path, store: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -571,9 +566,10 @@ DATABASE = Database(name="parts", title="parts", about="CASME II", read=read, pr
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", ["A", "B"])
 def test_a_test_set_that_a_reader_states_is_predicted_from_the_training_set(
-    letter: str, call_job: Call, here: Path, three: Path, ready_tables: None
+    letter: str, call_job: Call, here: Path, three: Path
 ) -> None:
     (here / "parts.py").write_text(OWN)
     wanted = ["--database", "parts.py", "--root", three / "c2", "--protocol", f"parts-{letter}"]

@@ -56,7 +56,7 @@ def frames_of(folder: Path) -> list[Path]:
 
 
 def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_computes_nothing(
-    call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path
+    call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path, drawn_figures: None
 ) -> None:
     code, text = call("--root", whole, *SETTINGS, "--store", store, "--json", "result.json")
     assert code == 0, text
@@ -156,27 +156,30 @@ def another_size(folder: Path) -> str:
     return f"{path.name} of 24x20 pixels"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [empty, truncated, another_size])
 def test_a_damaged_clip_is_named_and_the_others_stay_usable(
     call: Callable[..., tuple[int, str]],
     release: Path,
-    here: Path,
+    store: Path,
     damage: Callable[[Path], str],
 ) -> None:
     said = damage(clip_folder(release))
-    code, text = call("--root", release, *SETTINGS)
+    code, text = call("--root", release, *SETTINGS, "--store", store)
     assert code == 4
     assert said in text and "expected" in text and "fix:" in text
     if damage is not empty:  # which is seen before anything is prepared
-        code, text = call("--root", release, *SETTINGS, "--plan")
+        code, text = call("--root", release, *SETTINGS, "--store", store, "--plan")
         assert "8 need no preparation, 1 to prepare" in text
 
 
+@pytest.mark.slow
 def test_a_run_without_a_damaged_clip_is_stamped_incomplete_in_every_output(
-    call: Callable[..., tuple[int, str]], release: Path, here: Path
+    call: Callable[..., tuple[int, str]], release: Path, store: Path, here: Path
 ) -> None:
     truncated(clip_folder(release))
-    code, text = call("--root", release, *SETTINGS, "--allow-incomplete", "--json", "result.json", "--out", "out")
+    wanted = ["--root", release, *SETTINGS, "--store", store, "--allow-incomplete"]
+    code, text = call(*wanted, "--json", "result.json", "--out", "out")
     assert code == 0
     result = json.loads((here / "result.json").read_text())
     assert result["incomplete"] and result["clips"] == 8
@@ -195,6 +198,7 @@ def test_a_face_that_is_not_found_is_named(call: Callable[..., tuple[int, str]],
     assert "no face in" in text and "--align none" in text
 
 
+@pytest.mark.slow
 def test_folds_that_fail_are_counted_in_the_exit_code(
     call: Callable[..., tuple[int, str]], whole: Path, here: Path
 ) -> None:
@@ -245,6 +249,7 @@ def test_a_store_that_cannot_be_written_is_refused_before_any_work(
     assert code == 2 and "cannot be used" in text
 
 
+@pytest.mark.slow
 def test_a_tracker_that_does_not_answer_costs_no_result(
     call: Callable[..., tuple[int, str]],
     whole: Path,
@@ -288,6 +293,7 @@ def test_an_interrupted_run_says_so_and_the_same_command_goes_on(
     assert code == 0 and 0 < result["computed_clips"] <= 6 and not result["incomplete"]
 
 
+@pytest.mark.slow
 def test_planning_holds_no_clip_in_memory(tmp_path: Path) -> None:
     from small import TINY
 
@@ -365,6 +371,7 @@ def test_synthesize_refuses_a_folder_that_holds_something_and_writes_nothing(
     assert call("--subjects", "1", job=synthesize)[0] == 2
 
 
+@pytest.mark.slow
 def test_synthesize_writes_a_release_that_loso_plans(call: Callable[..., tuple[int, str]], here: Path) -> None:
     code, text = call("--out", "db", "--subjects", "2", "--clips-per-subject", "1", job=synthesize)
     assert code == 0 and "wrote 2 clips" in text

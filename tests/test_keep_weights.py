@@ -1,6 +1,8 @@
 """With --keep-weights the store holds what each fold fitted, under the fold's key; results and their keys stay."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from aman.errors import DataError, UsageError
 from aman.training.classical import digest, fit, predict
 from aman.training.fitted import estimator_of, of_estimator, pack, unpack
 from cluster.experiment.grid import Experiment, look_up
-from cluster.experiment.run import run
+from cluster.experiment.run import prepare_all, run
 from cluster.features.loaded import Loaded, supplies_of
 from cluster.folds.results import pack_result, read_result
 from cluster.store.names import FOLDS, WEIGHTS, ref_name
@@ -28,28 +30,42 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_database(tmp_path_factory.mktemp("database") / "release", subjects=3, clips_per_subject=3)
 
 
+@pytest.fixture(scope="module")
+def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the prepared clips of AMAN; not to be changed."""
+    store = tmp_path_factory.mktemp("prepared")
+    prepare_all(planned(root, store), quiet)
+    return store
+
+
+@pytest.fixture
+def store(prepared: Path, tmp_path: Path) -> Path:
+    """A store with prepared clips and no fold."""
+    return Path(shutil.copytree(prepared, tmp_path / "store", copy_function=os.link))
+
+
 def refs(experiment: Experiment, kind: str) -> dict[str, bytes | None]:
     store = experiment.first.store
     return {spec.key: store.get(ref_name(kind, spec.key)) for spec in experiment.first.folds}
 
 
-def test_weights_are_kept_only_where_they_are_wanted_and_no_result_or_key_changes(root: Path, tmp_path: Path) -> None:
-    plain = planned(root, tmp_path / "store")
+def test_weights_are_kept_only_where_they_are_wanted_and_no_result_or_key_changes(root: Path, store: Path) -> None:
+    plain = planned(root, store)
     assert run(plain, quiet).folds == 3
     results = refs(plain, FOLDS)
     assert set(refs(plain, WEIGHTS).values()) == {None}
-    kept = planned(root, tmp_path / "store", keep_weights=True)
+    kept = planned(root, store, keep_weights=True)
     assert [spec.key for spec in kept.first.folds] == [spec.key for spec in plain.first.folds]
     assert run(kept, quiet).folds == 3  # each fold is there without its weights: it is trained again
     assert refs(kept, FOLDS) == results and None not in refs(kept, WEIGHTS).values()
-    assert run(planned(root, tmp_path / "store", keep_weights=True), quiet).folds == 0
-    assert run(planned(root, tmp_path / "store"), quiet).folds == 0
+    assert run(planned(root, store, keep_weights=True), quiet).folds == 0
+    assert run(planned(root, store), quiet).folds == 0
 
 
 @pytest.mark.parametrize("method", ["aman", "lbp-top", "accordion"])
-def test_what_is_kept_predicts_what_the_fold_predicted(method: str, root: Path, tmp_path: Path) -> None:
+def test_what_is_kept_predicts_what_the_fold_predicted(method: str, root: Path, store: Path) -> None:
     recipe = TINY if method == "aman" else small_recipe(method)
-    experiment = planned(root, tmp_path / "store", recipe, keep_weights=True)
+    experiment = planned(root, store, recipe, keep_weights=True)
     assert not run(experiment, quiet).failed
     plan = experiment.first
     loaded = Loaded(supplies_of([recipe], experiment.clips()), plan.cache, "cpu")
@@ -75,9 +91,9 @@ def test_what_is_kept_predicts_what_the_fold_predicted(method: str, root: Path, 
             assert predict(estimator, vectors(x), spec.fold.classes).tolist() == result.probabilities
 
 
-def test_a_fold_that_predicts_otherwise_when_it_is_trained_again_keeps_no_weights(root: Path, tmp_path: Path) -> None:
+def test_a_fold_that_predicts_otherwise_when_it_is_trained_again_keeps_no_weights(root: Path, store: Path) -> None:
     """A result of another kind of machine, say: its weights would be those of another training."""
-    experiment = planned(root, tmp_path / "store")
+    experiment = planned(root, store)
     run(experiment, quiet)
     plan = experiment.first
     spec = plan.folds[0]
@@ -88,19 +104,19 @@ def test_a_fold_that_predicts_otherwise_when_it_is_trained_again_keeps_no_weight
     plan.store.replace(ref_name(FOLDS, spec.key), b"")
     plan.cache.publish(FOLDS, spec.key, json.dumps(other).encode())
     with pytest.raises(DataError, match="predicts otherwise now"):
-        run(planned(root, tmp_path / "store", keep_weights=True), quiet)
+        run(planned(root, store, keep_weights=True), quiet)
     assert not plan.cache.has(WEIGHTS, spec.key)
     assert read_result(plan.cache, spec.key, spec.fold) is not None
 
 
-def test_lost_weights_are_made_again(root: Path, tmp_path: Path) -> None:
-    experiment = planned(root, tmp_path / "store", keep_weights=True)
+def test_lost_weights_are_made_again(root: Path, store: Path) -> None:
+    experiment = planned(root, store, keep_weights=True)
     run(experiment, quiet)
     key = experiment.first.folds[1].key
     before = experiment.first.cache.read(WEIGHTS, key)
     experiment.first.store.replace(ref_name(WEIGHTS, key), b"")
     look_up(experiment.grids)
-    assert run(planned(root, tmp_path / "store", keep_weights=True), quiet).folds == 1
+    assert run(planned(root, store, keep_weights=True), quiet).folds == 1
     assert experiment.first.cache.read(WEIGHTS, key) == before
 
 
@@ -141,14 +157,3 @@ def test_a_tree_whose_nodes_lead_nowhere_is_refused(table: tuple[Any, Any]) -> N
     fitted.arrays[name][0] = 10**6
     with pytest.raises(ValueError, match="lead nowhere"):
         estimator_of(fitted)
-
-
-def test_workers_of_ray_keep_equal_weights(ray_cluster: None, root: Path, tmp_path: Path) -> None:
-    here = planned(root, tmp_path / "here", keep_weights=True)
-    there = planned(root, tmp_path / "there", keep_weights=True, here=False, workers=1)
-    run(here, quiet)
-    assert run(there, quiet).folds == 3
-    kept = {spec.key: here.first.cache.read(WEIGHTS, spec.key) for spec in here.first.folds}
-    assert kept == {spec.key: there.first.cache.read(WEIGHTS, spec.key) for spec in there.first.folds}
-    whole = planned(root, tmp_path / "there", keep_weights=True, whole=True, here=False, workers=1)
-    assert run(whole, quiet).folds == 1 and whole.first.cache.has(WEIGHTS, whole.first.folds[0].key)

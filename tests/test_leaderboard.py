@@ -125,6 +125,7 @@ def test_differences_by_subject_and_class_are_those_of_the_predictions(here: Pat
 TITLES_TWO = ("aman", "ststnet")
 
 
+@pytest.mark.slow
 def test_ranks_are_drawn_for_three_methods_on_two_databases_and_else_the_page_says_why_not(here: Path) -> None:
     three(here / "runs" / "one")
     page, _ = board(here)
@@ -164,6 +165,7 @@ def test_the_page_sorts_by_its_own_script_and_asks_no_network(here: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_table_2_has_our_row_right_under_the_printed_one(here: Path) -> None:
     run_of(here / "runs", "aman", every(3), protocol="casme2-5", database="casme2", settings={"k": 9, "n": 11})
     run_of(here / "runs", "lbp-top", every(5), protocol="casme2-5", database="casme2")

@@ -483,6 +483,7 @@ def test_the_measure_ranks_copy_linear_and_phase_and_sees_noise() -> None:
     assert identity(MAGNIFIERS["none"], 96) == 99
 
 
+@pytest.mark.slow
 def test_the_published_weights_score_as_they_were_measured_elsewhere() -> None:
     """`PUBLISHED_MAGNIFIER` names the AMAN authors' learning_based_mag.pth.tar, which has no licence to be shipped."""
     file = os.environ.get("PUBLISHED_MAGNIFIER", "")

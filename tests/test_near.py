@@ -142,6 +142,7 @@ def writer(folder: Path, most: int, count: int, name: str, repeat: int) -> "subp
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_stay_within_the_bound_and_leave_whole_copies(tmp_path: Path) -> None:
     folder, most = NearFolder(tmp_path / "near", 200_000), 200_000
     writers = [writer(folder.folder, most, 400, name, 100) for name in ("a", "b")]

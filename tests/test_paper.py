@@ -25,7 +25,7 @@ from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
 from jobs import ablation, paper
 
-SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 11 --k 9 --n 2 --epochs 1".split()
+SETTINGS = "--align none --magnifier linear --grid-frames 1 --grid-factors 11 --k 9 --n 1 --epochs 1".split()
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 
@@ -73,6 +73,7 @@ def test_all_databases_and_seeds_share_a_queue_a_database_at_a_time(root: Path, 
     assert [len(plan.clips) for plan in whole.preparations()] == [9, 6]
 
 
+@pytest.mark.slow
 def test_a_worker_holds_the_arrays_of_one_database_at_a_time(root: Path, smic: Path, tmp_path: Path) -> None:
     tables, whole = planned(root, smic, tmp_path, seeds=(0,))
     plans = [each.plan for each in tables]
@@ -132,13 +133,13 @@ def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, s
 
 @pytest.mark.slow
 def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does_nothing(
-    call: Callable[..., tuple[int, str]], here: Path, ready_tables: None
+    call: Callable[..., tuple[int, str]], here: Path
 ) -> None:
     root = small_database(here / "release", subjects=3, clips_per_subject=2)
     wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
     code, text = call(paper, *wanted, "--here", "--only", "table1", "inner")
     assert code == 0, text
-    assert f"prepared 6 clips: {6 * 2 * 11} images magnified, {6 * 2 * 11} through the trunk" in text
+    assert f"prepared 6 clips: {6 * 11} images magnified, {6 * 11} through the trunk" in text
     assert f"{5 * 3 + 5 * 3 * 2} folds trained" in text
     code, text = call(ablation, *wanted, "--here")
     assert code == 0 and "prepared" not in text and f"{2 * 3} folds trained" in text, text

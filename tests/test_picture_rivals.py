@@ -129,6 +129,7 @@ def test_the_window_of_a_clip_with_gaps_has_the_nearest_frame_for_one_that_is_mi
     assert not np.allclose(high_frequencies(bare(face)), high_frequencies(bare(face, left)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sums_are_those_of_the_transform_of_each_block() -> None:
     """The released program's way: all three axes of each block, the spectrum shifted so that 0 is in its middle."""
     from aman.inputs.displacement import grey

@@ -260,6 +260,7 @@ def test_what_others_print_while_a_decoder_is_heard_is_printed(
     assert capfd.readouterr().err == "something else\n"
 
 
+@pytest.mark.slow
 def test_damaged_pictures_and_videos_are_used_or_named(tmp_path: Path) -> None:
     found = [(case.kind, outcome(case, tmp_path)) for case in cases(7, 102)]
     assert {kind for kind, _ in found} >= set(PICTURES)

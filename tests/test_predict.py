@@ -34,13 +34,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
+@pytest.fixture(scope="module")
+def trained() -> dict[str, bytes]:
+    """Models that a test has trained, by method: later tests get a copy."""
+    return {}
+
+
 @pytest.fixture
-def model(request: pytest.FixtureRequest, root: Path, store: Path, call_job: Call, tmp_path: Path) -> Path:
+def model(
+    request: pytest.FixtureRequest, root: Path, store: Path, trained: dict[str, bytes], call_job: Call, tmp_path: Path
+) -> Path:
     """A model of the method that the test names, or of AMAN."""
-    out = tmp_path / "model.safetensors"
-    options = OPTIONS[getattr(request, "param", "aman")]
-    code, said = call_job(train, "--root", root, "--store", store, "--here", "--out", out, *options)
-    assert code == 0, said
+    out, method = tmp_path / "model.safetensors", getattr(request, "param", "aman")
+    if method not in trained:
+        code, said = call_job(train, "--root", root, "--store", store, "--here", "--out", out, *OPTIONS[method])
+        assert code == 0, said
+        trained[method] = out.read_bytes()
+    out.write_bytes(trained[method])
     return out
 
 
@@ -72,7 +82,9 @@ def video_of(folder: Path, path: Path, rate: float = 30, codec: str = "mp4v") ->
     return path
 
 
-@pytest.mark.parametrize("model", METHODS, indirect=True)
+@pytest.mark.parametrize(
+    "model", [METHODS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in METHODS[1:])], indirect=True
+)
 def test_a_model_predicts_what_its_training_saw_in_the_cache(
     model: Path, root: Path, store: Path, call_job: Call
 ) -> None:
@@ -104,7 +116,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from aman.synthesis import write_database
 
     folder = tmp_path_factory.mktemp("faces") / "release"
-    list(write_database(folder, subjects=3, clips_per_subject=3, seed=0, model=landmark_model_path("")))
+    list(write_database(folder, subjects=2, clips_per_subject=3, seed=0, model=landmark_model_path("")))
     return folder
 
 
@@ -113,9 +125,10 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_frames_and_a_video_of_them_get_one_class(
     method: str, codec: str, suffix: str, faces: Path, store: Path, tmp_path: Path, call_job: Call
 ) -> None:
-    """With the usual settings, on a clip of the synthetic database; MPEG-4 changes each pixel a little."""
-    out, clip = tmp_path / "model.safetensors", faces / "CASME2_RAW_selected" / "sub03" / "EP01_02"
-    words = ("--root", faces, "--store", store, "--here", "--out", out, "--method", method)
+    """On a clip of the synthetic database, whose faces are found in it; MPEG-4 changes each pixel a little."""
+    out, clip = tmp_path / "model.safetensors", next((faces / "CASME2_RAW_selected" / "sub02").iterdir())
+    small = TINY_OPTIONS[2:] if method == "aman" else ()  # without `--align none`
+    words = ("--root", faces, "--store", store, "--here", "--out", out, "--method", method, *small)
     assert not call_job(train, *words)[0]
     frames, moving = predicted(call_job, out, clip, video_of(clip, tmp_path / f"clip{suffix}", codec=codec))["clips"]
     assert (frames["prediction"], frames["frames"]) == (moving["prediction"], moving["frames"])
@@ -136,6 +149,7 @@ def test_a_clip_of_the_training_gets_the_remark_that_its_prediction_is_no_test(
     assert "another name" in remark and "4 of 6 files" in remark
 
 
+@pytest.mark.slow
 def test_the_same_command_trains_nothing_and_writes_equal_bytes(
     model: Path, root: Path, store: Path, call_job: Call
 ) -> None:
@@ -144,6 +158,7 @@ def test_the_same_command_trains_nothing_and_writes_equal_bytes(
     assert code == 0 and "0 trainings" in said and model.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_apex_that_is_not_named_is_found_and_a_named_one_is_used(
     root: Path, store: Path, tmp_path: Path, call_job: Call
 ) -> None:
@@ -222,6 +237,7 @@ def test_a_model_of_other_code_weights_or_method_is_refused(model: Path, tmp_pat
     assert call_job(predict, moved, folder, "--file", f"trunk={trunk_file(str(one.about.settings['trunk']))}")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_classical_model_of_another_scikit_learn_is_refused(
     root: Path, store: Path, tmp_path: Path, call_job: Call
 ) -> None:
@@ -372,6 +388,7 @@ def test_the_table_as_csv_has_all_digits(model: Path, tmp_path: Path, call_job: 
 OWN = (Path(__file__).parents[1] / "docs" / "add_a_method.md").read_text().split("```python\n")[1].split("```")[0]
 
 
+@pytest.mark.slow
 def test_a_model_of_a_users_own_method_needs_that_very_file(
     root: Path, store: Path, tmp_path: Path, call_job: Call
 ) -> None:

@@ -309,7 +309,12 @@ def test_grey_faces_reach_the_network_as_colour_pictures_will() -> None:
 
 
 def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_plan_and_a_rerun_train_nothing(
-    ray_cluster: None, here: Path, faces: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None,
+    ready_tables: None,
+    here: Path,
+    faces: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = replace(SMALL, faces=faces, epochs=1)
     options = Options(settings=settings, out=Path("trunk.safetensors"), tracking_uri="sqlite:///mlflow.db", workers=2)

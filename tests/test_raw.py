@@ -437,6 +437,7 @@ def content_of(clip: Clip) -> list[bytes]:
     return [path.read_bytes() for path in clip.frames]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_see_the_folder_prepares_the_same_from_the_bytes_it_is_sent(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -543,7 +544,7 @@ def test_planning_a_bucket_holds_no_clip_in_memory(s3_server: Server, tmp_path: 
 
     peak(2)
     few, small = peak(3)
-    many, large = peak(12)
+    many, large = peak(8)
     assert many - few < 0.2 * (large - small)
 
 

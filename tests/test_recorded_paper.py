@@ -97,7 +97,7 @@ def test_the_folds_of_a_paper_have_the_keys_of_the_first_releases(root: Path, he
 
 
 def test_a_paper_of_the_first_releases_is_warm_and_its_tables_are_of_its_folds(
-    root: Path, here: Path, call_job: Callable[..., tuple[int, str]], ready_tables: None
+    root: Path, here: Path, call_job: Callable[..., tuple[int, str]]
 ) -> None:
     specs = planned(root, here / "store")
     for spec in specs[1:]:

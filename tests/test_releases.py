@@ -115,9 +115,9 @@ def test_frames_are_in_numeric_order_from_onset_to_offset(whole_releases: Path) 
 # One index whatever the copy
 
 
-@pytest.mark.parametrize("suffix", ["xlsx", "csv"])
-@pytest.mark.parametrize("bare", [True, False])
-@pytest.mark.parametrize("database", ["casme2", "samm"])
+@pytest.mark.parametrize(
+    ("database", "bare", "suffix"), [("casme2", True, "xlsx"), ("casme2", False, "csv"), ("samm", True, "csv")]
+)
 def test_the_index_is_the_same_whatever_the_copy_of_the_sheet(
     whole_releases: Path, tmp_path: Path, database: str, bare: bool, suffix: str
 ) -> None:
@@ -135,8 +135,10 @@ def test_the_index_is_the_same_whatever_the_copy_of_the_sheet(
     assert len(copy.problems) == len(before.problems)
 
 
-@pytest.mark.parametrize("database", ["casme2", "samm", "smic"])
-@pytest.mark.parametrize("place", [".", "unpacked", "a/b/unpacked"])
+@pytest.mark.parametrize(
+    ("database", "place"),
+    [("casme2", "a/b/unpacked"), ("samm", "unpacked"), ("smic", "."), ("smic", "unpacked"), ("smic", "a/b/unpacked")],
+)
 def test_the_index_is_the_same_however_often_it_was_unpacked_into_itself(
     whole_releases: Path, tmp_path: Path, database: str, place: str
 ) -> None:

@@ -296,6 +296,7 @@ def test_names_are_text_on_the_page_and_in_latex(here: Path) -> None:
     assert all(path.parent == here / "out" for path in (here / "out").rglob("*"))
 
 
+@pytest.mark.slow
 def test_every_table_is_there_as_csv_and_latex(here: Path, drawn: None) -> None:
     made_run(here / "runs" / "a")
     page = report(here)
@@ -313,6 +314,7 @@ def test_every_table_is_there_as_csv_and_latex(here: Path, drawn: None) -> None:
     assert {path.suffix for path in (here / "out").iterdir()} - {".html", ".csv", ".tex", ".json"} == FIGURES
 
 
+@pytest.mark.slow
 def test_the_page_refers_to_nothing_outside_and_every_picture_decodes(here: Path, drawn: None) -> None:
     for k in (8, 9):
         folder = made_run(here / "runs" / f"k{k}", settings={"k": k})
@@ -429,6 +431,7 @@ def test_every_run_is_there_with_its_scores_and_what_differs(here: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_figures_show_what_the_predictions_and_losses_say_and_are_drawn_once(here: Path, drawn: None) -> None:
     folder = made_run(here / "runs" / "a", every(4), [every(2), every(3)])
     subjects = [f"smic/s{s:02d}" for s in range(1, 7)]

@@ -1,6 +1,7 @@
 """A rerun that finds everything done: what it imports, what it draws, and what it asks MLflow's file."""
 
 import json
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -22,9 +23,11 @@ from jobs.command_line import run_job
 
 
 @pytest.fixture(scope="module")
-def finished_benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_benchmark(tmp_path_factory: pytest.TempPathFactory, empty_tracker: Path) -> Path:
     """A folder in which a benchmark was run to its end."""
     folder = tmp_path_factory.mktemp("done")
+    (folder / "runs").mkdir()
+    shutil.copy(empty_tracker, folder / "runs" / "mlflow.db")
     small_database(folder / "release", subjects=3, clips_per_subject=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -61,9 +64,9 @@ def test_a_figure_that_was_changed_is_drawn_again(finished_benchmark: Path) -> N
     assert picture.read_bytes() == whole
 
 
-def test_a_tracker_that_lost_the_run_is_told_of_it_again(finished_benchmark: Path) -> None:
+def test_a_tracker_that_lost_the_run_is_told_of_it_again(finished_benchmark: Path, empty_tracker: Path) -> None:
     before = json.loads((finished_benchmark / "result.json").read_text())["run_id"]
-    (finished_benchmark / "runs" / "mlflow.db").rename(finished_benchmark / "runs" / "lost.db")
+    shutil.copy(empty_tracker, finished_benchmark / "runs" / "mlflow.db")
     assert "mlflow" in modules_of("loso", *options(finished_benchmark), cwd=finished_benchmark)
     assert json.loads((finished_benchmark / "result.json").read_text())["run_id"] != before
 
@@ -138,7 +141,9 @@ def record(key: str, **more: str) -> RunRecord:
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone(tmp_path: Path) -> None:
+def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone(
+    tmp_path: Path, ready_tables: None
+) -> None:
     file = tmp_path / "mine.db"
     uri, parent, children = f"sqlite:///{file}", record("p"), [record("a"), record("b")]
     assert finished_run(file, parent, []) is None and not file.exists()

@@ -320,6 +320,7 @@ def test_a_release_is_checked_clip_by_clip(call: Call, here: Path) -> None:
     assert "the release on disk: 1 clips of the protocol missing" in text
 
 
+@pytest.mark.slow
 def test_tables_that_are_damaged_at_random_end_in_scores_or_in_one_sentence(call: Call, here: Path) -> None:
     rng = random.Random(7)
     whole = ("\ufeff" + "\n".join([f"{HEADER},epoch", *with_epochs(GOOD, 2)]) + "\n").encode()

@@ -223,7 +223,7 @@ def test_labels_of_the_left_out_subject_change_neither_its_configuration_nor_a_w
 
 
 @pytest.fixture
-def call(call_job: Callable[..., tuple[int, str]], ready_tables: None) -> Callable[..., tuple[int, str]]:
+def call(call_job: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
     return lambda *arguments: call_job(tune, *arguments)
 
 

@@ -171,7 +171,8 @@ def test_the_configuration_with_the_most_right_clips_of_the_other_subjects_is_ch
         assert chosen[outer] == max(right, key=lambda name: right[name])
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=12)
 @given(sizes, st.integers(0, 99), st.integers(1, 4), st.booleans())
 def test_neither_the_labels_nor_the_predictions_of_a_left_out_subject_change_what_is_chosen_for_that_subject(
     counts: tuple[int, ...], seed: int, shift: int, racing: bool

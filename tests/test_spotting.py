@@ -126,6 +126,7 @@ def test_several_methods_have_one_option_and_it_is_refused_where_none_looks_at_a
         parse(compare.Options, "", ["--method", "lbp-top", "--apex", "flow"])
 
 
+@pytest.mark.slow
 def test_another_rule_prepares_the_clips_again_and_the_first_one_is_still_there(
     call_job: Callable[..., tuple[int, str]], here: Path
 ) -> None:

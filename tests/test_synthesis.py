@@ -1,6 +1,7 @@
 """The synthetic database: the same from the same seed, and its truth explains its frames."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -308,14 +309,23 @@ def test_in_version_2_noise_is_smooth_over_neighbours_and_each_colour_has_its_ow
     assert beside > 0.4 > 0.2 > abs(apart)
 
 
-def test_an_older_version_is_made_where_it_is_asked_for_and_is_said(second: Path, root: Path, tmp_path: Path) -> None:
+def test_an_older_version_is_made_where_it_is_asked_for_and_is_said(
+    second: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert read_synthetic(second).remarks == ()
     (remark,) = read_synthetic(root).remarks
     assert "version 1" in remark and "version 2" in remark
-    assert json.loads((second / "release.json").read_text())["version"] == 2
-    options = Making(out=tmp_path / "one", subjects=2, clips_per_subject=1, version=1)
-    make_database(options, lambda line: None)
-    assert json.loads((tmp_path / "one" / "release.json").read_text())["version"] == 1
+    assert [json.loads((made / "release.json").read_text())["version"] for made in (root, second)] == [1, 2]
+    asked: list[int] = []
+
+    def noted(out: Path, *, version: int, **_: object) -> Iterator[str]:
+        asked.append(version)
+        yield "a subject"
+
+    monkeypatch.setattr("aman.synthesis.write_database", noted)
+    make_database(Making(out=tmp_path / "one", version=1), lambda line: None)
+    make_database(Making(out=tmp_path / "two"), lambda line: None)
+    assert asked == [1, 2]
 
 
 @pytest.mark.parametrize(("layout", "version"), [("synthetic", 0), ("synthetic", 3), ("casme2", 1)])

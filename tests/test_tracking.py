@@ -22,6 +22,7 @@ from aman.tables import markdown
 from cluster.experiment.texts import what_differs
 from cluster.tracking import client as tracker_client
 from cluster.tracking import pending as unlogged
+from cluster.tracking.__main__ import main as upload_command
 from cluster.tracking.client import Patience, check_address
 from cluster.tracking.log import log_runs, next_command, next_steps
 from cluster.tracking.pending import NOT_LOGGED, log_or_keep, upload
@@ -51,6 +52,17 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits: neither between attempts nor between requests."""
     monkeypatch.setattr(unlogged, "PAUSES", (0.0, 0.0))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture
+def down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers do not listen, and no process is started to find that out: other tests start it."""
+
+    def refused(*_: object) -> str:
+        raise OSError("Connection refused")
+
+    monkeypatch.setattr(unlogged, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(unlogged, "log_in_process_of_its_own", refused)
 
 
 def record(out: Path, key: str = "parent", **more: Any) -> RunRecord:
@@ -185,7 +197,7 @@ def test_a_run_id_of_the_users_environment_is_not_written_to(
 
 
 def test_a_tracker_that_is_down_is_asked_three_times_and_leaves_a_file_that_is_uploaded_once(
-    out: Path, sqlite: str, hasty: None
+    out: Path, sqlite: str, hasty: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said: list[str] = []
     with server(status=503) as (uri, asked):
@@ -206,12 +218,14 @@ def test_a_tracker_that_is_down_is_asked_three_times_and_leaves_a_file_that_is_u
     assert {run.data.params["frames_seen"] for run in found} == {"(1, 2)"}
     (moved / NOT_LOGGED).write_text(kept)
     assert upload(moved, sqlite) in first.stdout and len(runs(sqlite)) == 4
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert again.returncode == DataError.code and again.stderr.startswith("error: got ")
-    assert NOT_LOGGED in again.stderr and "Traceback" not in again.stderr
+    monkeypatch.setattr(sys, "argv", command[2:])
+    with pytest.raises(SystemExit) as end:
+        upload_command()
+    said_again = capsys.readouterr().err
+    assert end.value.code == DataError.code and said_again.startswith("error: got ") and NOT_LOGGED in said_again
 
 
-def test_a_later_run_that_is_logged_takes_the_file_away(out: Path, sqlite: str, hasty: None) -> None:
+def test_a_later_run_that_is_logged_takes_the_file_away(out: Path, sqlite: str, down: None) -> None:
     log_or_keep(DEAD, record(out), [], out, lambda _: None)
     assert (out / NOT_LOGGED).is_file()
     assert log_or_keep(sqlite, record(out), [], out, lambda _: None) is not None
@@ -247,13 +261,12 @@ def test_a_tracker_that_refuses_is_asked_once(out: Path, hasty: None) -> None:
     assert len(asked) == 1 and (out / NOT_LOGGED).is_file()
 
 
-def test_none_logs_nothing_keeps_nothing_and_is_no_place_to_upload_to(out: Path) -> None:
+def test_none_logs_nothing_keeps_nothing_and_is_no_place_to_upload_to(out: Path, down: None) -> None:
     said: list[str] = []
     assert log_or_keep("none", record(out), [], out, said.append) is None
     assert said == [] and not (out / NOT_LOGGED).exists()
     assert next_steps("none", None, "open it") == "Next: open it"
-    with server(500) as (uri, _):
-        log_or_keep(uri, record(out), [], out, said.append)
+    log_or_keep(DEAD, record(out), [], out, said.append)
     with pytest.raises(UsageError, match="none as a tracker"):
         upload(out, "none")
     assert (out / NOT_LOGGED).is_file()
@@ -270,7 +283,7 @@ def test_what_comes_next_is_the_whole_address_of_the_run(here: Path, monkeypatch
     assert " --backend-store-uri 'sqlite:///my runs/a.db', then" in next_command("sqlite:///my runs/a.db", "0a1b")
 
 
-def test_a_run_has_the_times_of_its_job_also_when_it_is_uploaded_later(out: Path, sqlite: str, hasty: None) -> None:
+def test_a_run_has_the_times_of_its_job_also_when_it_is_uploaded_later(out: Path, sqlite: str, down: None) -> None:
     timed = replace(record(out), began=1000.25, ended=1060.5, note="# what it is")
     log_or_keep(DEAD, timed, [], out, lambda _: None)
     upload(out, sqlite)
@@ -279,7 +292,7 @@ def test_a_run_has_the_times_of_its_job_also_when_it_is_uploaded_later(out: Path
     assert found.data.tags["mlflow.note.content"] == "# what it is"
 
 
-def test_a_record_that_an_earlier_version_kept_is_uploaded(out: Path, sqlite: str, hasty: None) -> None:
+def test_a_record_that_an_earlier_version_kept_is_uploaded(out: Path, sqlite: str, down: None) -> None:
     log_or_keep(DEAD, record(out), [], out, lambda _: None)
     kept = json.loads((out / NOT_LOGGED).read_text())
     for name in ("began", "ended", "note"):
@@ -314,7 +327,7 @@ def test_a_table_in_a_description_is_text_whatever_its_names_hold() -> None:
     assert table.splitlines() == ["| run | accuracy |", "|---|---:|", r"| a\|b \<script\> \*c\* | 70.8 |"]
 
 
-def test_no_password_is_shown_or_kept(out: Path, here: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_password_is_shown_or_kept(out: Path, here: Path, down: None, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "http://someone:hunter2@127.0.0.1:9"
     with pytest.raises(UsageError) as refused:
         tracking_uri(secret)
@@ -337,7 +350,7 @@ def test_a_file_that_holds_no_records_is_named(out: Path, sqlite: str, damage: s
         upload(out, sqlite)
 
 
-def test_an_artifact_that_is_gone_is_named_and_nothing_is_uploaded(out: Path, sqlite: str, hasty: None) -> None:
+def test_an_artifact_that_is_gone_is_named_and_nothing_is_uploaded(out: Path, sqlite: str, down: None) -> None:
     log_or_keep(DEAD, record(out), [], out, lambda _: None)
     (out / "folds.csv").unlink()
     with pytest.raises(DataError, match=r"folds\.csv"):
@@ -345,7 +358,7 @@ def test_an_artifact_that_is_gone_is_named_and_nothing_is_uploaded(out: Path, sq
     assert not Path(sqlite.removeprefix("sqlite:///")).exists() and (out / NOT_LOGGED).is_file()
 
 
-def test_a_folder_that_cannot_be_written_costs_no_result(out: Path, hasty: None) -> None:
+def test_a_folder_that_cannot_be_written_costs_no_result(out: Path, down: None) -> None:
     (out / "file").write_text("")
     said: list[str] = []
     assert log_or_keep(DEAD, record(out), [], out / "file", said.append) is None

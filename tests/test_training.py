@@ -82,6 +82,7 @@ def test_the_same_seed_gives_the_same_network_and_predictions(honest: FoldResult
     assert replace(second, seconds=0) == replace(honest, seconds=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [SMALL, LIGHT], ids=["layer4 trained", "all frozen"])
 def test_clips_gathered_from_those_of_a_database_train_the_same_network(recipe: Settings) -> None:
     x_train, x_test = (cached(*of, recipe.preparation.frozen) for of in ((CLIPS, 1), (2, 2)))
@@ -113,6 +114,7 @@ def test_features_that_no_step_changes_are_computed_once_with_equal_bits(
     assert replace(once, seconds=0) == replace(every_step, seconds=0)
 
 
+@pytest.mark.slow
 def test_bf16_trains_another_network_that_says_nearly_the_same(honest: FoldResult) -> None:
     in_bf16 = train_fold(cached(CLIPS, 1), cached(2, 2), task_of(), variant(SMALL, precision="bf16"))
     assert in_bf16.weights_sha256 != honest.weights_sha256
@@ -214,6 +216,7 @@ def steps_of(model: nn.Module, x: torch.Tensor, labels: torch.Tensor, recipe: Se
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at_once", "changes"),
     [
@@ -239,6 +242,7 @@ def test_cached_features_train_like_images_with_the_trunk_in_the_loop(at_once: i
     assert np.ptp(from_cache) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [variant(SMALL, epochs=3), variant(LIGHT, epochs=3), variant(LIGHT, epochs=3, optimiser="rmsprop")],
