@@ -344,7 +344,7 @@ def test_wrong_searches_are_refused_by_name(call: Callable[..., tuple[int, str]]
         (["--search", "optuna"], "--samples 0"),
         (["--search", "optuna", "--samples", "3", "--stopping", "race"], "--stopping race"),
         (["--out", "/dev/null/out"], "/dev/null/out, which cannot be written"),
-        (["--json", "/dev/null/found.json"], "/dev/null, which cannot be written"),
+        (["--json", "/dev/null/found.json"], "/dev/null/found.json, which cannot be written"),
     ):
         code, text = call("--root", root, *SETTINGS, *arguments)
         assert code == UsageError.code and said in text
