@@ -4,26 +4,20 @@ Laptop: `.venv/bin/python bench/loso.py`, on the processor, one thread a process
 cores that do nothing else. Sides take turns in one run, so that a slow minute falls on all; ratios are of medians.
 Beside other work the folds on Ray look worse than they are: Ray runs its workers at the lowest priority but four.
 
-Steps: AMAN at the paper's frozen depth, one step of the same batch in four ways. All have the same images in memory,
-the same weights and the same optimiser, which steps layer4, the attentions and the classifier; what differs is:
-
-- naive: the whole ResNet-18 forward and backward from the images. Every parameter gets its gradient, as in a script
-  that gives the optimiser a part of the parameters and leaves `requires_grad` as it was.
+Steps: AMAN at the paper's frozen depth, one step of the same batch in four ways, with the same images in memory, the
+same weights and the same optimiser, which steps layer4, the attentions and the classifier:
+- naive: the whole ResNet-18 forward and backward from the images, with a gradient for every parameter.
 - frozen trunk executed: the trunk forward without gradient in every step, then the trained end.
-- cached features: the trunk once a clip; a step begins at its fp16 features.
-- cached, bf16: likewise, with the trained stages in bf16 (`--precision bf16`).
+- cached features, in fp32 and in bf16 (`--precision bf16`): the trunk once a clip; a step begins at its fp16 features.
 
 Folds: the recipe `quick` on random features, the same folds in (a) a plain loop over `Method.train` in this process and
-(b) a Ray session, a Train run of one worker and an MLflow run in a fresh SQLite file. Steady state compares the time
-between consecutive finishes in the worker (modification times of the results that it publishes) with that between
-consecutive finishes of the loop. It holds training, publishing, the queue, and what Ray's other processes take from
-the worker. All else is once a run and listed apart, round by round; the first round imports Ray and MLflow, as a job
-does.
+(b) a Ray session, a Train run of one worker and an MLflow run in a fresh SQLite file. Compared is the time between
+consecutive finishes, which holds training, publishing, the queue, and what Ray's other processes take from the worker.
+All else is once a run and listed apart, round by round; the first round imports Ray and MLflow.
 """
 
 import json
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +48,7 @@ from cluster.features.loaded import Loaded, supplies_of
 from cluster.folds.fleet import train_folds
 from cluster.folds.keys import FoldSpec, fold_key
 from cluster.folds.tasks import Fold
+from cluster.folds.timing import machine
 from cluster.machines.session import ray_session
 from cluster.store.folder import FolderStore
 from cluster.store.names import FOLDS
@@ -283,16 +278,13 @@ def main(options: Options) -> int:
     """Both comparisons; always `DONE`, for times are reported and not judged."""
     begun = time.perf_counter()
     if options.rounds < 1 or options.epochs < 1:
-        raise UsageError(
-            got=f"--rounds {options.rounds} --epochs {options.epochs}", expected="1 or more", fix="leave them out"
-        )
+        got = f"--rounds {options.rounds} --epochs {options.epochs}"
+        raise UsageError(got=got, expected="1 or more", fix="leave them out")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ.pop("RAY_ADDRESS", None)  # a cluster elsewhere sees neither this store nor this clock
     be_deterministic()
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.partition(": ")[2] for line in cpuinfo.splitlines() if line.startswith("model name")]
-    machine = f"{(names or [platform.machine()])[0]}, {os.cpu_count()} CPUs, torch {torch.__version__}"
-    say(f"{machine}, load before the start {os.getloadavg()[0]:.1f}")
+    kind = f"{machine()}, torch {torch.__version__}"
+    say(f"{kind}, load before the start {os.getloadavg()[0]:.1f}")
     with TemporaryDirectory(prefix="aman-bench-") as name:
         store = FolderStore(Path(name) / "store")
         steps = compare_steps(options)
@@ -300,7 +292,7 @@ def main(options: Options) -> int:
     say(f"done in {time.perf_counter() - begun:.0f} s, load at the end {os.getloadavg()[0]:.1f}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"machine": machine, "steps": steps, "folds": folds}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"machine": kind, "steps": steps, "folds": folds}, indent=1) + "\n")
     return DONE
 
 

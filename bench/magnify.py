@@ -19,7 +19,6 @@ for every factor) and shared (`magnify_with`: encoders and motion once, the deco
 
 import json
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -42,6 +41,7 @@ from aman.magnify.measure import CASES, SIZE, acceptance, identity, scenes
 from aman.magnify.network import Magnifier
 from aman.magnify.weights import load_magnifier
 from aman.plain_weights import EARLIER_MAGNIFIERS, MAGNIFIER
+from cluster.folds.timing import machine
 from jobs.command_line import DONE, run_job, say
 
 Float = npt.NDArray[np.float32]
@@ -171,17 +171,15 @@ def main(options: Options) -> int:
             fix="leave them out",
         )
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.partition(": ")[2] for line in cpuinfo.splitlines() if line.startswith("model name")]
-    machine = f"{(names or [platform.machine()])[0]}, {os.cpu_count()} CPUs, torch {torch.__version__}"
-    say(f"{machine}, load before the start {os.getloadavg()[0]:.1f}\n")
+    kind = f"{machine()}, torch {torch.__version__}"
+    say(f"{kind}, load before the start {os.getloadavg()[0]:.1f}\n")
     quality = compare_quality(options)
     exposures = compare_exposures(options)
     speed = compare_speed(options)
     say(f"done in {time.perf_counter() - begun:.0f} s, load at the end {os.getloadavg()[0]:.1f}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        found = {"machine": machine, "quality": quality, "exposures": exposures, "speed": speed}
+        found = {"machine": kind, "quality": quality, "exposures": exposures, "speed": speed}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     return DONE
 
