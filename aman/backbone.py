@@ -37,9 +37,8 @@ def load_trunk(weights: str) -> nn.Module:
 
     `fer2013` (ours), `fer2013-96` (our first), `random`, `imagenet` (torchvision's download), or a file: .safetensors,
     or a PyTorch checkpoint, in any of the wrappings of `aman.tensors`. Weights may lack layer4, as our first do,
-    nothing else: it is then one fixed
-    random network, calibrated as the `random` trunk is. Every tensor but a classifier's must be one of ResNet-18's:
-    weights of another network are refused and never used in part.
+    and nothing else: it is then one fixed random network, calibrated as the `random` trunk is. Every tensor but a
+    classifier's must be one of ResNet-18's: weights of another network are refused and never used in part.
 
     The process keeps the trunk that it loaded last, for the next fold: reading and calibrating it takes a fifth of a
     second, and a copy a tenth of that. A file that has changed is read again.

@@ -23,12 +23,13 @@ def free_below(folder: Path) -> int:
         return shutil.disk_usage(there).free
 
 
-def check_folder(folder: Path, option: str) -> None:
-    """`UsageError` where nothing can be written to a folder of this name, which may be missing as yet."""
+def check_folder(folder: Path, option: str, named: Path | None = None) -> int:
+    """Bytes that are free for a folder of this name, which may be missing as yet. `UsageError` where nothing can be
+    written there; it names the folder, or what the user `named` in it."""
     try:
-        free_below(folder)
+        return free_below(folder)
     except OSError as error:
-        raise unwritable(folder, error, f"name another {option}") from None
+        raise unwritable(named or folder, error, f"name another {option}") from None
 
 
 def check_file(path: Path, option: str) -> None:
@@ -36,7 +37,4 @@ def check_file(path: Path, option: str) -> None:
     if path.is_dir():
         got = f"{option} {path}, which cannot be written (it is a folder)"
         raise UsageError(got=got, expected="a file", fix=f"name a file for {option}")
-    try:
-        free_below(path.parent)
-    except OSError as error:
-        raise unwritable(path, error, f"name another {option}") from None
+    check_folder(path.parent, option, path)

@@ -19,6 +19,7 @@ from aman.errors import UsageError
 from aman.inputs.aligned import Source
 from aman.magnify import magnify
 from aman.making import ensure_database
+from aman.places import check_file
 from aman.training.settings import Alignment
 from jobs.command_line import DONE, root_of, run_job, say
 
@@ -50,6 +51,7 @@ def main(options: Options) -> int:
             expected="one clip or more, and 16 pixels or more",
             fix="leave them out",
         )
+    check_file(options.out, "--out")
     ensure_database("synthetic", options.root, False, say)
     database, root = find("synthetic"), Path(root_of("synthetic", options.root))
     clips = sorted(database.index(root).clips, key=lambda clip: strength(root, clip))

@@ -3,10 +3,10 @@
 `python bench/synthetic.py` prints a row for AMAN, for the mean of all levels, for each fixed level, for the level that
 inner folds choose, and for the level that suits a clip by its true strength (`oracle`), with AMAN less each of them.
 `--rows weights` prints AMAN with each trunk and each magnifier, `--rows numbers` AMAN in fp32 and in bf16, and
-`--method NAME` a row for another method. Another
-database of jobs/synthesize.py is `--root`; several, each with a `--seed` of its own, are put together as one with all
-their subjects. Clips and folds are computed one after another in this process, which gives the bits that `jobs/loso.py`
-gives, and published: `jobs/loso.py` with the same settings finds them done.
+`--method NAME` a row for another method. `--root` is another database of jobs/synthesize.py. Several databases, each
+made with a `--seed` of its own, are put together as one that has all their subjects. Clips and folds are computed one
+after another in this process, which gives the bits that `jobs/loso.py` gives, and published: `jobs/loso.py` with the
+same settings finds them done.
 
 Time on two cores: about a quarter of an hour a seed of the database; `--rows weights` half an hour, most of it the
 learned magnifier. A rerun takes seconds.

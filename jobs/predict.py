@@ -109,10 +109,10 @@ def check(options: Options) -> None:
         if path and path.resolve() in (options.model.resolve(), *places):
             got = f"--{option} {path}, which is the model or a clip"
             raise UsageError(got=got, expected="a file of its own", fix=f"name another --{option}")
-        if path and not (several and option == "gif"):
-            check_file(path, f"--{option}")
-        elif path:
-            check_folder(path, "--gif")
+    if options.csv:
+        check_file(options.csv, "--csv")
+    if options.gif:
+        (check_folder if several else check_file)(options.gif, "--gif")
     if bad := [one for one in options.file if "=" not in one]:
         raise UsageError(got=f"--file {bad[0]}", expected="SETTING=FILE", fix="write the setting, =, and the path")
 

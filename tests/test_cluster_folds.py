@@ -398,6 +398,7 @@ def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_res
     there, here = (of_every_kind(root, three, tmp_path / name, name == "here") for name in ("there", "here"))
     folds, others = 4 + 1 + 3 + 3, 28
     repaired(there, tmp_path / "there", kill_one, clips=1 + others, folds=folds)
+    # A training on all clips leaves nobody out, and the three databases are too small for their protocol.
     assert len(killed) == 1 and not any(grid.first.incomplete() for grid in there.grids[::2])
     assert run(here, lambda line: None).folds == folds
     results, weights = all_of(there)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aman.databases.index import Clip
-from aman.databases.reading.folders import Frames
-from aman.databases.reading.own_frames import NoFramesError, find_span, no_frames
+from aman.databases.reading.own_frames import NoFramesError, find_span
 from aman.errors import DataError, UsageError
 
 MOST_FRAMES = 200
@@ -39,9 +38,7 @@ def clip_at(place: str, part: Part) -> tuple[Clip, tuple[str, ...]]:
             got=f"{place}, which is not there", expected="a folder of frames, or a video", fix="check the path"
         )
     try:
-        span = find_span(path.parent, path.name, part.onset, part.offset)
-        if path not in (span.files[0], span.files[0].parent):  # a table may name a video beside an empty folder
-            raise no_frames(path.parent, path.name, Frames())
+        span = find_span(path.parent, path.name, part.onset, part.offset, or_beside=False)
     except NoFramesError as error:
         named = part.onset is not None or part.offset is not None
         row = "correct --onset and --offset" if named else "name the frames of the movement with --onset N --offset N"

@@ -91,11 +91,11 @@ class Rows:
         return self._gathered(self.places)
 
     def _gathered(self, every_B: Any) -> Any:
-        rows = self.every.index_select(0, every_B) if self.seen_NK is None else self._seen(every_B)
+        if self.seen_NK is None:
+            rows = self.every.index_select(0, every_B)
+        else:
+            rows = self.every[every_B[:, None, None], self.seen_NK]
         return rows.to(self.device)
-
-    def _seen(self, every_B: Any) -> Any:
-        return self.every[every_B[:, None, None], self.seen_NK]
 
 
 class Keeper(Protocol):

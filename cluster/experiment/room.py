@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from aman.errors import unwritable
-from aman.places import free_below
+from aman.places import check_folder, free_below
 from cluster.features.keys import ClipPlan
 from cluster.store.base import Store, storage_error
 from cluster.store.folder import FolderStore
@@ -44,8 +43,5 @@ def room_text(store: Store, out: Path | None, needed: float) -> list[str]:
         store.check_writable()
         lines.append(f"store: {store.uri} can be written")
     if out is not None:
-        try:
-            lines.append(f"results: {out} can be written, {free_below(out) / 1e9:.1f} GB free")
-        except OSError as error:
-            raise unwritable(out, error) from None
+        lines.append(f"results: {out} can be written, {check_folder(out, '--out') / 1e9:.1f} GB free")
     return lines

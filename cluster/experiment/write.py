@@ -36,7 +36,7 @@ from cluster.tracking.provenance import command_line, git_commit, ray_job
 CHECKPOINT_RULE = "last epoch"
 """Which weights of a fold predict."""
 NOTHING_IS_LOST = "name another --out or --json; the folds are in the store"
-"""What mends a folder or file of a run that cannot be written."""
+"""What the error advises when a folder or file of a run cannot be written."""
 TIMES = ("began", "ended")
 """In scores.json: when the job began that made the results, and when they were there."""
 

@@ -48,12 +48,15 @@ class Span:
         return (*self.files, self.onset, self.offset) if len(self.files) == 1 else self.files
 
 
-def find_span(base: Path, cell: str, onset: int | None, offset: int | None) -> Span:
+def find_span(base: Path, cell: str, onset: int | None, offset: int | None, *, or_beside: bool = True) -> Span:
     """The frames that a cell names from onset to offset; None is the first and the last one. `base` is the table's
-    folder. Raises `NoFramesError`."""
+    folder. Where the cell leads to no frame, a video beside it that is called as it is counts, unless `or_beside` is
+    False. Raises `NoFramesError`."""
     frames = numbered_frames(base / cell, FRAME) if cell else Frames()
     if not frames.by_number:
-        video = frames.video if frames.video and frames.video.is_file() else beside(base, cell)
+        video = frames.video if frames.video and frames.video.is_file() else None
+        if video is None and or_beside:
+            video = beside(base, cell)
         if video is None:
             raise no_frames(base, cell, frames)
         return video_span(video, onset, offset)
