@@ -3,7 +3,6 @@
 import argparse
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -22,6 +21,7 @@ from aman.places import check_file, check_folder
 from aman.sheets.text import printable
 from jobs.first_options import in_order
 from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description, flowing
+from jobs.interrupts import Interrupts
 from jobs.progress_bar import BARS
 from jobs.recipes import start_of, usual_recipe
 from jobs.started import as_started, program
@@ -277,7 +277,8 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
 def run_job(kind: type[Options], main: Callable[[Options], int], docstring: str | None) -> None:
     """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 5 processes of Ray's
     were killed, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts = Interrupts()
+    interrupts.handle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
             stream.reconfigure(errors="backslashreplace")
@@ -295,6 +296,6 @@ def run_job(kind: type[Options], main: Callable[[Options], int], docstring: str 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = INTERRUPTED
     except KeyboardInterrupt:
-        print("interrupted: what is finished stays, the same command goes on from there", file=sys.stderr, flush=True)
+        interrupts.say()
         code = INTERRUPTED
     sys.exit(code)

@@ -19,6 +19,8 @@ from other_user import open_files, reached_by_another_user
 from aman.errors import SessionLostError, UsageError
 from cluster.machines import own_folder, session
 from cluster.machines.watch import below
+from jobs.command_line import INTERRUPTED
+from jobs.interrupts import SENTENCE
 
 SESSION = """
 import os, signal, sys
@@ -29,17 +31,54 @@ from jobs.command_line import run_job
 class Options:
     pass
 def main(options):
+    handler = signal.getsignal(signal.SIGTERM)
     with ray_session(1):
         import ray
         print(ray.get_runtime_context().gcs_address, flush=True)
         seen = ray.remote(lambda: sorted(name for name in os.environ if name.startswith("MLFLOW_")))
         print(ray.get(seen.remote()), os.environ["MLFLOW_RUN_ID"], flush=True)
         print(ray.get(ray.remote(lambda: os.environ["TMPDIR"]).remote()), flush=True)
-        print(signal.getsignal(signal.SIGTERM) is signal.default_int_handler, flush=True)
+        print(callable(handler) and signal.getsignal(signal.SIGTERM) is handler, flush=True)
         sys.stdin.readline()
 run_job(Options, main, "")
 """
 MLFLOW = {"MLFLOW_RUN_ID": "0" * 32, "MLFLOW_TRACKING_PASSWORD": "hunter2", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+
+
+CRASHES = """
+import os, signal
+from contextlib import ExitStack
+from dataclasses import dataclass
+from cluster.machines.watch import without_errors_of_libraries
+from jobs.command_line import run_job
+@dataclass
+class Options:
+    pass
+def end(how, when):
+    with without_errors_of_libraries():
+        if when == "in the end":
+            os.kill(os.getpid(), how)
+        os.abort()
+def main(options):
+    with ExitStack() as stack:
+        stack.callback(end, how := signal.Signals[os.environ["HOW"]], when := os.environ["WHEN"])
+        if when == "before":
+            os.kill(os.getpid(), how)
+run_job(Options, main, "")
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("when", ["before", "in the end"])
+def test_a_job_that_is_told_to_end_says_so_though_its_session_crashes_while_it_ends(when: str, how: str) -> None:
+    not_ignored = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # as in the background
+    command = [sys.executable, "-c", not_ignored + CRASHES]
+    environment = {**os.environ, "WHEN": when, "HOW": how}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        -signal.SIGABRT if when == "before" else INTERRUPTED,
+        f"{SENTENCE}\n",
+    )
 
 
 @pytest.mark.xdist_group("ray")

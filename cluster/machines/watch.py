@@ -14,6 +14,8 @@ from typing import Self
 from aman.errors import SessionLostError
 
 STDERR = 2
+LOST = signal.SIGUSR1
+"""Wakes the main thread where the session is lost, whatever call it waits in."""
 LOOK_SECONDS = 0.5
 SECONDS_TO_UNWIND = 5.0
 """How long the main thread may take to end its work in order once the session is lost: a call to a dead session may
@@ -42,6 +44,8 @@ class Watch:
         self._remove, self._over, self._unwound = remove, threading.Event(), False
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(LOST, signal.default_int_handler)
         threading.Thread(target=self._look, daemon=True).start()
         return self
 
@@ -103,8 +107,9 @@ def kill_all_below() -> None:
 
 
 def interrupt_main() -> None:
-    """Raise what SIGTERM raises in the main thread; SIGINT is ignored in jobs that a shell starts in the background."""
-    if callable(signal.getsignal(signal.SIGTERM)):
-        os.kill(os.getpid(), signal.SIGTERM)
+    """Raise `KeyboardInterrupt` in the main thread. The signal is one of our own: at SIGINT and SIGTERM a job says that
+    somebody interrupted it."""
+    if callable(signal.getsignal(LOST)):
+        os.kill(os.getpid(), LOST)
     else:
         _thread.interrupt_main()
