@@ -198,7 +198,7 @@ def step(
     from torch.utils.flop_counter import FlopCounterMode
 
     batch = recipe.training.batch
-    model = build(METHOD, recipe, CLASSES, 0).to(device).to(memory_format=torch.channels_last).train()
+    model = build(METHOD, recipe, CLASSES, 0).to(device).train()
     optimiser, _ = METHOD.optimiser(model, recipe, 1000)
     x = Rows(torch.rand(2 * batch, *shape, device=device, dtype=torch.float16), range(2 * batch))
     labels = torch.arange(2 * batch, device=device) % CLASSES

@@ -98,9 +98,7 @@ def compare_steps(options: Options) -> dict[str, Any]:
     naive_trunk, frozen_trunk = (FrozenTrunk(load_trunk(trunk_name), options.frozen) for _ in range(2))
     cached = torch.from_numpy(np.stack([features(frozen_trunk, image_NKHWC) for image_NKHWC in image_MNKHWC]))
     halved = variant(recipe, precision="bf16")
-    naive, frozen, head, half = (
-        build(METHOD, one, CLASSES, 0).to(memory_format=torch.channels_last) for one in (recipe, recipe, recipe, halved)
-    )
+    naive, frozen, head, half = (build(METHOD, one, CLASSES, 0) for one in (recipe, recipe, recipe, halved))
     ways: dict[str, tuple[nn.Module, nn.Module, torch.Tensor]] = {
         "naive": (FromImages(naive_trunk, naive, gradient=True), naive, images),
         "frozen trunk executed": (FromImages(frozen_trunk, frozen, gradient=False), frozen, images),

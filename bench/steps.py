@@ -65,7 +65,7 @@ def compare(recipe: Settings, side: int, steps: int) -> tuple[list[float], list[
     generator = torch.Generator().manual_seed(0)
     (shape,) = METHOD.shapes(recipe)
     batch = recipe.training.batch
-    ours = build(METHOD, recipe, CLASSES, 0).to(memory_format=torch.channels_last).train()
+    ours = build(METHOD, recipe, CLASSES, 0).train()
     forms: list[tuple[nn.Module, Any]] = []
     for model in (one_by_one(ours), ours):
         forms.append((model, METHOD.optimiser(model, recipe, 1000)[0]))

@@ -24,6 +24,7 @@ from aman.methods import find, variant
 from aman.models.attention.mmnet import Block, HandedOn, MMNet, changed
 from aman.models.attention.skd import ByChannel, Magnified, Shifted, focal, loss, mirrored, stretched
 from aman.models.attention.slstt import SLSTT
+from aman.training.neural import build
 
 
 def settings(name: str, **changes: Any) -> Any:
@@ -119,6 +120,18 @@ def test_pictures_are_changed_in_training_alone_and_both_frames_in_one_way() -> 
     still = MMNet(32, 4, 3, augment=False)
     still.load_state_dict(model.state_dict())
     torch.testing.assert_close(still.eval()(x), model(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("width", "layout"), [(4, torch.contiguous_format), (7, torch.contiguous_format), (8, torch.channels_last)]
+)
+def test_a_network_of_which_onednn_would_overrun_gradients_is_trained_in_another_layout(
+    width: int, layout: torch.memory_format
+) -> None:
+    """On a processor with AVX2 alone, a few steps in the other layout end the process."""
+    model = build(find("mmnet"), settings("mmnet", size=32, width=width), 3, 0)  # type: ignore[arg-type]
+    kernels = [one.weight for one in model.modules() if isinstance(one, torch.nn.Conv2d) and max(one.kernel_size) > 1]
+    assert len(kernels) > 4 and all(one.is_contiguous(memory_format=layout) for one in kernels)
 
 
 def test_the_rate_of_mmnet_falls_for_fifty_epochs() -> None:

@@ -109,13 +109,12 @@ def _made(stage: Input, clip: Clip, values: dict[Input, Any]) -> Any:
 
 
 def _network(model: Model, path: Any) -> Any:
-    import torch
 
     from aman.backbone import digest
     from aman.training import neural
 
     method: Any = model.method
-    network = neural.build(method, model.recipe, len(model.about.classes), 0).to(memory_format=torch.channels_last)
+    network = neural.build(method, model.recipe, len(model.about.classes), 0)
     try:
         network.load_state_dict(neural.state_of(model.fitted))
     except RuntimeError as error:

@@ -48,9 +48,20 @@ class Neural(Protocol):
 
 
 def build(method: Neural, settings: Any, classes: int, seed: int) -> nn.Module:
-    """The network of a fold before its first step, from the seed alone."""
+    """The network of a fold before its first step, from the seed alone, in the layout in which it is trained."""
     torch.manual_seed(seed)
-    return method.build(settings, classes, seed)
+    model = method.build(settings, classes, seed)
+    return model.to(memory_format=torch.contiguous_format if _overruns(model) else torch.channels_last)
+
+
+def _overruns(model: nn.Module) -> bool:
+    """Whether channels_last would have oneDNN write beyond the gradients of a convolution, which ends the process.
+
+    Seen with torch 2.15 on processors with AVX2 and without AVX-512: kernels of one pixel, strided, on fewer than 8
+    channels.
+    """
+    convolutions = (one for one in model.modules() if isinstance(one, nn.Conv2d))
+    return any(max(one.kernel_size) == 1 < max(one.stride) and one.in_channels < 8 for one in convolutions)
 
 
 def adamw_cosine(model: nn.Module, rate: float, weight_decay: float, steps: int) -> tuple[Any, Any]:
@@ -117,7 +128,7 @@ def train_fold(
     begun = kept_at = time.perf_counter()
     seed = fold_seed(task.seed, task.subject)
     device = x_train[0].device
-    model = build(method, settings, task.classes, seed).to(device).to(memory_format=torch.channels_last)
+    model = build(method, settings, task.classes, seed).to(device)
     method.begin(model, settings, x_train)
     x_train = method.ahead(model, settings, x_train)
     x_test = method.ahead(model, settings, x_test) if task.test_clips else x_test
