@@ -278,7 +278,6 @@ def run_job(kind: type[Options], main: Callable[[Options], int], docstring: str 
     """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 5 processes of Ray's
     were killed, 130 interrupted."""
     interrupts = Interrupts()
-    interrupts.handle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
             stream.reconfigure(errors="backslashreplace")

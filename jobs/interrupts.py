@@ -12,8 +12,8 @@ SENTENCE = "interrupted: what is finished stays, the same command goes on from t
 
 
 class Interrupts:
-    """Handles Ctrl-C and SIGTERM, which SLURM, `docker stop` and `ray job stop` send: one sentence, and
-    `KeyboardInterrupt` in the main thread."""
+    """Handles Ctrl-C and SIGTERM, which SLURM, `docker stop` and `ray job stop` send, from now on: one sentence, and
+    `KeyboardInterrupt` in the main thread. Ctrl-C stays ignored where a shell started the job in the background."""
 
     def __init__(self) -> None:
         self.said = False
@@ -21,9 +21,6 @@ class Interrupts:
         with suppress(OSError):  # where a shell closed it
             self.stderr = os.dup(STDERR)  # while a session ends, what libraries write to the usual one goes nowhere
             finalize(self, os.close, self.stderr)
-
-    def handle(self) -> None:
-        """Take over the two signals; Ctrl-C stays ignored where a shell started the job in the background."""
         signal.signal(signal.SIGTERM, self._raise)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._raise)
