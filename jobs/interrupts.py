@@ -1,13 +1,13 @@
-"""A job that is told to end says so at once, and then ends in order, which takes Ray a second or more."""
+"""When a job is told to end, it says so at once. Ray may then take seconds to end its session."""
 
 import os
 import signal
 from contextlib import suppress
 from weakref import finalize
 
+from cluster.machines.watch import STDERR
 from jobs.progress_bar import BARS
 
-STDERR = 2
 SENTENCE = "interrupted: what is finished stays, the same command goes on from there"
 
 

@@ -274,7 +274,7 @@ def test_steps_of_aman_with_layer4_are_operations_on_tensors_that_stay(precision
     rows, first = Rows(every, [5, 3, 1, 0], [[0, 1], [6, 7]]), [torch.tensor([0, 1, 2]), torch.tensor([3])]
     labels, found = torch.tensor([0, 1, 2, 0]), []
     for record in (None, operations):
-        model = neural.build(METHOD, recipe, CLASSES, 0).to(memory_format=torch.channels_last).train()
+        model = neural.build(METHOD, recipe, CLASSES, 0).train()
         optimiser = eager(torch.optim.AdamW)(model.parameters(), lr=1e-3, fused=True)
 
         def step(places_B: torch.Tensor, model: Any = model, optimiser: Any = optimiser) -> torch.Tensor:

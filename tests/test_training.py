@@ -252,7 +252,7 @@ def test_losses_of_a_fold_are_means_over_the_clips_of_an_epoch(recipe: Settings)
     frozen = recipe.preparation.frozen
     x, labels = cached(CLIPS, 1, frozen), torch.tensor(task_of().train_labels)
     seed = fold_seed(0, "casme2/01")
-    model = build(recipe, Y, seed).to(memory_format=torch.channels_last)
+    model = build(recipe, Y, seed)
     METHOD.begin(model, recipe, [x])
     steps = steps_of(model, x, labels, recipe, seed)
     means = [(4 * a + 2 * b) / 6 for a, b in zip(steps[::2], steps[1::2], strict=True)]

@@ -109,7 +109,6 @@ def _made(stage: Input, clip: Clip, values: dict[Input, Any]) -> Any:
 
 
 def _network(model: Model, path: Any) -> Any:
-
     from aman.backbone import digest
     from aman.training import neural
 
