@@ -84,6 +84,13 @@ def _loaded(weights: str, state_of_file: tuple[int, ...]) -> nn.Module:
     return network
 
 
+@lru_cache(maxsize=1)
+def scratch() -> nn.Module:
+    """A ResNet-18 whose weights nobody reads, so that `fresh_layer4` may change them: for what it draws alone."""
+    with torch.random.fork_rng(devices=[]):
+        return ResNet18()
+
+
 def _holds_layer4(state: Mapping[str, torch.Tensor]) -> bool:
     return any(key.startswith("layer4.") for key in state)
 

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from aman.methods import variant
 from aman.methods.aman import METHOD
+from aman.models import by_hand
 from aman.models.settings import RECIPES
 from aman.training import FoldResult, FoldTask, graphs, neural
 from aman.training.eager import eager
@@ -306,6 +307,7 @@ def fold() -> FoldResult:
 
 def test_a_fold_with_recorded_steps_is_the_fold_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graphs, "WORTH_GRAPHS", 7)  # of 8 steps
+    monkeypatch.setattr(by_hand, "can_differentiate", lambda model: False)  # as on a GPU
     plain, recording = fold(), Recording()
     monkeypatch.setattr(graphs, "recorded", recording)
     assert fold() == plain and recording.sizes == []  # never on a CPU

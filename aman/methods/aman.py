@@ -166,10 +166,11 @@ class Aman(Neural, settings=Settings):
         return {name: axis for name, axis in {"alpha": alpha, "beta": beta}.items() if there[name]}
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        from aman.backbone import Head, fresh_layer4, load_trunk
+        from aman.backbone import Head, fresh_layer4, load_trunk, scratch
         from aman.models.aman import AMAN
 
-        network = load_trunk(settings.preparation.trunk)
+        # Where no stage is trained the head has none of the network, and layer4 is drawn for what is drawn after it.
+        network = scratch() if settings.preparation.frozen == "layer4" else load_trunk(settings.preparation.trunk)
         if settings.model.layer4_init != "pretrained":
             fresh_layer4(network, as_authors=settings.model.layer4_init == "authors")
         head = Head(network, settings.preparation.frozen)
@@ -188,12 +189,28 @@ class Aman(Neural, settings=Settings):
         return output.logits_BY, {"alpha": output.alpha_BNK, "beta": output.beta_BN}
 
     def optimiser(self, model: Any, settings: Settings, steps: int) -> tuple[Any, Any]:
+        from aman.models.by_hand import can_differentiate
+        from aman.training.joined import Joined
         from aman.training.neural import adamw_cosine, rmsprop_steps
 
         training = settings.training
-        if training.optimiser == "rmsprop":
-            return rmsprop_steps(model, training.rate, training.weight_decay, max(1, steps // training.epochs))
-        return adamw_cosine(model, training.rate, training.weight_decay, steps)
+
+        def make(of: Any) -> tuple[Any, Any]:
+            if training.optimiser == "rmsprop":
+                return rmsprop_steps(of, training.rate, training.weight_decay, max(1, steps // training.epochs))
+            return adamw_cosine(of, training.rate, training.weight_decay, steps)
+
+        if not can_differentiate(model):
+            return make(model)
+        joined = Joined(model, make)
+        return joined, joined.schedule
+
+    def backward(self, model: Any, settings: Settings, x: Sequence[Any], labels_B: Any, counts_Y: Any) -> Any:
+        from aman.models.by_hand import can_differentiate, differentiate
+
+        if not can_differentiate(model):
+            return super().backward(model, settings, x, labels_B, counts_Y)
+        return differentiate(model, x[0], labels_B)
 
 
 METHOD = Aman()

@@ -71,6 +71,8 @@ class AMAN(nn.Module):
     `"fa"` replaces alpha by the same weight for every level (equation 7 becomes a mean over levels): the definition
     of "MA only" and "FA only" here, as the paper gives none. The constant that is returned for a replaced one is 1.
     With `precision="bf16"` the trained stages compute in bf16, and what follows them in fp32.
+
+    `plain` says that no stage of the trunk is trained, and both attentions are there, whose scores have no bias.
     """
 
     def __init__(self, head: Head, options: Options, classes: int, precision: str = "fp32") -> None:
@@ -84,6 +86,7 @@ class AMAN(nn.Module):
         replace_norms(self.head, options.bn)
         fixed = not any(True for _ in self.head.parameters())
         self.standard = (Standard() if fixed else BatchStandard()) if options.standardise else nn.Identity()
+        self.plain = fixed and options.attention == "both" and not options.attention_bias
 
     @torch.no_grad()
     def begin(self, x_MNKCHW: torch.Tensor | Rows) -> None:

@@ -225,6 +225,13 @@ class Neural(Method):
 
         return cross_entropy(self.read(output)[0], labels_B)
 
+    def backward(self, model: Any, settings: Any, x: Sequence[Any], labels_B: Any, counts_Y: Any) -> Any:
+        """The loss of a batch `x`, fp32, one array (B, ...) for each input, whose gradients become those of the
+        network's weights: by autograd, unless a method has another way to the same bits."""
+        loss = self.loss(model(*x), labels_B, settings, counts_Y)
+        loss.backward()
+        return loss.detach()
+
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]:
         """Optimiser and schedule, which is advanced after every step; None for a constant rate."""
         raise TypeError(f"{self.name} has no optimiser")

@@ -42,6 +42,7 @@ class Neural(Protocol):
     def ahead(self, model: Any, settings: Any, x: Sequence[Any]) -> Sequence[Any]: ...
     def read(self, output: Any) -> tuple[Any, dict[str, Any]]: ...
     def loss(self, output: Any, labels_B: Any, settings: Any, counts_Y: Any) -> Any: ...
+    def backward(self, model: Any, settings: Any, x: Sequence[Any], labels_B: Any, counts_Y: Any) -> Any: ...
     def optimiser(self, model: Any, settings: Any, steps: int) -> tuple[Any, Any]: ...
     def order(self, settings: Any, labels: Sequence[int]) -> Sequence[int] | None: ...
     def cost(self, settings: Any, clips: int) -> float: ...
@@ -153,7 +154,7 @@ def train_fold(
         done = len(losses) * per_epoch
 
     def one_step(places_B: torch.Tensor) -> torch.Tensor:
-        x = [one[places_B] for one in x_train]
+        x = [one[places_B] if isinstance(one, Rows) else one.index_select(0, places_B) for one in x_train]
         return train_step(method, model, optimiser, x, labels[places_B], settings, counts_Y)
 
     own_order = method.order(settings, task.train_labels)
@@ -163,8 +164,8 @@ def train_fold(
         first = [*islice(cycle(epoch), graphs.CHECKED - 1), epoch[-1]]
         take = graphs.Graphed(one_step, model.train(), optimiser, first)
     order = batches(len(labels), batch, epochs, seed, own_order, device)
+    model.train()
     for step, chosen in enumerate(islice(order, done, None), start=done + 1):
-        model.train()
         loss = take(chosen)
         if schedule is not None:
             schedule.step()
@@ -175,6 +176,7 @@ def train_fold(
             if task.test_clips:
                 probabilities, extras = predict(method, model, x_test, batch)
                 epoch_classes.append(probabilities.argmax(1).tolist())
+                model.train()
             now = time.perf_counter()
             if keeper and now - kept_at > KEEP_SECONDS and len(losses) < epochs:
                 keeper.save(
@@ -220,10 +222,9 @@ def train_step(
     """One step of the method's loss; the loss before it, on its device: a GPU need not be waited for. `counts_Y`:
     training clips of each class. Inputs and the loss are fp32; what is between is the network's business."""
     optimiser.zero_grad(set_to_none=True)
-    loss = method.loss(model(*(one.float() for one in x)), labels_B, settings, counts_Y)
-    loss.backward()
+    loss = method.backward(model, settings, [one.float() for one in x], labels_B, counts_Y)
     optimiser.step()
-    return loss.detach()
+    return loss
 
 
 @torch.no_grad()
