@@ -98,7 +98,8 @@ class Training:
     """Clips in a batch."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Numbers in which the stages of the trunk compute, frozen and trained. `bf16` is twice as fast on a CPU that has
-    instructions for it, and what a GPU is made for; weights, statistics, attention and loss are fp32 all the same."""
+    instructions for it, nine times as slow on one with AVX2 alone, and what a GPU is made for; weights, statistics,
+    attention and loss are fp32 all the same."""
     kernels: Literal["deterministic", "fastest"] = "deterministic"
     """How a GPU trains. `deterministic`: a training that is repeated on a GPU of the same kind gives equal bits.
     `fastest` takes for each convolution the kernel that a trial finds fastest, and is **not deterministic**: two
