@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from test_data_parallel import Sum, average_ranks_and_then, by_value
 
 from aman.backbone import digest, load_trunk
 from aman.digests import has_layer4
@@ -25,7 +26,7 @@ from aman.pretraining.faces import read_sets
 from aman.pretraining.settings import Pretraining, check, size_of
 from aman.pretraining.training import class_weights, pretrain
 from aman.schedules import warm_up_then_cosine
-from cluster.training.checkpoint import read_progress
+from cluster.training.checkpoint import read_progress, take_over
 from cluster.training.data_parallel import alone, read_checkpoint
 from jobs.pretrain import Options, main
 
@@ -308,7 +309,7 @@ def test_grey_faces_reach_the_network_as_colour_pictures_will() -> None:
     )
 
 
-def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_plan_and_a_rerun_train_nothing(
+def test_two_workers_of_the_job_of_which_one_is_killed_average_gradients_to_one_mlflow_run_and_a_rerun_trains_nothing(
     ray_cluster: None,
     ready_tables: None,
     here: Path,
@@ -316,11 +317,21 @@ def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_p
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Before they train, the workers add up gradients that are known; in the middle of that one of them is killed."""
     settings = replace(SMALL, faces=faces, epochs=1)
     options = Options(settings=settings, out=Path("trunk.safetensors"), tracking_uri="sqlite:///mlflow.db", workers=2)
     assert main(replace(options, plan=True)) == 0
     assert "28 train, 14 choose, 14 score" in capsys.readouterr().out and not list(here.iterdir())
-    assert main(options) == 0
+    averaged = options.folder / "averaged"
+    averaged.mkdir(parents=True)
+    take_over(averaged)
+    monkeypatch.setattr(training, "pretrain", average_ranks_and_then(pretrain, Sum(dies_at=6)))
+    with by_value():
+        assert main(options) == 0
+    assert (averaged / "died").exists()
+    sums = read_progress(averaged)
+    assert [line.step for line in sums] == list(range(1, 11))
+    assert [line.metrics["total"] for line in sums] == [1.5 * sum(range(step + 1)) for step in range(1, 11)]
     curve = read_progress(options.folder)
     assert [line.step for line in curve] == [2, 3] and 0 <= curve[-1].metrics["private"] <= 1
     shapes = {name: tuple(tensor.shape) for name, tensor in result_in(options.folder)["network"].items()}
