@@ -178,6 +178,9 @@ TINY = variant(
     find("aman").recipes["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3
 )
 """AMAN in seconds: two frames, two factors, three epochs."""
+LEAST = variant(TINY, grid_frames=1, grid_factors=1, k=1, n=1)
+"""AMAN on one picture of each clip: for tests in which only the way of the clips counts. The trunk takes most of the
+time of all that is tiny, and takes it for each picture."""
 TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3".split()
 """The same on the command line."""
 

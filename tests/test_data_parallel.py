@@ -1,5 +1,6 @@
 """Runs that are killed: the folder they leave is whole, and the next one goes on as if nothing had been."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -66,14 +67,14 @@ def average_ranks(context: Context, settings: Sum) -> None:
         context.report(step, {"total": float(state["total"])}, state if whole else None)
 
 
-def average_ranks_and_then(loop: Callable[[Context, Any], None], settings: Sum) -> Callable[[Context, Any], None]:
-    """The loop in workers that have averaged gradients before, in a folder of their own."""
+def averaging_before(module: str, loop: str, settings: Sum) -> Callable[[Context, Any], None]:
+    """The loop of this name in workers that average gradients before, in a folder of their own."""
 
     def both(context: Context, given: Any) -> None:
         folder = context.folder / "averaged"
         place = {"rank": context.rank, "world_size": context.world_size, "device": context.device}
         average_ranks(Context(folder, {}, owner=read_owner(folder), **place), settings)
-        loop(context, given)
+        getattr(importlib.import_module(module), loop)(context, given)
 
     return both
 

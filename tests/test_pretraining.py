@@ -1,6 +1,7 @@
 """The face trunk: what trains it, what chooses it, what it is scored on, and the file that is left."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from test_data_parallel import Sum, average_ranks_and_then, by_value
+from test_data_parallel import Sum, averaging_before, by_value
 
 from aman.backbone import digest, load_trunk
 from aman.digests import has_layer4
@@ -94,7 +95,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, settings: Pretraining)
     return folder
 
 
-def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
+def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights_and_one_of_an_earlier_version_is_refused(
     tmp_path: Path, settings: Pretraining, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)  # one after each step
@@ -110,6 +111,15 @@ def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         pretrain(alone(tmp_path, settings), settings)
     assert [line.step for line in read_progress(tmp_path)] == [1]
+    earlier = Path(shutil.copytree(tmp_path, tmp_path.with_name("earlier")))
+    checkpoint = read_checkpoint(earlier)
+    assert checkpoint is not None
+    del checkpoint["state"]["schedule"]
+    torch.save(checkpoint, earlier / "checkpoint.pt")
+    with pytest.raises(UsageError, match="without the state of the learning rate"):
+        trained(earlier, settings)
+    finished = read_checkpoint(undisturbed)
+    assert finished is not None and set(finished["state"]) == {"result"}  # what earlier versions wrote at the end, too
     interrupted = trained(tmp_path, settings)
     assert len(steps) == 5  # the second step twice, and the first not again
     assert_same(interrupted["network"], result_in(undisturbed)["network"])
@@ -119,7 +129,7 @@ def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
     assert by_epoch[0] == pytest.approx(by_epoch[1])
 
 
-def test_private_labels_move_the_private_score_and_not_one_weight(
+def test_private_labels_move_the_private_score_and_not_one_weight_and_the_rate_falls_to_nothing(
     tmp_path: Path, settings: Pretraining, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     permuted = [(usage, (label + (usage == "PrivateTest")) % 7, image) for usage, label, image in rows()]
@@ -129,12 +139,22 @@ def test_private_labels_move_the_private_score_and_not_one_weight(
         scored.append(int(label_M[0]))
         return confusion(network, image_MHW, label_M, *more)
 
+    made: list[torch.optim.lr_scheduler.SequentialLR] = []
+
+    def noted(*arguments: Any, **more: Any) -> torch.optim.lr_scheduler.SequentialLR:
+        made.append(warm_up_then_cosine(*arguments, **more))
+        return made[0]
+
     monkeypatch.setattr(training, "confusion", counted)
+    monkeypatch.setattr(training, "warm_up_then_cosine", noted)
     other = trained(tmp_path / "run", replace(settings, faces=write(tmp_path / "permuted.parquet", permuted)))
     assert scored == [0, 0, 0, 1]  # PublicTest after two epochs and at the end, PrivateTest once
     assert_same(other["network"], result_in(undisturbed)["network"])
     first, second = result_in(undisturbed)["confusion"], other["confusion"]
     assert first["public"] == second["public"] and first["private"] != second["private"]
+    (schedule,) = made
+    assert schedule.last_epoch == 4  # two epochs of two batches
+    assert schedule.get_last_lr() == pytest.approx([0.0], abs=1e-12)  # when the last step is done
 
 
 def test_the_chosen_epoch_is_the_best_on_publictest_among_those_at_full_size(
@@ -209,41 +229,6 @@ def test_settings_that_train_nothing_are_refused_by_name(wrong: dict[str, Any], 
 def test_more_pictures_a_batch_than_there_are_is_refused(tmp_path: Path, settings: Pretraining) -> None:
     with pytest.raises(UsageError, match="batches of 29 for 28 pictures"):
         trained(tmp_path, replace(settings, batch=29))
-
-
-def test_the_rate_has_fallen_to_nothing_when_the_last_step_is_done(
-    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[torch.optim.lr_scheduler.SequentialLR] = []
-
-    def noted(*arguments: Any, **more: Any) -> torch.optim.lr_scheduler.SequentialLR:
-        made.append(warm_up_then_cosine(*arguments, **more))
-        return made[0]
-
-    monkeypatch.setattr(training, "warm_up_then_cosine", noted)
-    trained(tmp_path, settings)
-    (schedule,) = made
-    assert schedule.last_epoch == 4  # two epochs of two batches
-    assert schedule.get_last_lr() == pytest.approx([0.0], abs=1e-12)
-
-
-def test_a_checkpoint_of_an_earlier_version_is_refused_in_words_and_a_finished_run_of_one_is_not(
-    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch, undisturbed: Path
-) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "result", killed)
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, settings)
-    checkpoint = read_checkpoint(tmp_path)
-    assert checkpoint is not None
-    del checkpoint["state"]["schedule"]
-    torch.save(checkpoint, tmp_path / "checkpoint.pt")
-    with pytest.raises(UsageError, match="without the state of the learning rate"):
-        trained(tmp_path, settings)
-    finished = read_checkpoint(undisturbed)
-    assert finished is not None and set(finished["state"]) == {"result"}  # what earlier versions wrote at the end, too
 
 
 def test_class_weights_favour_rare_classes_and_leave_the_mean_at_one() -> None:
@@ -325,7 +310,7 @@ def test_two_workers_of_the_job_of_which_one_is_killed_average_gradients_to_one_
     averaged = options.folder / "averaged"
     averaged.mkdir(parents=True)
     take_over(averaged)
-    monkeypatch.setattr(training, "pretrain", average_ranks_and_then(pretrain, Sum(dies_at=6)))
+    monkeypatch.setattr(training, "pretrain", averaging_before("aman.pretraining.training", "pretrain", Sum(dies_at=6)))
     with by_value():
         assert main(options) == 0
     assert (averaged / "died").exists()
