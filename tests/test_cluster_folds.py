@@ -15,11 +15,12 @@ import pytest
 import ray
 import torch
 from small import TINY, planned, small_database, small_recipe, thread_trainer, train_workers
+from test_doors import METHOD
 from test_groups import THREE, small_three
 
 from aman.content import content_key
 from aman.errors import DataError, SessionLostError, UsageError
-from aman.methods import variant
+from aman.methods import find, variant
 from aman.training import FoldResult
 from aman.training.fold import Rows
 from cluster.experiment.grid import Experiment
@@ -366,14 +367,16 @@ def test_damaged_features_are_made_again_and_the_predictions_stay(
 
 
 def of_every_kind(root: Path, three: Path, store: Path, here: bool) -> Experiment:
-    """Subjects left out one by one, a training on all clips, three folds over subjects, and each of three databases
-    learned from the others by another method, with the weights of all of them."""
-    recipe = variant(TINY, epochs=120)  # other folds still train when the first one is finished
+    """Subjects left out one by one, a training on all clips, three folds over subjects, each of three databases
+    learned from the others by another method, and a method of one's own whose file workers do not have, with the
+    weights of all of them."""
+    recipe = variant(TINY, epochs=80)  # other folds still train when the first one is finished
     asked: list[dict[str, Any]] = [
         {"root": root},
         {"root": root, "recipe": TINY, "whole": True},
         {"root": root, "recipe": TINY, "protocol": "kfold3-seed1"},
         {"root": three, "recipe": small_recipe("ststnet"), "database": THREE, "protocol": "cross"},
+        {"root": root, "recipe": find(str(three.with_name("plain.py"))).Settings()},
     ]
     more = {"store": store, "keep_weights": True, "here": here, "workers": 2}
     plans = [planned(**{"recipe": recipe, **more, **one}) for one in asked]
@@ -407,10 +410,11 @@ def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_res
             os.kill(killed[0], signal.SIGKILL)
 
     three = small_three(tmp_path / "three")
+    (tmp_path / "plain.py").write_text(METHOD)
     for name in ("there", "here"):
         shutil.copytree(prepared, tmp_path / name)
     there, here = (of_every_kind(root, three, tmp_path / name, name == "here") for name in ("there", "here"))
-    folds, others = 4 + 1 + 3 + 3, 28
+    folds, others = 4 + 1 + 3 + 3 + 4, 28  # the pictures of the method of one's own are there
     repaired(there, tmp_path / "there", kill_one, clips=1 + others, folds=folds)
     # A training on all clips leaves nobody out, and the three databases are too small for their protocol.
     assert len(killed) == 1 and not any(grid.first.incomplete() for grid in there.grids[::2])

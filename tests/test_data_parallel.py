@@ -72,7 +72,7 @@ def averaging_before(module: str, loop: str, settings: Sum) -> Callable[[Context
 
     def both(context: Context, given: Any) -> None:
         folder = context.folder / "averaged"
-        place = {"rank": context.rank, "world_size": context.world_size, "device": context.device}
+        place: dict[str, Any] = {"rank": context.rank, "world_size": context.world_size, "device": context.device}
         average_ranks(Context(folder, {}, owner=read_owner(folder), **place), settings)
         getattr(importlib.import_module(module), loop)(context, given)
 
