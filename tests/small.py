@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,6 +178,9 @@ TINY = variant(
     find("aman").recipes["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3
 )
 """AMAN in seconds: two frames, two factors, three epochs."""
+LEAST = variant(TINY, grid_frames=1, grid_factors=1, k=1, n=1)
+"""AMAN on one picture of each clip: for tests in which only the way of the clips counts. The trunk takes most of the
+time of all that is tiny, and takes it for each picture."""
 TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3".split()
 """The same on the command line."""
 
@@ -231,15 +234,28 @@ def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -
 def thread_trainer(config: dict[str, Any], tried: list[str] | None = None) -> Any:
     """In place of Ray Train: a thread of this process trains the folds of the queue, which is a Ray actor as ever.
     `tried` gets the keys. For tests of what is around the training: a start of Ray Train takes 15 s of computing."""
+    return SimpleNamespace(fit=lambda: _worker()(config, tried))
+
+
+def task_trainer(config: dict[str, Any]) -> Any:
+    """The same in a process of Ray's that has prepared clips before: for tests of what is sent to workers."""
     import ray
 
-    from cluster.features.loaded import Loaded
-    from cluster.folds.here import train_one
-    from cluster.folds.queue import work_through
-    from cluster.store.open import open_store
-    from cluster.store.results import Cache
+    return SimpleNamespace(fit=lambda: ray.get(ray.remote(num_cpus=1)(_worker()).remote(config)))
 
-    def fit() -> None:
+
+def _worker() -> Callable[..., None]:
+    """Trains the folds of the queue. A function inside another one: workers do not have this file."""
+
+    def work(config: dict[str, Any], tried: list[str] | None = None) -> None:
+        import ray
+
+        from cluster.features.loaded import Loaded
+        from cluster.folds.here import train_one
+        from cluster.folds.queue import work_through
+        from cluster.store.open import open_store
+        from cluster.store.results import Cache
+
         cache, work = Cache(open_store(config["store"])), config["work"]
         loaded = Loaded(ray.get(config["supplies"]), cache, "cpu")
 
@@ -249,10 +265,10 @@ def thread_trainer(config: dict[str, Any], tried: list[str] | None = None) -> An
             fold, recipe = work.find(key, ray.get)
             train_one(key, fold.task, recipe, loaded, cache)
 
-        ray.get(config["queue"].join.remote("a thread"))
-        work_through(config["queue"], "a thread", train)
+        ray.get(config["queue"].join.remote("a worker"))
+        work_through(config["queue"], "a worker", train)
 
-    return SimpleNamespace(fit=fit)
+    return work
 
 
 def train_workers() -> list[int]:

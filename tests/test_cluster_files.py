@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 import tomllib
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,15 +32,14 @@ AWS = ROOT / "ray_cluster.yaml"
 TOKEN = "5ec2e7" * 8
 """What must be in no command."""
 
-STAND_IN = """#!{python}
-import json, os, pathlib, shutil, sys
-folder = pathlib.Path(os.environ["RECORD"])
-for argument in sys.argv:
-    if "ray-bootstrap-" in argument and os.path.isfile(argument):
-        shutil.copy(argument, folder / "bootstrap.json")
-with (folder / "commands").open("a") as file:
-    file.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\\n")
+STAND_IN = r"""#!/bin/sh
+for argument; do
+    case $argument in *ray-bootstrap-*) [ ! -f "$argument" ] || cp "$argument" "$RECORD/bootstrap.json" ;; esac
+done
+printf '%s\0' "${0##*/}" "$@" >> "$RECORD/commands"
+printf '\n\0' >> "$RECORD/commands"
 """
+"""Writes its name and its arguments down, each with a zero at its end, and a line's end at the end of all."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -85,14 +86,38 @@ class Mock:
     file: Path
     environment: dict[str, str]
 
-    def ray_up(self, file: Path) -> "subprocess.CompletedProcess[str]":
-        assert Path(shutil.which("ssh", path=self.environment["PATH"]) or "").parent == self.folder / "bin"
-        assert Path(shutil.which("rsync", path=self.environment["PATH"]) or "").parent == self.folder / "bin"
-        ray = Path(sys.executable).with_name("ray")
-        command = [str(ray), "up", str(file), "--no-config-cache", "-y"]
-        return subprocess.run(
-            command, env=self.environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    def ray_up(self, file: Path) -> tuple[int, str]:
+        """Run `ray up` in this process, with the mock's environment: its exit code and what it said."""
+        from ray.autoscaler._private.aws import node_provider
+        from ray.scripts.scripts import cli
+
+        def of_the_file(region: str, aws_credentials: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+            """Ray asks for all eight hundred types that there are."""
+            types = [one["node_config"]["InstanceType"] for one in load(file)["available_node_types"].values()]
+            return list(self.client("ec2").describe_instance_types(InstanceTypes=sorted({*types}))["InstanceTypes"])
+
+        code, said = 0, self.folder / "said"
+        with said.open("w") as file_of_ray, pytest.MonkeyPatch.context() as patch:
+            for name in os.environ.keys() - self.environment.keys():
+                patch.delenv(name)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            for program in ("ssh", "rsync"):
+                assert Path(shutil.which(program) or "").parent == self.folder / "bin"
+            patch.chdir(ROOT)
+            patch.setattr(node_provider, "list_ec2_instances", of_the_file)
+            with redirect_stdout(file_of_ray), redirect_stderr(file_of_ray), warnings.catch_warnings(action="ignore"):
+                try:
+                    cli.main(["up", str(file), "--no-config-cache", "-y"], standalone_mode=False)
+                except Exception as error:
+                    code = 1
+                    file_of_ray.write(f"{error}\n")
+        return code, said.read_text()
+
+    def commands(self) -> list[list[str]]:
+        """What the stand-ins wrote down."""
+        written = (self.folder / "record" / "commands").read_text()
+        return [one.split("\0")[:-1] for one in written.split("\n\0")[:-1]]
 
     def client(self, service: str) -> Any:
         import boto3
@@ -117,7 +142,7 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
     for name in ("bin", "record", ".ssh", ".ray"):
         (folder / name).mkdir()
     for name in ("ssh", "rsync"):
-        (folder / "bin" / name).write_text(STAND_IN.format(python=sys.executable))
+        (folder / "bin" / name).write_text(STAND_IN)
         (folder / "bin" / name).chmod(0o755)
     (folder / ".ssh" / "aman.pem").write_text("a key\n")
     (folder / ".ray" / "auth_token").write_text(TOKEN)
@@ -179,10 +204,10 @@ def fill_in(mock: Mock) -> str:
 @pytest.fixture(scope="module")
 def up(mock: Mock) -> list[list[str]]:
     """Every ssh and rsync that `ray up` called."""
-    done = mock.ray_up(mock.file)
-    assert done.returncode == 0, done.stdout
-    assert TOKEN not in done.stdout
-    return [json.loads(line) for line in (mock.folder / "record" / "commands").read_text().splitlines()]
+    code, said = mock.ray_up(mock.file)
+    assert code == 0, said
+    assert TOKEN not in said
+    return mock.commands()
 
 
 @pytest.fixture(scope="module")
@@ -201,9 +226,9 @@ def test_a_file_with_placeholders_launches_nothing_and_says_which(mock: Mock) ->
     untouched = mock.folder / "untouched.yaml"
     untouched.write_text(text)
     before = len(mock.instances())
-    done = mock.ray_up(untouched)
-    assert done.returncode != 0
-    assert "security group" in done.stdout
+    code, said = mock.ray_up(untouched)
+    assert code != 0
+    assert "security group" in said
     assert len(mock.instances()) == before
 
 

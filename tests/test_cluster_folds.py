@@ -15,11 +15,12 @@ import pytest
 import ray
 import torch
 from small import TINY, planned, small_database, small_recipe, thread_trainer, train_workers
+from test_doors import METHOD
 from test_groups import THREE, small_three
 
 from aman.content import content_key
 from aman.errors import DataError, SessionLostError, UsageError
-from aman.methods import variant
+from aman.methods import find, variant
 from aman.training import FoldResult
 from aman.training.fold import Rows
 from cluster.experiment.grid import Experiment
@@ -35,7 +36,7 @@ from cluster.folds.keys import FoldSpec
 from cluster.folds.queue import FoldQueue
 from cluster.folds.tasks import Roster
 from cluster.machines.session import Slots
-from cluster.store.names import WEIGHTS
+from cluster.store.names import FOLDS, WEIGHTS
 from cluster.store.open import open_store
 
 
@@ -73,17 +74,30 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def looped(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment, Done]:
+    """A store in which the loop of this process has prepared and trained all; not to be changed."""
+    store = tmp_path_factory.mktemp("looped")
+    experiment = planned(root, store)
+    return store, experiment, run(experiment, lambda line: None)
+
+
+def copy_of(store: Path, to: Path) -> Path:
+    """A copy of a store without its folds."""
+    shutil.copytree(store, to)
+    shutil.rmtree(to / "refs" / FOLDS)
+    return to
+
+
+@pytest.fixture(scope="module")
+def prepared(looped: tuple[Path, Experiment, Done], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the prepared clips; not to be changed."""
-    store = tmp_path_factory.mktemp("prepared")
-    prepare_here(planned(root, store).first)
-    return store
+    return copy_of(looped[0], tmp_path_factory.mktemp("prepared") / "store")
 
 
 @pytest.fixture
 def store(prepared: Path, tmp_path: Path) -> Path:
     """A store with prepared clips and no fold."""
-    return Path(shutil.copytree(prepared, tmp_path / "prepared", copy_function=os.link))
+    return Path(shutil.copytree(prepared, tmp_path / "prepared"))
 
 
 @pytest.fixture(scope="module")
@@ -304,13 +318,12 @@ def test_the_folds_that_take_longest_are_trained_first(root: Path, tmp_path: Pat
 
 
 def test_the_loop_in_this_process_gives_the_predictions_of_a_plain_loop_and_a_second_run_computes_nothing(
-    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+    root: Path, undisturbed: dict[str, FoldResult], looped: tuple[Path, Experiment, Done]
 ) -> None:
-    experiment = planned(root, tmp_path)
-    done = run(experiment, lambda line: None)
+    store, experiment, done = looped
     assert (done.clips, done.folds, done.failed) == (12, 4, {})
     assert comparable(experiment.first.finished) == comparable(undisturbed)
-    again = planned(root, tmp_path)
+    again = planned(root, store)
     done = run(again, lambda line: None)
     assert (done.clips, done.folds) == (0, 0)
     assert comparable(again.first.finished) == comparable(undisturbed)
@@ -318,7 +331,7 @@ def test_the_loop_in_this_process_gives_the_predictions_of_a_plain_loop_and_a_se
 
 def damage_a_feature(store: Path, plan: Plan) -> None:
     """Flip a bit in one of the cached features."""
-    prepare_here(plan)
+    assert not plan.clips_without_inputs()
     blobs = [store / name for name in plan.store.names("blobs")]
     features = [path for path in blobs if b"feature_LKCHW" in path.read_bytes()[:200]]
     assert 0 < len(features) < len(blobs)
@@ -346,22 +359,24 @@ def repaired(
 
 @pytest.mark.slow
 def test_damaged_features_are_made_again_and_the_predictions_stay(
-    root: Path, undisturbed: dict[str, FoldResult], tmp_path: Path
+    root: Path, undisturbed: dict[str, FoldResult], store: Path
 ) -> None:
-    experiment = planned(root, tmp_path)
-    repaired(experiment, tmp_path)
+    experiment = planned(root, store)
+    repaired(experiment, store)
     assert comparable(experiment.first.finished) == comparable(undisturbed)
 
 
 def of_every_kind(root: Path, three: Path, store: Path, here: bool) -> Experiment:
-    """Subjects left out one by one, a training on all clips, three folds over subjects, and each of three databases
-    learned from the others by another method, with the weights of all of them."""
-    recipe = variant(TINY, epochs=120)  # other folds still train when the first one is finished
+    """Subjects left out one by one, a training on all clips, three folds over subjects, each of three databases
+    learned from the others by another method, and a method of one's own whose file workers do not have, with the
+    weights of all of them."""
+    recipe = variant(TINY, epochs=80)  # other folds still train when the first one is finished
     asked: list[dict[str, Any]] = [
         {"root": root},
         {"root": root, "recipe": TINY, "whole": True},
         {"root": root, "recipe": TINY, "protocol": "kfold3-seed1"},
         {"root": three, "recipe": small_recipe("ststnet"), "database": THREE, "protocol": "cross"},
+        {"root": root, "recipe": find(str(three.with_name("plain.py"))).Settings()},
     ]
     more = {"store": store, "keep_weights": True, "here": here, "workers": 2}
     plans = [planned(**{"recipe": recipe, **more, **one}) for one in asked]
@@ -377,7 +392,7 @@ def all_of(experiment: Experiment) -> tuple[dict[str, FoldResult], dict[str, byt
 
 
 def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_results_and_weights_of_this_process(
-    ray_cluster: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, root: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread in place of workers finds the damage; of the workers that train after the repair, one dies."""
     killed: list[int] = []
@@ -395,8 +410,11 @@ def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_res
             os.kill(killed[0], signal.SIGKILL)
 
     three = small_three(tmp_path / "three")
+    (tmp_path / "plain.py").write_text(METHOD)
+    for name in ("there", "here"):
+        shutil.copytree(prepared, tmp_path / name)
     there, here = (of_every_kind(root, three, tmp_path / name, name == "here") for name in ("there", "here"))
-    folds, others = 4 + 1 + 3 + 3, 28
+    folds, others = 4 + 1 + 3 + 3 + 4, 28  # the pictures of the method of one's own are there
     repaired(there, tmp_path / "there", kill_one, clips=1 + others, folds=folds)
     # A training on all clips leaves nobody out, and the three databases are too small for their protocol.
     assert len(killed) == 1 and not any(grid.first.incomplete() for grid in there.grids[::2])
@@ -408,14 +426,12 @@ def test_two_workers_after_a_damaged_feature_of_which_one_is_killed_give_the_res
 
 
 def test_an_error_that_stops_everything_comes_out_of_a_training_run(
-    ray_cluster: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, root: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue is a Ray actor, as ever; what would be a worker of Ray Train is a thread of this process."""
-    plan = planned(root, tmp_path / "store", here=False, workers=1).first
-    prepare_here(plan)
-    folds = tmp_path / "store" / "refs" / "folds"
-    folds.write_text("a file where the folder of results should be")
-    (tmp_path / "store" / "aside").write_text("so that it cannot be set aside")
+    plan = planned(root, store, here=False, workers=1).first
+    (store / "refs" / "folds").write_text("a file where the folder of results should be")
+    (store / "aside").write_text("so that it cannot be set aside")
     tried: list[str] = []
     monkeypatch.setattr(fleet, "_trainer", lambda config, *_, **__: thread_trainer(config, tried))
     with pytest.raises(UsageError, match="cannot be used"):

@@ -1,10 +1,13 @@
 """Runs that are killed: the folder they leave is whole, and the next one goes on as if nothing had been."""
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +17,9 @@ import pytest
 import torch
 from torch import nn
 
-from aman.errors import DataError, UsageError, UserError
+from aman.errors import DataError, UsageError
 from cluster.training import data_parallel
-from cluster.training.checkpoint import CHECKPOINT, PROGRESS, locked, read_progress
+from cluster.training.checkpoint import CHECKPOINT, PROGRESS, locked, read_owner, read_progress
 from cluster.training.data_parallel import Context, Progress, alone, read_checkpoint, train
 
 
@@ -64,8 +67,20 @@ def average_ranks(context: Context, settings: Sum) -> None:
         context.report(step, {"total": float(state["total"])}, state if whole else None)
 
 
-@pytest.fixture
-def by_value(ray_cluster: None) -> Iterator[None]:
+def averaging_before(module: str, loop: str, settings: Sum) -> Callable[[Context, Any], None]:
+    """The loop of this name in workers that average gradients before, in a folder of their own."""
+
+    def both(context: Context, given: Any) -> None:
+        folder = context.folder / "averaged"
+        place: dict[str, Any] = {"rank": context.rank, "world_size": context.world_size, "device": context.device}
+        average_ranks(Context(folder, {}, owner=read_owner(folder), **place), settings)
+        getattr(importlib.import_module(module), loop)(context, given)
+
+    return both
+
+
+@contextmanager
+def by_value() -> Iterator[None]:
     """Ray's workers have the project on their path, not the tests."""
     from ray import cloudpickle
 
@@ -193,38 +208,60 @@ def test_a_second_run_in_a_folder_and_too_many_workers_are_refused(ray_cluster: 
         train(add_up, Sum(), folder=tmp_path, workers=99, say=print)
 
 
-def test_a_mistake_that_a_worker_meets_comes_out_as_itself_and_no_restart_repeats_it(
-    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What would be a worker of Ray Train is a thread of this process, and is started again as that would be."""
-    met: list[UserError] = []
+@pytest.fixture
+def in_a_thread(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What would be a worker of Ray Train is a thread of this process, and is started again as that would be, once;
+    what ended it. Workers of Ray Train are in the test of the job that trains the trunk."""
+    met: list[Exception] = []
 
     class InThread:
         def __init__(self, loop: Callable[[dict[str, Any]], None], *, train_loop_config: dict[str, Any], **_: Any):
             self.loop, self.given = loop, train_loop_config
 
         def fit(self) -> None:
+            """As of Ray Train, an end without an error is a good one."""
             for _ in range(2):
                 try:
-                    self.loop(self.given)
-                except UserError as error:
+                    return self.loop(self.given)
+                except Exception as error:
                     met.append(error)
-            raise met[0]
+            raise met[-1]
 
     place = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
     monkeypatch.setattr("ray.train.get_context", lambda: place)
     monkeypatch.setattr(data_parallel, "lean", lambda trainer, ours: InThread)
+    return met
+
+
+def test_a_mistake_that_a_worker_meets_comes_out_as_itself_and_no_restart_repeats_it(
+    in_a_thread: list[Exception], tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match="got a picture; expected none; fix: remove it"):
         train(add_up, Sum(refuses=True), folder=tmp_path, workers=1, say=print)
-    assert not (tmp_path / "refusal.json").exists() and len(met) == 1
+    assert not (tmp_path / "refusal.json").exists() and len(in_a_thread) == 1
 
 
-def test_two_workers_average_their_gradients_and_when_one_is_killed_the_curve_has_no_gap_and_no_step_twice(
-    by_value: None, tmp_path: Path
+def break_once(context: Context, settings: Sum) -> None:
+    """Adds up, and breaks off once, when the driver has been told of steps that are after the checkpoint."""
+
+    class Breaking(Context):
+        def report(self, step: int, metrics: dict[str, float], state: dict[str, Any] | None = None) -> None:
+            super().report(step, metrics, state)
+            if step == settings.dies_at and not (self.folder / "died").exists():
+                (self.folder / "died").touch()
+                time.sleep(1)
+                raise RuntimeError("a worker that broke off")
+
+    context.__class__ = Breaking
+    add_up(context, settings)
+
+
+def test_the_driver_is_told_of_each_step_once_though_a_worker_that_is_started_again_repeats_some(
+    in_a_thread: list[Exception], tmp_path: Path
 ) -> None:
     said: list[Progress] = []
-    curve = train(average_ranks, Sum(dies_at=6), folder=tmp_path, workers=2, say=said.append)
-    assert (tmp_path / "died").exists()
+    curve = train(break_once, Sum(dies_at=5), folder=tmp_path, workers=1, say=said.append)
+    assert (tmp_path / "died").exists() and len(in_a_thread) == 1
     assert steps_of(curve) == steps_of(said) == list(range(1, 11))
-    assert [line.metrics["total"] for line in curve] == [1.5 * sum(range(step + 1)) for step in range(1, 11)]
+    assert [line.metrics["total"] for line in curve] == [sum(range(step + 1)) for step in range(1, 11)]
     assert not (tmp_path / "ray").exists()

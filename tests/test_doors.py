@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from small import task_trainer
 
 from jobs import loso, tune
 
@@ -106,11 +107,14 @@ def test_one_file_each_adds_a_method_and_a_database_from_end_to_end(
     files: Path,
     where: str,
     drawn_figures: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Workers of Ray Train train folds of this method in test_cluster_folds.py."""
     before = {path: path.stat().st_mtime_ns for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     wanted = ["--method", "plain.py", "--database", "myfaces.py", "--root", "faces", "--json", "result.json"]
     if where == "ray":
         request.getfixturevalue("ray_cluster")
+        monkeypatch.setattr("cluster.folds.fleet._trainer", lambda config, *_, **__: task_trainer(config))
         wanted += ["--workers", "1"]
     else:
         wanted += ["--here"]

@@ -1,6 +1,7 @@
 """The face trunk: what trains it, what chooses it, what it is scored on, and the file that is left."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from test_data_parallel import Sum, averaging_before, by_value
 
 from aman.backbone import digest, load_trunk
 from aman.digests import has_layer4
@@ -25,7 +27,7 @@ from aman.pretraining.faces import read_sets
 from aman.pretraining.settings import Pretraining, check, size_of
 from aman.pretraining.training import class_weights, pretrain
 from aman.schedules import warm_up_then_cosine
-from cluster.training.checkpoint import read_progress
+from cluster.training.checkpoint import read_progress, take_over
 from cluster.training.data_parallel import alone, read_checkpoint
 from jobs.pretrain import Options, main
 
@@ -93,7 +95,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, settings: Pretraining)
     return folder
 
 
-def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
+def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights_and_one_of_an_earlier_version_is_refused(
     tmp_path: Path, settings: Pretraining, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)  # one after each step
@@ -109,6 +111,15 @@ def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         pretrain(alone(tmp_path, settings), settings)
     assert [line.step for line in read_progress(tmp_path)] == [1]
+    earlier = Path(shutil.copytree(tmp_path, tmp_path.with_name("earlier")))
+    checkpoint = read_checkpoint(earlier)
+    assert checkpoint is not None
+    del checkpoint["state"]["schedule"]
+    torch.save(checkpoint, earlier / "checkpoint.pt")
+    with pytest.raises(UsageError, match="without the state of the learning rate"):
+        trained(earlier, settings)
+    finished = read_checkpoint(undisturbed)
+    assert finished is not None and set(finished["state"]) == {"result"}  # what earlier versions wrote at the end, too
     interrupted = trained(tmp_path, settings)
     assert len(steps) == 5  # the second step twice, and the first not again
     assert_same(interrupted["network"], result_in(undisturbed)["network"])
@@ -118,7 +129,7 @@ def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights(
     assert by_epoch[0] == pytest.approx(by_epoch[1])
 
 
-def test_private_labels_move_the_private_score_and_not_one_weight(
+def test_private_labels_move_the_private_score_and_not_one_weight_and_the_rate_falls_to_nothing(
     tmp_path: Path, settings: Pretraining, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     permuted = [(usage, (label + (usage == "PrivateTest")) % 7, image) for usage, label, image in rows()]
@@ -128,12 +139,22 @@ def test_private_labels_move_the_private_score_and_not_one_weight(
         scored.append(int(label_M[0]))
         return confusion(network, image_MHW, label_M, *more)
 
+    made: list[torch.optim.lr_scheduler.SequentialLR] = []
+
+    def noted(*arguments: Any, **more: Any) -> torch.optim.lr_scheduler.SequentialLR:
+        made.append(warm_up_then_cosine(*arguments, **more))
+        return made[0]
+
     monkeypatch.setattr(training, "confusion", counted)
+    monkeypatch.setattr(training, "warm_up_then_cosine", noted)
     other = trained(tmp_path / "run", replace(settings, faces=write(tmp_path / "permuted.parquet", permuted)))
     assert scored == [0, 0, 0, 1]  # PublicTest after two epochs and at the end, PrivateTest once
     assert_same(other["network"], result_in(undisturbed)["network"])
     first, second = result_in(undisturbed)["confusion"], other["confusion"]
     assert first["public"] == second["public"] and first["private"] != second["private"]
+    (schedule,) = made
+    assert schedule.last_epoch == 4  # two epochs of two batches
+    assert schedule.get_last_lr() == pytest.approx([0.0], abs=1e-12)  # when the last step is done
 
 
 def test_the_chosen_epoch_is_the_best_on_publictest_among_those_at_full_size(
@@ -210,41 +231,6 @@ def test_more_pictures_a_batch_than_there_are_is_refused(tmp_path: Path, setting
         trained(tmp_path, replace(settings, batch=29))
 
 
-def test_the_rate_has_fallen_to_nothing_when_the_last_step_is_done(
-    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[torch.optim.lr_scheduler.SequentialLR] = []
-
-    def noted(*arguments: Any, **more: Any) -> torch.optim.lr_scheduler.SequentialLR:
-        made.append(warm_up_then_cosine(*arguments, **more))
-        return made[0]
-
-    monkeypatch.setattr(training, "warm_up_then_cosine", noted)
-    trained(tmp_path, settings)
-    (schedule,) = made
-    assert schedule.last_epoch == 4  # two epochs of two batches
-    assert schedule.get_last_lr() == pytest.approx([0.0], abs=1e-12)
-
-
-def test_a_checkpoint_of_an_earlier_version_is_refused_in_words_and_a_finished_run_of_one_is_not(
-    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch, undisturbed: Path
-) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "result", killed)
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, settings)
-    checkpoint = read_checkpoint(tmp_path)
-    assert checkpoint is not None
-    del checkpoint["state"]["schedule"]
-    torch.save(checkpoint, tmp_path / "checkpoint.pt")
-    with pytest.raises(UsageError, match="without the state of the learning rate"):
-        trained(tmp_path, settings)
-    finished = read_checkpoint(undisturbed)
-    assert finished is not None and set(finished["state"]) == {"result"}  # what earlier versions wrote at the end, too
-
-
 def test_class_weights_favour_rare_classes_and_leave_the_mean_at_one() -> None:
     label_ME = torch.eye(2)[[0] * 9 + [1]]
     for how, ratio in (("none", 1.0), ("sqrt", 3.0), ("full", 9.0)):
@@ -308,7 +294,7 @@ def test_grey_faces_reach_the_network_as_colour_pictures_will() -> None:
     )
 
 
-def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_plan_and_a_rerun_train_nothing(
+def test_two_workers_of_the_job_of_which_one_is_killed_average_gradients_to_one_mlflow_run_and_a_rerun_trains_nothing(
     ray_cluster: None,
     ready_tables: None,
     here: Path,
@@ -316,11 +302,21 @@ def test_two_workers_of_the_job_train_the_same_network_to_one_mlflow_run_and_a_p
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Before they train, the workers add up gradients that are known; in the middle of that one of them is killed."""
     settings = replace(SMALL, faces=faces, epochs=1)
     options = Options(settings=settings, out=Path("trunk.safetensors"), tracking_uri="sqlite:///mlflow.db", workers=2)
     assert main(replace(options, plan=True)) == 0
     assert "28 train, 14 choose, 14 score" in capsys.readouterr().out and not list(here.iterdir())
-    assert main(options) == 0
+    averaged = options.folder / "averaged"
+    averaged.mkdir(parents=True)
+    take_over(averaged)
+    monkeypatch.setattr(training, "pretrain", averaging_before("aman.pretraining.training", "pretrain", Sum(dies_at=6)))
+    with by_value():
+        assert main(options) == 0
+    assert (averaged / "died").exists()
+    sums = read_progress(averaged)
+    assert [line.step for line in sums] == list(range(1, 11))
+    assert [line.metrics["total"] for line in sums] == [1.5 * sum(range(step + 1)) for step in range(1, 11)]
     curve = read_progress(options.folder)
     assert [line.step for line in curve] == [2, 3] and 0 <= curve[-1].metrics["private"] <= 1
     shapes = {name: tuple(tensor.shape) for name, tensor in result_in(options.folder)["network"].items()}

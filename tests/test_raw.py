@@ -17,13 +17,11 @@ from typing import Any
 import pytest
 import ray
 from seaweed import Server
-from small import GREY, samm_row, small_database, small_samm, small_smic, write_image
+from small import GREY, LEAST, samm_row, small_database, small_samm, small_smic, write_image
 from test_cluster_storage import through_a_faulty_proxy
 
 from aman.databases import Clip, Index, reader_for
 from aman.errors import DataError, UsageError
-from aman.methods import variant
-from aman.models.settings import RECIPES
 from cluster.experiment.plan import Plan, Request, make_plan
 from cluster.features import tasks
 from cluster.features.prepare import prepare_clip
@@ -33,7 +31,6 @@ from cluster.store.local_copies import near_folder
 from cluster.store.releases import BucketRelease, ObjectPath, clip_reader, fetch, open_release, read_file
 from cluster.store.s3 import _client
 
-TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2)
 IMAGE = "CASME2_RAW_selected/sub01/EP01_01/img10.jpg"
 
 
@@ -56,7 +53,7 @@ def place(uri: str, name: str) -> dict[str, str]:
 
 
 def plan_of(root: str | Path, store: str | Path, database: str = "synthetic") -> Plan:
-    return make_plan(Request(database=database, root=root, recipe=TINY, store=str(store)))
+    return make_plan(Request(database=database, root=root, recipe=LEAST, store=str(store)))
 
 
 def prepared(plan: Plan) -> list[str]:
@@ -517,7 +514,7 @@ def test_the_job_prepares_the_same_from_a_folder_and_from_a_bucket(
 ) -> None:
     from jobs import prepare as job
 
-    tiny = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2".split()
+    tiny = "--align none --magnifier linear --grid-frames 1 --grid-factors 1 --k 1 --n 1".split()
     found = []
     for root, store in ((folder, here / "one"), (uri, here / "two")):
         code, text = call_job(job, "--root", root, *tiny, "--store", store)
@@ -534,7 +531,7 @@ def test_planning_a_bucket_holds_no_clip_in_memory(s3_server: Server, tmp_path: 
     def peak(subjects: int) -> tuple[int, int]:
         root = small_database(tmp_path / str(subjects), subjects, 3)
         for path in root.rglob("*.jpg"):
-            path.write_bytes(path.read_bytes() + os.urandom(200_000))
+            path.write_bytes(path.read_bytes() + os.urandom(150_000))
         where = upload(root)
         tracemalloc.start()
         plan_of(where, tmp_path / "store")
@@ -544,7 +541,7 @@ def test_planning_a_bucket_holds_no_clip_in_memory(s3_server: Server, tmp_path: 
 
     peak(2)
     few, small = peak(3)
-    many, large = peak(8)
+    many, large = peak(6)
     assert many - few < 0.2 * (large - small)
 
 

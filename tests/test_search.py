@@ -23,9 +23,9 @@ from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
 from tune_spaces import Space
 
-TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=3, k=2, n=2, epochs=2)
+TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=1, grid_factors=2, k=2, n=1, epochs=2)
 SPACE = Space(reproduces="nothing", choices={"k": (1, 2), "rate": (1e-2, 1e-3)})
-SETTINGS = "--align none --magnifier linear --grid-frames 2 --grid-factors 3 --k 2 --n 2 --epochs 2 --workers 2".split()
+SETTINGS = "--align none --magnifier linear --grid-frames 1 --grid-factors 2 --k 2 --n 1 --epochs 2 --workers 2".split()
 SUBJECTS, INNER = 3, 2
 """Left-out subjects, and inner folds of each."""
 CONFIGURATIONS, PROPOSALS = 4, 3

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import fuzz_store
 import numpy as np
 import pytest
+import small
 import torch
 from safetensors.numpy import load, save
-from small import planned, small_database
+from small import TINY, small_database
 
 from aman.errors import UsageError
+from aman.methods import variant
 from aman.training import FoldResult
 from cluster.experiment.grid import Experiment
 from cluster.experiment.run import run
@@ -29,6 +32,10 @@ from cluster.store.open import open_store
 from cluster.store.results import Cache, write_ref
 from cluster.training.checkpoint import PROGRESS, Progress, check_settings, read_progress, write_checkpoint
 from jobs import cache as cache_job
+
+RECIPE = variant(TINY, grid_factors=1, k=1)
+"""Two pictures of each clip: arrays can be cut."""
+planned = partial(small.planned, recipe=RECIPE)
 
 Results = dict[str, tuple[str, list[list[float]]]]
 

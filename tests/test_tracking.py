@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,16 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits: neither between attempts nor between requests."""
     monkeypatch.setattr(unlogged, "PAUSES", (0.0, 0.0))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture
+def without_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is told in this process, as the process that other tests start tells it."""
+
+    def told(out: Path, uri: str, seconds: float, seconds_a_run: float) -> str:
+        return unlogged.log_patiently(uri, *unlogged.kept_in(out), Patience(seconds, seconds_a_run))
+
+    monkeypatch.setattr(unlogged, "log_in_process_of_its_own", told)
 
 
 @pytest.fixture
@@ -197,7 +208,13 @@ def test_a_run_id_of_the_users_environment_is_not_written_to(
 
 
 def test_a_tracker_that_is_down_is_asked_three_times_and_leaves_a_file_that_is_uploaded_once(
-    out: Path, sqlite: str, hasty: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    out: Path,
+    sqlite: str,
+    hasty: None,
+    without_process: None,
+    empty_tracker: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     said: list[str] = []
     with server(status=503) as (uri, asked):
@@ -209,6 +226,7 @@ def test_a_tracker_that_is_down_is_asked_three_times_and_leaves_a_file_that_is_u
     kept = (moved / NOT_LOGGED).read_text()
     assert str(out) not in kept and len(json.loads(kept)["children"]) == 3
 
+    shutil.copyfile(empty_tracker, str(sqlite_file(sqlite)))
     command = [sys.executable, "-m", "cluster.tracking", str(moved), "--tracking-uri", sqlite]
     first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert first.returncode == 0 and first.stdout.startswith("logged as "), first.stderr
@@ -254,7 +272,7 @@ def test_every_run_that_a_tracker_takes_earns_it_time(monkeypatch: pytest.Monkey
     assert not patience.ends_in(2) and patience.ends_in(2.5)
 
 
-def test_a_tracker_that_refuses_is_asked_once(out: Path, hasty: None) -> None:
+def test_a_tracker_that_refuses_is_asked_once(out: Path, hasty: None, without_process: None) -> None:
     said: list[str] = []
     with server(401, answer=b"You are not authenticated.") as (uri, asked):
         assert log_or_keep(uri, record(out), [], out, said.append) is None

@@ -1,10 +1,15 @@
 """Edited code is another result: versions of stages, before, during and after an edit of a copy of the package."""
 
-import json
+import contextlib
+import functools
+import importlib
+import io
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +47,25 @@ EDITS = {
 """One edit of each stage: the file, a text and what is put in its place, and stages that it does not concern."""
 
 
+READ: dict[tuple[str, Path, bytes], Any] = {}
+"""What `aman.source.read` gave, by what it was given and by the content of the file. A process reads a file once; each
+of these tests would otherwise parse the same hundred files several times."""
+
+
+def remembering(read: Callable[[str, Path], Any]) -> Callable[[str, Path], Any]:
+    """`aman.source.read`, as new, which parses no content twice at one place."""
+
+    def once(module: str, path: Path) -> Any:
+        key = module, path, path.read_bytes() if path.is_file() else b""
+        if key not in READ:
+            READ[key] = read(module, path)
+        return READ[key]
+
+    return functools.cache(once)
+
+
 class Package:
-    """A copy of the package, and Python processes that import that copy."""
+    """A copy of the package, which is imported anew for whatever is asked of it, or in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "aman"
@@ -54,12 +76,43 @@ class Package:
         command = [sys.executable, *arguments]
         return subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
 
+    @contextlib.contextmanager
+    def anew(self) -> Iterator[None]:
+        """What this process imports of `aman` meanwhile is the copy as it is now, as in a process of its own."""
+        before = {name: one for name, one in sys.modules.items() if name.split(".")[0] == "aman"}
+        path, compiled = list(sys.path), sys.dont_write_bytecode
+        try:
+            for name in before:
+                del sys.modules[name]
+            sys.path.insert(0, str(self.folder))
+            sys.dont_write_bytecode = True
+            importlib.invalidate_caches()
+            source = importlib.import_module("aman.source")
+            assert source.__file__ == str(self.home / "source.py")
+            source.read = remembering(source.read.__wrapped__)  # type: ignore[attr-defined]
+            yield
+        finally:
+            for name in [name for name in sys.modules if name.split(".")[0] == "aman"]:
+                del sys.modules[name]
+            sys.modules |= before
+            sys.path[:], sys.dont_write_bytecode = path, compiled
+
     def value(self, expression: str, first: str = "") -> Any:
-        """What an expression gives in a process of its own, after a first statement."""
-        code = f"import json, pathlib\nfrom aman import versions\n{first}\nprint(json.dumps({expression}))"
-        done = self.python("-c", code)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        """What an expression gives where the copy is imported anew, after a first statement."""
+        with self.anew():
+            known = {"pathlib": pathlib, "versions": importlib.import_module("aman.versions")}
+            exec(first, known)
+            return eval(expression, known)
+
+    def release(self, *arguments: str) -> tuple[int, str]:
+        """What `python -m aman.released` does: its exit code, and what it prints."""
+        said = io.StringIO()
+        with self.anew(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            try:
+                importlib.import_module("aman.released").main(arguments)
+            except SystemExit as end:
+                return int(end.code or 0), said.getvalue()
+        return 0, said.getvalue()
 
     def versions(self) -> dict[str, int | str]:
         return self.value("{name: versions.version_of(name) for name in versions.names()}")
@@ -83,9 +136,16 @@ class Package:
         path.write_text(text)
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("copy")
+
+
 @pytest.fixture
-def package(tmp_path: Path) -> Package:
-    return Package(tmp_path / "copy")
+def package(place: Path) -> Iterator[Package]:
+    """A new copy, always at the same place."""
+    yield Package(place)
+    shutil.rmtree(place / "aman")
 
 
 def with_comments(text: str) -> str:
@@ -231,7 +291,7 @@ def test_a_file_in_a_room_of_the_inputs_is_a_stage_too(package: Package) -> None
     package.write("inputs/room/__init__.py", "")
     package.write("inputs/room/toy.py", "class Toy:\n    pass\n")
     assert "inputs.room.toy" in package.versions()
-    assert "inputs.room.toy: released as version 1" in package.python("-m", "aman.released").stdout
+    assert "inputs.room.toy: released as version 1" in package.release()[1]
     assert package.value("versions.version_of(Toy)", "from aman.inputs.room.toy import Toy") == 1
     package.edit("inputs/room/toy.py", "pass", "size = 1")
     assert len(str(package.versions()["inputs.room.toy"])) == 64
@@ -323,16 +383,16 @@ def test_edited_code_is_released_only_with_a_statement_about_its_results(
 ) -> None:
     package.edit(*EDITS["magnify.none"][:3])
     manifest = (package.home / "released.json").read_text()
-    refused = package.python("-m", "aman.released")
-    assert refused.returncode == 2
-    assert "magnify.none (aman.magnify)" in refused.stderr
-    assert '`make released RAISED="STAGE ..."`' in refused.stderr
-    partly = package.python("-m", "aman.released", option, "magnify.none")
-    assert partly.returncode == 2
-    assert "magnify.phase (aman.magnify)" in partly.stderr
+    code, said = package.release()
+    assert code == 2
+    assert "magnify.none (aman.magnify)" in said
+    assert '`make released RAISED="STAGE ..."`' in said
+    code, said = package.release(option, "magnify.none")
+    assert code == 2
+    assert "magnify.phase (aman.magnify)" in said
     assert (package.home / "released.json").read_text() == manifest
-    done = package.python("-m", "aman.released", option, "magnify.*")
-    assert done.returncode == 0, done.stderr
+    code, said = package.release(option, "magnify.*")
+    assert code == 0, said
     versions = package.versions()
     assert {versions[name] for name in versions if name.startswith("magnify.")} == {number}
     assert {versions[name] for name in versions if not name.startswith("magnify.")} == {1}
@@ -340,13 +400,13 @@ def test_edited_code_is_released_only_with_a_statement_about_its_results(
 
 def test_a_stage_that_was_gone_does_not_start_at_one_again(package: Package) -> None:
     package.write("inputs/toy.py", "size = 1\n")
-    package.python("-m", "aman.released")
+    package.release()
     (package.home / "inputs/toy.py").unlink()
-    package.python("-m", "aman.released")
+    package.release()
     package.write("inputs/toy.py", "size = 2\n")
     assert isinstance(package.versions()["inputs.toy"], str)
-    assert package.python("-m", "aman.released").returncode == 2
-    assert package.python("-m", "aman.released", "--raised", "inputs.toy").returncode == 0
+    assert package.release()[0] == 2
+    assert package.release("--raised", "inputs.toy")[0] == 0
     assert package.versions()["inputs.toy"] == 2
 
 
