@@ -370,7 +370,7 @@ def of_every_kind(root: Path, three: Path, store: Path, here: bool) -> Experimen
     """Subjects left out one by one, a training on all clips, three folds over subjects, each of three databases
     learned from the others by another method, and a method of one's own whose file workers do not have, with the
     weights of all of them."""
-    recipe = variant(TINY, epochs=80)  # other folds still train when the first one is finished
+    recipe = variant(TINY, epochs=160)  # other folds still train when the first one is finished
     asked: list[dict[str, Any]] = [
         {"root": root},
         {"root": root, "recipe": TINY, "whole": True},
