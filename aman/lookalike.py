@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from aman.files import write_tiny
 from aman.releases import (
     RELEASES,
     SADNESS_OF_2014,
@@ -50,7 +51,7 @@ def write_lookalike(
     for number, entry in enumerate(entries):
         (root / entry.file(0)).parent.mkdir(parents=True)
         for frame in range(entry.onset - release.margin, entry.offset + release.margin + 1):
-            (root / entry.file(frame)).write_bytes(images[(5 * number + frame) % len(images)])
+            write_tiny(root / entry.file(frame), images[(5 * number + frame) % len(images)])
     write_strangers(root, entries)
     write_sheet(out, entries, edition=edition, suffix=suffix, blank_columns=blank_columns, preamble=preamble)
     return entries

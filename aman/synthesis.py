@@ -26,6 +26,8 @@ from aman.identities import FRAME_SIZE, Float, Portrait, Variety, displaced, ide
 
 WEAKEST, STRONGEST = 0.5, 4.0
 """Strength of the weakest and of the strongest subject of version 1, in pixels of the aligned face."""
+LENGTHS = 22, 36
+"""Frames of the shortest and of the longest clip."""
 DRIFT = 0.3
 """Head drift from onset to offset, in pixels of the frame (and degrees / 5)."""
 
@@ -210,7 +212,7 @@ def write_clip(
     `file_of` names the file of a frame number in `folder`, and so the format; `onsets` bounds the onset's number;
     `margin` frames lie before and behind the clip, as in CASME II; `crop` pixels are cut from every side of a frame.
     """
-    count = int(rng.integers(22, 37))
+    count = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1))
     apex = int(rng.integers(int(look.apex[0] * count), int(look.apex[1] * count) + 1))
     amplitude, progress = amplitudes(count, apex), np.linspace(0, 1, count).astype(np.float32)
     direction, onset = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(*onsets))

@@ -1,5 +1,6 @@
 """The command `aman` and `aman.benchmark` are the jobs under other names."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -38,19 +39,30 @@ def test_a_job_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, 
     assert "got aman lose; expected one of ablation, " in capsys.readouterr().err
 
 
+BOTH = """
+import runpy, sys
+from jobs import console
+root = sys.argv[1]
+for start, name in (
+    (console.main, ["aman", "check"]),
+    (lambda: runpy.run_path("jobs/check_database.py", run_name="__main__"), ["jobs/check_database.py"]),
+):
+    sys.argv = [*name, "--database", "casme2", "--root", root]
+    try:
+        start()
+    except SystemExit as end:
+        print("exit code", end.code)
+"""
+"""Runs the command, and then the job that it stands for."""
+
+
 def test_the_command_is_the_job(tmp_path: Path) -> None:
     root = small_database(tmp_path / "release", 2, 2, release=False)
-    found = [
-        subprocess.run(
-            [*start, "--database", "casme2", "--root", str(root)], capture_output=True, text=True, check=False
-        )
-        for start in (
-            [sys.executable, "-c", "from jobs.console import main; main()", "check"],
-            [sys.executable, "jobs/check_database.py"],
-        )
-    ]
-    assert found[0].stdout == found[1].stdout != ""
-    assert found[0].returncode == found[1].returncode
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH, str(root)], capture_output=True, text=True, check=True, cwd=console.HERE.parent
+    )
+    command, job, rest = re.split(r"^exit code (?=\d)", done.stdout, flags=re.MULTILINE)
+    assert command == job.partition("\n")[2] != "" and job.splitlines()[0] == rest.strip()
 
 
 @pytest.mark.parametrize(

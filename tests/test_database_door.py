@@ -282,9 +282,11 @@ def compared_names() -> Iterator[str]:
             if name.startswith("aman/databases/") or name in NAMED_LAYOUTS:
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
-                parts = [one for part in ast.iter_child_nodes(node) for one in ast.walk(part)]
+                if not isinstance(node, ast.Compare):
+                    continue
+                parts = ast.walk(node)
                 constants = {one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)}
-                if isinstance(node, ast.Compare) and constants & databases().keys():
+                if constants & databases().keys():
                     yield f"{name}:{node.lineno}"
 
 

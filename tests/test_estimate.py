@@ -124,14 +124,13 @@ def test_a_timing_counts_for_machines_of_its_kind_alone(
     assert plan()[1].count("not timed") == 2
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[1e400]", b'["1"]', b"[-1]", b"[true]", b"[" * 3000, b"[1" + b",1" * 9999]
-)
-def test_a_damaged_timing_is_none(plan: Call, here: Path, content: bytes) -> None:
+def test_a_damaged_timing_is_none(plan: Call, here: Path) -> None:
     plan("--measure")
-    for name in timings(here):
-        (here / "store" / name).write_bytes(content)
-    assert "estimate: unknown" in plan()[1]
+    for content in (b"", b"{}", b"[1e400]", b'["1"]', b"[-1]", b"[true]", b"[" * 3000, b"[1" + b",1" * 9999):
+        assert len(timings(here)) == 2
+        for name in timings(here):
+            (here / "store" / name).write_bytes(content)
+        assert "estimate: unknown" in plan()[1], content[:9]
 
 
 def test_timings_are_counted_checked_and_removed_when_they_are_old(

@@ -18,6 +18,12 @@ from jobs import check_database, loso, synthesize
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def short_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips of 9 to 11 frames: `test_lookalike.py` and `test_synthesis.py` have clips of the usual length."""
+    monkeypatch.setattr("aman.synthesis.LENGTHS", (9, 11))
+
+
 def moving_dfme(root: Path) -> None:
     """Every class of a subject of training, of test A and of test B, with pictures of noise that move by a pixel."""
     layout, noise = layouts()["dfme"], np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)

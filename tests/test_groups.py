@@ -172,7 +172,7 @@ def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
 ) -> None:
     clips, folds = SIZES[kind]
     wanted = ["--method", "ststnet", *small_options("ststnet"), "--database", "casme2", "samm", "smic", "--root", three]
-    wanted += [*options_of(kind, table), "--here", "--store", here / "store"]
+    wanted += [*options_of(kind, table), "--here", "--store", here / "store", "--tracking-uri", "none"]
     code, text = call_job(loso, *wanted, "--plan")
     assert code == 0 and f"{clips} of {27 if kind == 'split' else 28} clips are predicted" in text
     assert f"{folds} to train" in text and text.count(": learns from ") == folds
@@ -218,6 +218,7 @@ def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
 @pytest.mark.slow
 def test_aman_runs_across_databases_with_a_root_for_each_in_any_order(call_job: Call, here: Path, three: Path) -> None:
     wanted = [*small_options("aman"), "--protocol", "cross", "--here", "--store", here / "store"]
+    wanted += ["--tracking-uri", "none"]
     roots = {"smic": three / "smic", "casme2": three / "c2", "samm": three / "samm"}
     code, text = call_job(loso, *wanted, "--database", *roots, "--root", *roots.values(), "--json", "first.json")
     assert code == 0 and "3 folds trained" in text
@@ -268,6 +269,8 @@ def test_a_search_chooses_within_the_training_clips_of_every_group(call_job: Cal
         "--here",
         "--store",
         here / "store",
+        "--tracking-uri",
+        "none",
     ]
     code, text = call_job(tune, *wanted, "--plan")
     assert code == 0 and "inner folds over the subjects of the training clips" in text
@@ -284,7 +287,7 @@ def test_a_search_chooses_within_the_training_clips_of_every_group(call_job: Cal
 def test_methods_are_compared_under_a_split_into_groups(call_job: Call, here: Path, three: Path) -> None:
     wanted = ["--method", "ststnet", "lbp-sip", "--ststnet.flow", "dis", "--ststnet.epochs", "2", "--align", "none"]
     wanted += ["--lbp-sip.blocks", "2", "--database", THREE, "--root", str(three), "--protocol", "cross", "--here"]
-    code, text = call_job(compare, *wanted, "--store", here / "store")
+    code, text = call_job(compare, *wanted, "--store", here / "store", "--tracking-uri", "none")
     assert code == 0, text
     page = next((here / "runs").rglob("leaderboard.html")).read_text()
     assert "every database left out once" in page and "every subject left out once" not in page
@@ -574,6 +577,7 @@ def test_a_test_set_that_a_reader_states_is_predicted_from_the_training_set(
     (here / "parts.py").write_text(OWN)
     wanted = ["--database", "parts.py", "--root", three / "c2", "--protocol", f"parts-{letter}"]
     training = ["--method", "ststnet", *small_options("ststnet"), "--here", "--store", here / "store"]
+    training += ["--tracking-uri", "none"]
     code, text = call_job(check_database, *wanted, "--no-images")
     assert code == 0 and "12 clips of 12 (released), 1 folds of 1" in text
     code, text = call_job(loso, *wanted, *training, "--plan")

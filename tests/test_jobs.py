@@ -202,7 +202,7 @@ def test_a_face_that_is_not_found_is_named(call: Callable[..., tuple[int, str]],
 def test_folds_that_fail_are_counted_in_the_exit_code(
     call: Callable[..., tuple[int, str]], whole: Path, here: Path
 ) -> None:
-    hot = ["--rate", "99", "--weight-decay", "10", "--epochs", "60"]
+    hot = ["--rate", "99", "--weight-decay", "10", "--epochs", "60", "--tracking-uri", "none"]
     code, text = call("--root", whole, *SETTINGS, *hot)
     assert code == 3, text
     assert "no number" in text
@@ -322,7 +322,7 @@ def test_the_composite_of_three_databases_runs_end_to_end_on_s3_and_is_stamped_i
     small_samm(here / "release" / "samm", *(samm_row("006", f"006_1_{i}") for i in range(2)))
     small_smic(here / "release" / "smic", "s3/micro/positive/s3_po_01", "s3/micro/surprise/s3_sur_01")
     wanted = ["--database", "megc2019", "--root", "release", "--recipe", "quick", "--json", "result.json"]
-    code, text = call(*wanted, *SETTINGS, "--store", "s3://aman/jobs")
+    code, text = call(*wanted, *SETTINGS, "--store", "s3://aman/jobs", "--tracking-uri", "none")
     assert code == 0, text
     result = json.loads((here / "result.json").read_text())
     assert (result["protocol"], result["clips"], result["folds"]) == ("megc2019", 10, 4)

@@ -23,6 +23,9 @@ FRAMES = {"casme2": ("CASME2_RAW_selected",) * 2, "samm": ("SAMM", "SAMM"), "smi
 CLIPS = {"casme2": 5, "samm": 5, "smic": 3}
 """Clips of each of the two subjects of a small tree: one a label."""
 
+LENGTHS = {"casme2": (9, 11), "samm": (9, 11), "smic": (22, 36)}
+"""Frames of the shortest and of the longest clip of a small tree: those of every look-alike in one, fewer in others."""
+
 FEW = 8
 """Clips of a release where the others would only repeat them."""
 
@@ -53,9 +56,10 @@ def small_trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     def write(root: Path, layout: str) -> None:
         model, clips = landmark_model_path(), CLIPS[layout]
-        assert (
-            len(list(write_faces(root, layout=layout, subjects=2, clips_per_subject=clips, seed=0, model=model))) == 2
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("aman.synthesis.LENGTHS", LENGTHS[layout])
+            told = list(write_faces(root, layout=layout, subjects=2, clips_per_subject=clips, seed=0, model=model))
+        assert len(told) == 2
 
     return Trees(tmp_path_factory, write)
 
@@ -351,7 +355,8 @@ def test_a_small_tree_has_the_first_subjects_of_the_release_and_its_labels_in_tu
     assert Counter(subject for subject, *_ in found) == dict.fromkeys(RELEASES[layout].subjects[:2], CLIPS[layout])
     for subject in RELEASES[layout].subjects[:2]:
         assert {label for owner, _, label, _ in found if owner == subject} == set(labels)
-    assert all(22 <= length <= 36 for *_, length in found)
+    shortest, longest = LENGTHS[layout]
+    assert all(shortest <= length <= longest for *_, length in found)
     assert not (small_trees[layout] / "release.json").exists()
 
 
@@ -416,6 +421,7 @@ def test_the_job_writes_a_small_tree_for_loso(call: Callable[..., tuple[int, str
     assert code == 0 and "wrote 2 clips" in text
     assert text.strip().endswith("Next: python jobs/loso.py --database samm --root 'a tree'")
     assert [row["Subject"] for row in sheet_rows(tmp_path / "a tree", "samm")] == ["006", "007"]
+    assert all(22 <= length <= 36 for *_, length in annotated(tmp_path / "a tree", "samm"))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import functools
 import io
+import os
 import random
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ def plain(index: Index) -> list[tuple[object, ...]]:
 @functools.cache
 def whole_index(releases: Path, database: str) -> Index:
     """What is in the whole release, which no test changes; of MEGC 2019 in the three of them."""
-    return find(database).read(releases if database == "megc2019" else releases / database)
+    return find(database).index(releases if database == "megc2019" else releases / database)
 
 
 RELABELLED = {"casme2/sub24/EP07_01", "casme2/sub24/EP07_04f", "casme2/sub24/EP10_03"}
@@ -63,12 +65,12 @@ def test_the_sheet_of_2019_gives_249_clips_and_the_same_composite(whole_releases
     root.mkdir()
     (root / "CASME2_RAW_selected").symlink_to(whole_releases / "casme2" / "CASME2_RAW_selected")
     write_sheet(root, whole_release("casme2", 0), edition=2019)
-    selection = select(find("casme2").read(root), protocols()["casme2-5"])
+    selection = select(find("casme2").index(root), protocols()["casme2-5"])
     assert (len(selection.clips), len(selection.subjects), selection.counts()["surprise"]) == (249, 26, 28)
     assert selection.edition is not None and selection.edition.name == "sheet of 2019"
     assert not selection.incomplete
     composite = protocols()["megc2019"]
-    later = select(find("megc2019").read(tmp_path), composite)
+    later = select(find("megc2019").index(tmp_path), composite)
     assert later.fingerprint == select(before, composite).fingerprint
     assert later.excluded.keys() >= RELABELLED
 
@@ -129,7 +131,7 @@ def test_the_index_is_the_same_whatever_the_copy_of_the_sheet(
     rows = whole_release(database, 0)
     random.Random(1).shuffle(rows)
     write_sheet(root, rows, suffix=suffix, blank_columns=not bare, preamble=not bare)
-    copy, before = find(database).read(root), whole_index(whole_releases, database)
+    copy, before = find(database).index(root), whole_index(whole_releases, database)
     assert plain(copy) == plain(before)
     assert [c.action_units for c in copy] == [c.action_units for c in before]
     assert len(copy.problems) == len(before.problems)
@@ -152,7 +154,7 @@ def test_the_index_is_the_same_however_often_it_was_unpacked_into_itself(
         (folder / child.name).symlink_to(child)
     if database != "smic":
         write_sheet(tmp_path / "root" / place, whole_release(database, 0))
-    assert plain(find(database).read(tmp_path / "root")) == plain(whole_index(whole_releases, database))
+    assert plain(find(database).index(tmp_path / "root")) == plain(whole_index(whole_releases, database))
 
 
 def test_subjects_of_smic_are_compared_as_numbers(whole_releases: Path, tmp_path: Path) -> None:
@@ -164,16 +166,16 @@ def test_subjects_of_smic_are_compared_as_numbers(whole_releases: Path, tmp_path
             other = tmp_path / "HS" / f"S{number:02d}" / "Micro" / clip.parent.name / f"s{number:02d}_{code}_{place}"
             other.parent.mkdir(parents=True, exist_ok=True)
             other.symlink_to(clip)
-    assert plain(find("smic").read(tmp_path)) == plain(whole_index(whole_releases, "smic"))
+    assert plain(find("smic").index(tmp_path)) == plain(whole_index(whole_releases, "smic"))
 
 
 def test_a_cropped_copy_beside_the_raw_one_is_named_and_not_read(tmp_path: Path) -> None:
     from small import small_database
 
     root = small_database(tmp_path / "release", 2, 2)
-    alone = find("casme2").read(root)
+    alone = find("casme2").index(root)
     shutil.copytree(root / "CASME2_RAW_selected", root / "A-Cropped")
-    both = find("casme2").read(root)
+    both = find("casme2").index(root)
     assert both.clips == alone.clips
     (problem,) = both.problems
     assert problem.file == "A-Cropped" and "another copy" in problem.what
@@ -183,13 +185,13 @@ def test_frames_behind_the_offset_of_the_sheet_are_mentioned_in_one_line(tmp_pat
     from small import small_database
 
     root = small_database(tmp_path / "release", 2, 2)
-    index = find("casme2").read(root)
+    index = find("casme2").index(root)
     (remark,) = index.remarks
     assert remark.startswith("4 clips have frames behind the sheet's offset, 4 in all, which are not used; most ")
     assert "8..13 on disk, 9..12 in the sheet" in remark
     for path in root.rglob("img13.jpg"):
         path.unlink()
-    assert find("casme2").read(root).remarks == ()
+    assert find("casme2").index(root).remarks == ()
 
 
 # Action units
@@ -228,16 +230,34 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_its_clips(whole_releases:
     assert fingerprint(pairs[1:]) != selection.fingerprint
 
 
-def test_indexing_reads_no_image(whole_releases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexing_lists_each_folder_once_and_reads_no_image(
+    whole_releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[str] = []
-    real = io.open
+    listed: list[str] = []
+    real, real_list = io.open, os.scandir
 
     def noting(file: Any, *arguments: Any, **options: Any) -> Any:
         opened.append(str(file))
         return real(file, *arguments, **options)
 
+    def noting_list(folder: Any) -> Any:
+        listed.append(str(folder))
+        return real_list(folder)
+
     monkeypatch.setattr(io, "open", noting)
     monkeypatch.setattr("builtins.open", noting)
-    find("casme2").read(whole_releases / "casme2")
+    monkeypatch.setattr(os, "scandir", noting_list)
+    find("casme2").index(whole_releases / "casme2")
     assert any("CASME2-coding" in name for name in opened)
     assert not [name for name in opened if "/img" in name]
+    assert len(listed) > 255 and set(Counter(listed).values()) == {1}
+
+
+def test_a_database_that_is_read_again_is_listed_again(tmp_path: Path) -> None:
+    from small import small_database
+
+    root = small_database(tmp_path / "release", 2, 2)
+    assert len(find("casme2").index(root).clips) == 4
+    shutil.rmtree(root / "CASME2_RAW_selected" / "sub02" / "EP01_01")
+    assert len(find("casme2").index(root).clips) == 3

@@ -44,11 +44,12 @@ def test_a_job_whose_clips_stay_damaged_after_all_repairs_says_so_and_never_exit
     attempts = REPAIRS if job is loso else 1  # the other jobs repair in the loop that this one repairs in
     monkeypatch.setattr("cluster.experiment.run.REPAIRS", attempts)
     monkeypatch.setattr(FolderStore, "put", flip_a_bit_of_features)
-    code, text = call_job(job, "--root", root, *options, "--here")
+    wanted = ("--root", root, *options, "--here", "--tracking-uri", "none")
+    code, text = call_job(job, *wanted)
     assert code == DataError.code, text
     assert text.count("are gone or damaged") == attempts
     assert f"damaged again after {attempts} attempts" in text and "--store" in text
     if job is loso:
         monkeypatch.setattr(FolderStore, "put", keep)
-        code, text = call_job(job, "--root", root, *options, "--here")
+        code, text = call_job(job, *wanted)
         assert code == 0, text

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import TINY_OPTIONS, small_database
+from small import TINY_OPTIONS, small_database, small_options
 from test_estimate import HEAVY, modules_of
 
 from aman.drawn import NOTE, drawn_once, figures_key
@@ -29,16 +29,21 @@ def finished_benchmark(tmp_path_factory: pytest.TempPathFactory, empty_tracker: 
     (folder / "runs").mkdir()
     shutil.copy(empty_tracker, folder / "runs" / "mlflow.db")
     small_database(folder / "release", subjects=3, clips_per_subject=3)
+    for _ in range(3):  # on a very busy machine MLflow's new file may take longer than a job waits for it
+        rerun(folder)
+        if json.loads((folder / "result.json").read_text())["run_id"]:
+            break
+    return folder
+
+
+def rerun(folder: Path) -> None:
+    """The benchmark in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for _ in range(3):  # on a very busy machine MLflow's new file may take longer than a job waits for it
-            patch.setattr(sys, "argv", ["loso.py", *options(folder)])
-            with pytest.raises(SystemExit) as end:
-                run_job(loso.Options, loso.main, loso.__doc__)
-            assert not end.value.code
-            if json.loads((folder / "result.json").read_text())["run_id"]:
-                break
-    return folder
+        patch.setattr(sys, "argv", ["loso.py", *options(folder)])
+        with pytest.raises(SystemExit) as end:
+            run_job(loso.Options, loso.main, loso.__doc__)
+        assert not end.value.code
 
 
 def options(folder: Path) -> list[str]:
@@ -60,7 +65,7 @@ def test_a_figure_that_was_changed_is_drawn_again(finished_benchmark: Path) -> N
     picture = next(finished_benchmark.rglob("runs/loso/*/confusion.png"))
     whole = picture.read_bytes()
     picture.write_bytes(whole[:100])
-    assert "matplotlib" in modules_of("loso", *options(finished_benchmark), cwd=finished_benchmark)
+    rerun(finished_benchmark)
     assert picture.read_bytes() == whole
 
 
@@ -175,5 +180,7 @@ def test_a_folder_into_which_another_job_wrote_meanwhile_is_said(
 
     root = small_database(here / "release", 2, 2)
     monkeypatch.setattr("cluster.experiment.records.track_run", meanwhile)
-    code, said = call_job(loso, "--root", root, "--here", "--out", "out", *TINY_OPTIONS)
+    code, said = call_job(
+        loso, "--root", root, "--here", "--out", "out", "--method", "ststnet", *small_options("ststnet")
+    )
     assert code == 2 and "got out, into which another job has written other results" in said

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aman.databases.index import Index
+from aman.databases.reading.folders import listed_once
 from aman.errors import DataError, UsageError
 from aman.sheets.text import flaw, shown
 from aman.splits import EVERY_SUBJECT, Split
@@ -183,7 +184,8 @@ class Database:
 
     def index(self, root: Path) -> Index:
         """Read the index under `root`. Raises what `checked` raises."""
-        index = self.read(root)
+        with listed_once():
+            index = self.read(root)
         if len(self.fps) == 1:
             clips = tuple(clip if clip.fps else replace(clip, fps=self.fps[0]) for clip in index)
             index = replace(index, clips=clips)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from aman.files import write_tiny
 from aman.releases import Cell
 from aman.synthesis import movement, people, write_clip
 
@@ -79,7 +80,7 @@ def write_whole(out: Path, layout: Layout, seed: int = 0) -> list[Made]:
             if path.parent not in made:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 made.add(path.parent)
-            path.write_bytes(images[(5 * number + frame) % len(images)])
+            write_tiny(path, images[(5 * number + frame) % len(images)])
     layout.write_sheets(out, clips)
     return clips
 

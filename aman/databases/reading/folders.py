@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,31 +30,60 @@ def existing_folder(root: Path, fix: str) -> Path:
     return absolute
 
 
-def entries(folder: Path, denied: list[Path] | None = None) -> tuple[list[Path], list[Path]]:
-    """Folders and files in a folder, in the order of their names; links that lead nowhere are neither. A folder that
-    cannot be entered is added to `denied`."""
-    folders, files = [], []
+Names = tuple[tuple[str, ...], tuple[str, ...], bool]
+"""Names of the folders and of the files in a folder, each in order, and whether the folder could be entered."""
+_LISTED: ContextVar[dict[str, Names] | None] = ContextVar("listed", default=None)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it no folder is listed twice, however often readers look for something there."""
+    token = _LISTED.set({}) if _LISTED.get() is None else None
     try:
-        with os.scandir(folder) as found:
+        yield
+    finally:
+        if token:
+            _LISTED.reset(token)
+
+
+def names_in(folder: Path) -> Names:
+    """What is in a folder; links that lead nowhere are neither folders nor files."""
+    listed, path = _LISTED.get(), str(folder)
+    if listed is not None and path in listed:
+        return listed[path]
+    folders, files, entered = list[str](), list[str](), True
+    try:
+        with os.scandir(path) as found:
             for entry in found:
                 if IGNORED.match(entry.name):
                     continue
                 try:
                     if entry.is_dir():
-                        folders.append(folder / entry.name)
+                        folders.append(entry.name)
                     elif entry.is_file():
-                        files.append(folder / entry.name)
+                        files.append(entry.name)
                 except OSError:  # a link in a circle, say: its neighbours are read all the same
                     continue
     except OSError:
-        if denied is not None:
-            denied.append(folder)
-    return sorted(folders), sorted(files)
+        entered = False
+    names = tuple(sorted(folders)), tuple(sorted(files)), entered
+    if listed is not None:
+        listed[path] = names
+    return names
+
+
+def entries(folder: Path, denied: list[Path] | None = None) -> tuple[list[Path], list[Path]]:
+    """Folders and files in a folder, in the order of their names. A folder that cannot be entered is added to
+    `denied`."""
+    folders, files, entered = names_in(folder)
+    if denied is not None and not entered:
+        denied.append(folder)
+    return [folder / name for name in folders], [folder / name for name in files]
 
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders in a folder, in the order of their names."""
-    return entries(folder)[0]
+    return [folder / name for name in names_in(folder)[0]]
 
 
 def walk(root: Path, depth: int = DEPTH) -> Iterator[Path]:
@@ -65,7 +96,7 @@ def walk(root: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 def find_files(root: Path, name: re.Pattern[str], depth: int = DEPTH) -> list[Path]:
     """Files under the root whose name matches, in the order of their names."""
-    found = [file for folder in walk(root, depth) for file in entries(folder)[1] if name.match(file.name)]
+    found = [folder / file for folder in walk(root, depth) for file in names_in(folder)[1] if name.match(file)]
     return sorted(found, key=lambda path: (path.name, len(path.parts), str(path)))
 
 
@@ -134,18 +165,23 @@ def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Pat
     match is no frame. `folder` may also be a video file, or hold one video and no picture."""
     by_number: dict[int, Path] = {}
     twice, others = [], []
-    if folder and is_video(folder) and not folder.is_dir():
+    if folder is None:
+        return Frames()
+    if is_video(folder) and not folder.is_dir():
         return Frames(video=folder)
-    for path in entries(folder, denied)[1] if folder else []:
-        match = name.match(path.name)
+    _, files, entered = names_in(folder)
+    if denied is not None and not entered:
+        denied.append(folder)
+    for file in files:
+        match = name.match(file)
         if match is None:
-            others.append(path.name)
+            others.append(file)
         elif int(match.group(1)) in by_number:
-            twice.append(path.name)
+            twice.append(file)
         else:
-            by_number[int(match.group(1))] = path
-    found = [] if by_number else [path for path in entries(folder)[1] if is_video(path)] if folder else []
-    video = found[0] if len(found) == 1 else None
+            by_number[int(match.group(1))] = folder / file
+    videos = [] if by_number else [folder / file for file in files if VIDEO.search(file)]
+    video = videos[0] if len(videos) == 1 else None
     return Frames(by_number=by_number, video=video, twice=tuple(twice), others=tuple(others))
 
 
