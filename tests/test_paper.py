@@ -136,7 +136,7 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     call: Callable[..., tuple[int, str]], here: Path
 ) -> None:
     root = small_database(here / "release", subjects=3, clips_per_subject=2)
-    wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", "none"]
+    wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
     code, text = call(paper, *wanted, "--here", "--only", "table1", "inner")
     assert code == 0, text
     assert f"prepared 6 clips: {6 * 11} images magnified, {6 * 11} through the trunk" in text

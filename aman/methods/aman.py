@@ -166,13 +166,20 @@ class Aman(Neural, settings=Settings):
         return {name: axis for name, axis in {"alpha": alpha, "beta": beta}.items() if there[name]}
 
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
-        from aman.backbone import Head, fresh_layer4, load_trunk, scratch
+        import torch
+
+        from aman.backbone import Head, fresh_layer4, load_trunk, random_after_layer4, scratch
         from aman.models.aman import AMAN
 
-        # Where no stage is trained the head has none of the network, and layer4 is drawn for what is drawn after it.
-        network = scratch() if settings.preparation.frozen == "layer4" else load_trunk(settings.preparation.trunk)
-        if settings.model.layer4_init != "pretrained":
-            fresh_layer4(network, as_authors=settings.model.layer4_init == "authors")
+        fresh, as_authors = settings.model.layer4_init != "pretrained", settings.model.layer4_init == "authors"
+        if settings.preparation.frozen == "layer4":  # the head has nothing of the network
+            network = scratch()
+            if fresh:
+                torch.set_rng_state(random_after_layer4(seed, as_authors))
+        else:
+            network = load_trunk(settings.preparation.trunk)
+            if fresh:
+                fresh_layer4(network, as_authors=as_authors)
         head = Head(network, settings.preparation.frozen)
         return AMAN(head, settings.model, classes, settings.training.precision)
 

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import find_peaks
 
 from aman.frames import Image
 from aman.inputs.aligned import AlignedClip
@@ -59,6 +58,8 @@ def apex_of(face_THWC: Image, points_68: npt.NDArray[np.float64]) -> int:
 
 def divide_and_conquer(distance_T: npt.NDArray[np.float64]) -> int:
     """Position of the peak that a binary search finds. An end above its neighbour is a peak."""
+    from scipy.signal import find_peaks  # half a second, of which a plan needs nothing
+
     around = np.concatenate([[-np.inf], distance_T, [-np.inf]])
     peaks = find_peaks(around)[0] - 1
     first, end = 0, len(distance_T)
