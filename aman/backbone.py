@@ -84,23 +84,6 @@ def _loaded(weights: str, state_of_file: tuple[int, ...]) -> nn.Module:
     return network
 
 
-@lru_cache(maxsize=1)
-def scratch() -> nn.Module:
-    """A ResNet-18 whose weights nobody reads, so that `fresh_layer4` may change them: for what it draws alone."""
-    with torch.random.fork_rng(devices=[]):
-        return ResNet18()
-
-
-@lru_cache(maxsize=1000)
-def random_after_layer4(seed: int, as_authors: bool) -> torch.Tensor:
-    """torch's random state behind a fresh layer4 from this seed: a search trains many folds from each seed, and those
-    whose layer4 is frozen need nothing else of it. It takes 5 kB."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        fresh_layer4(scratch(), as_authors=as_authors)
-        return torch.get_rng_state()
-
-
 def _holds_layer4(state: Mapping[str, torch.Tensor]) -> bool:
     return any(key.startswith("layer4.") for key in state)
 

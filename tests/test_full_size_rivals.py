@@ -23,7 +23,6 @@ from aman.inputs.pictures.parts import ApexParts
 from aman.methods import find, variant
 from aman.models.attention.mmnet import Block, HandedOn, MMNet, changed
 from aman.models.attention.skd import ByChannel, Magnified, Shifted, focal, loss, mirrored, stretched
-from aman.models.attention.slstt import SLSTT
 from aman.training.neural import build
 
 
@@ -187,6 +186,8 @@ def test_the_apex_and_the_kind_of_flow_enter_the_key() -> None:
 
 
 def test_the_last_frame_of_the_lstm_decides_and_a_frozen_transformer_stays() -> None:
+    from aman.models.attention.slstt import SLSTT
+
     torch.manual_seed(0)
     model = SLSTT(16, 8, 1, 2, "", True, 3)
     x = torch.rand(2, 3, 3, 16, 16) * 255
@@ -199,6 +200,8 @@ def test_the_last_frame_of_the_lstm_decides_and_a_frozen_transformer_stays() -> 
 
 
 def test_weights_of_a_file_start_the_transformer_and_enter_the_key_by_their_digest(tmp_path: Path) -> None:
+    from aman.models.attention.slstt import SLSTT
+
     torch.manual_seed(1)
     small = {"size": 16, "dim": 8, "depth": 1, "heads": 2}
     look = SLSTT(16, 8, 1, 2, "", False, 3).look

@@ -168,8 +168,8 @@ class Aman(Neural, settings=Settings):
     def build(self, settings: Settings, classes: int, seed: int) -> Any:
         import torch
 
-        from aman.backbone import Head, fresh_layer4, load_trunk, random_after_layer4, scratch
-        from aman.models.aman import AMAN
+        from aman.backbone import Head, fresh_layer4, load_trunk
+        from aman.models.aman import AMAN, random_after_layer4, scratch
 
         fresh, as_authors = settings.model.layer4_init != "pretrained", settings.model.layer4_init == "authors"
         if settings.preparation.frozen == "layer4":  # the head has nothing of the network

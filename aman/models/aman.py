@@ -19,13 +19,15 @@ are cached as fp16.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aman.backbone import FEATURE_CHANNELS, Head, computing_in
+from aman.backbone import FEATURE_CHANNELS, Head, computing_in, fresh_layer4
+from aman.resnet import ResNet18
 from aman.training.fold import Rows
 
 CLIPS_AT_ONCE = 16
@@ -120,6 +122,23 @@ class AMAN(nn.Module):
         alpha_BNK, f_BND = attend(f_BNKD, None if self.attention == "fa" else self.q0)  # eq. 5-7
         beta_BN, v_BD = attend(f_BND, None if self.attention == "ma" else self.p0)  # eq. 8-10
         return Output(self.classifier(v_BD), alpha_BNK, beta_BN)
+
+
+@lru_cache(maxsize=1)
+def scratch() -> nn.Module:
+    """A ResNet-18 whose weights nobody reads, so that `fresh_layer4` may change them: for what it draws alone."""
+    with torch.random.fork_rng(devices=[]):
+        return ResNet18()
+
+
+@lru_cache(maxsize=1000)
+def random_after_layer4(seed: int, as_authors: bool) -> torch.Tensor:
+    """torch's random state behind a fresh layer4 from this seed: a search trains many folds from each seed, and those
+    whose layer4 is frozen need nothing else of it. It takes 5 kB."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh_layer4(scratch(), as_authors=as_authors)
+        return torch.get_rng_state()
 
 
 def attend(f_BID: torch.Tensor, score: nn.Linear | None) -> tuple[torch.Tensor, torch.Tensor]:
