@@ -21,16 +21,16 @@ env: .venv/ready  ## Build the environment in .venv (one to three minutes, sever
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-demo: env  ## Run the main job on the synthetic database: about three minutes on two cores, a rerun a few seconds
-	@echo "demo: synthesizes 120 clips, prepares them, trains 12 folds; about three minutes on two cores"
+demo: env  ## Run the main job on the synthetic database: three to six minutes on two cores, a rerun a few seconds
+	@echo "demo: synthesizes 120 clips, prepares them, trains 12 folds; three to six minutes on two cores"
 	$(BIN)/python jobs/loso.py
 
-test: env  ## Lint, type check and run all tests: about nine minutes on two cores
-	@echo "test: lint, types, import contracts and all tests; about nine minutes on two cores"
+test: env  ## Lint, type check and run all tests: nine to fifteen minutes on two cores
+	@echo "test: lint, types, import contracts and all tests; nine to fifteen minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint all-tests
 
-check: env  ## Lint, type check and run the tests that are not marked slow: about two minutes
-	@echo "check: lint, types, import contracts and quick tests; about two minutes on two cores"
+check: env  ## Lint, type check and run the tests that are not marked slow: two to three minutes
+	@echo "check: lint, types, import contracts and quick tests; two to three minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint quick-tests
 
 # Beside the tests, lint and types cost no time of their own while a test waits.
