@@ -1,11 +1,11 @@
 """AMAN's written-out gradients and its joined optimiser give a fold the bits of autograd and torch's optimiser."""
 
-import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from test_ststnet import Kept
 
 from aman.backbone import Head, fresh_layer4, load_trunk
 from aman.methods import variant
@@ -47,24 +47,6 @@ def cached(clips: int, seed: int) -> torch.Tensor:
 def fold(settings: Settings, keeper: Any = None) -> FoldResult:
     found = METHOD.train([cached(9, 1)], [cached(2, 2)], TASK, settings, keeper)
     return replace(found, seconds=0)
-
-
-class InMemory:
-    """Keeps the state of a fold after every epoch, and has one to go on from."""
-
-    wants_weights = False
-
-    def __init__(self, start: dict[str, Any] | None = None) -> None:
-        self.start, self.states = start, list[dict[str, Any]]()
-
-    def load(self) -> dict[str, Any] | None:
-        return self.start
-
-    def save(self, state: dict[str, Any]) -> None:
-        self.states.append(copy.deepcopy(state))
-
-    def fitted(self, fitted: Any) -> None:
-        raise AssertionError(fitted)
 
 
 @pytest.mark.parametrize("size", [1, 1e3], ids=["usual", "saturated"])
@@ -117,12 +99,12 @@ def test_a_fold_goes_on_from_a_state_of_either_way(
     monkeypatch.setattr(neural, "KEEP_SECONDS", -1.0)
     settings, by = variant(PLAIN, optimiser=optimiser), by_hand.can_differentiate
     monkeypatch.setattr(by_hand, "can_differentiate", lambda model: first_by_hand and by(model))
-    first = InMemory()
+    first = Kept()
     whole = fold(settings, first)
     assert len(first.states) == 4
     monkeypatch.setattr(by_hand, "can_differentiate", lambda model: not first_by_hand and by(model))
     for state in first.states:
-        assert fold(settings, InMemory(state)) == whole
+        assert fold(settings, Kept(state)) == whole
 
 
 def test_a_frozen_trunk_leaves_the_first_weights_as_a_whole_network_would() -> None:

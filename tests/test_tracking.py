@@ -57,7 +57,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is told in this process, as the process that other tests start tells it."""
+    """The tracking server is called from this process. In use, a separate process calls it, with the same function."""
 
     def told(out: Path, uri: str, seconds: float, seconds_a_run: float) -> str:
         return unlogged.log_patiently(uri, *unlogged.kept_in(out), Patience(seconds, seconds_a_run))

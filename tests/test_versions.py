@@ -65,7 +65,7 @@ def remembering(read: Callable[[str, Path], Any]) -> Callable[[str, Path], Any]:
 
 
 class Package:
-    """A copy of the package, which is imported anew for whatever is asked of it, or in a process of its own."""
+    """A copy of the package. This process imports the copy for each question; `python` starts another process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "aman"
@@ -77,8 +77,9 @@ class Package:
         return subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
 
     @contextlib.contextmanager
-    def anew(self) -> Iterator[None]:
-        """What this process imports of `aman` meanwhile is the copy as it is now, as in a process of its own."""
+    def imported(self) -> Iterator[None]:
+        """Within this context, `import aman` gives the copy as its files are now. After it, the package of the project
+        is back."""
         before = {name: one for name, one in sys.modules.items() if name.split(".")[0] == "aman"}
         path, compiled = list(sys.path), sys.dont_write_bytecode
         try:
@@ -98,8 +99,8 @@ class Package:
             sys.path[:], sys.dont_write_bytecode = path, compiled
 
     def value(self, expression: str, first: str = "") -> Any:
-        """What an expression gives where the copy is imported anew, after a first statement."""
-        with self.anew():
+        """The value of an expression, evaluated with the copy of the package after the statement `first`."""
+        with self.imported():
             known = {"pathlib": pathlib, "versions": importlib.import_module("aman.versions")}
             exec(first, known)
             return eval(expression, known)
@@ -107,7 +108,7 @@ class Package:
     def release(self, *arguments: str) -> tuple[int, str]:
         """What `python -m aman.released` does: its exit code, and what it prints."""
         said = io.StringIO()
-        with self.anew(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with self.imported(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             try:
                 importlib.import_module("aman.released").main(arguments)
             except SystemExit as end:

@@ -30,9 +30,10 @@ def existing_folder(root: Path, fix: str) -> Path:
     return absolute
 
 
-Names = tuple[tuple[str, ...], tuple[str, ...], bool]
-"""Names of the folders and of the files in a folder, each in order, and whether the folder could be entered."""
-_LISTED: ContextVar[dict[str, Names] | None] = ContextVar("listed", default=None)
+Names = tuple[tuple[str, ...], tuple[str, ...]]
+"""Names of the folders and of the files in a folder, each in order."""
+_LISTED: ContextVar[dict[str, Names | None] | None] = ContextVar("listed", default=None)
+"""What is in each folder that was listed, by its path; None for a folder that cannot be entered."""
 
 
 @contextmanager
@@ -46,12 +47,21 @@ def listed_once() -> Iterator[None]:
             _LISTED.reset(token)
 
 
-def names_in(folder: Path) -> Names:
-    """What is in a folder; links that lead nowhere are neither folders nor files."""
+def names_in(folder: Path, denied: list[Path] | None = None) -> Names:
+    """What is in a folder; links that lead nowhere are neither folders nor files. A folder that cannot be entered is
+    added to `denied`."""
     listed, path = _LISTED.get(), str(folder)
-    if listed is not None and path in listed:
-        return listed[path]
-    folders, files, entered = list[str](), list[str](), True
+    known = {} if listed is None else listed
+    if path not in known:
+        known[path] = _names_at(path)
+    names = known[path]
+    if names is None and denied is not None:
+        denied.append(folder)
+    return names or ((), ())
+
+
+def _names_at(path: str) -> Names | None:
+    folders, files = list[str](), list[str]()
     try:
         with os.scandir(path) as found:
             for entry in found:
@@ -65,19 +75,14 @@ def names_in(folder: Path) -> Names:
                 except OSError:  # a link in a circle, say: its neighbours are read all the same
                     continue
     except OSError:
-        entered = False
-    names = tuple(sorted(folders)), tuple(sorted(files)), entered
-    if listed is not None:
-        listed[path] = names
-    return names
+        return None
+    return tuple(sorted(folders)), tuple(sorted(files))
 
 
 def entries(folder: Path, denied: list[Path] | None = None) -> tuple[list[Path], list[Path]]:
     """Folders and files in a folder, in the order of their names. A folder that cannot be entered is added to
     `denied`."""
-    folders, files, entered = names_in(folder)
-    if denied is not None and not entered:
-        denied.append(folder)
+    folders, files = names_in(folder, denied)
     return [folder / name for name in folders], [folder / name for name in files]
 
 
@@ -169,9 +174,7 @@ def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Pat
         return Frames()
     if is_video(folder) and not folder.is_dir():
         return Frames(video=folder)
-    _, files, entered = names_in(folder)
-    if denied is not None and not entered:
-        denied.append(folder)
+    files = names_in(folder, denied)[1]
     for file in files:
         match = name.match(file)
         if match is None:
@@ -180,7 +183,7 @@ def numbered_frames(folder: Path | None, name: re.Pattern[str], denied: list[Pat
             twice.append(file)
         else:
             by_number[int(match.group(1))] = folder / file
-    videos = [] if by_number else [folder / file for file in files if VIDEO.search(file)]
+    videos = [] if by_number else [path for path in (folder / file for file in files) if is_video(path)]
     video = videos[0] if len(videos) == 1 else None
     return Frames(by_number=by_number, video=video, twice=tuple(twice), others=tuple(others))
 
