@@ -50,10 +50,10 @@ test-faults: env  ## Break a small benchmark in every way and compare: about twe
 	$(BIN)/python -m pytest tests/faults -o addopts="-q --strict-markers --strict-config" -o timeout=3600 $(FAULTS)
 	$(if $(FAULTS),,AMAN_FUZZ_TREES=2100 $(BIN)/python -m pytest -n 0 tests/test_check_database.py -k damaged_trees)
 
-lint: env  ## Ruff, mypy and the import contracts: half a minute
+lint: env  ## Ruff, pyrefly and the import contracts: half a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/pyrefly check --output-format min-text --progress-bar no
 	$(BIN)/lint-imports --no-cache
 
 lock: env  ## Resolve requirements.lock anew from pyproject.toml
@@ -88,5 +88,5 @@ tracker: env  ## Start an MLflow server on this machine (loopback, password); Ct
 	$(BIN)/python -m cluster.machines.mlflow_server
 
 clean:  ## Remove the environment and caches of tools; runs/ with its results stays
-	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -61,7 +61,7 @@ def _loaded(weights: str, state_of_file: tuple[int, ...]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_TRUNK_SEED)
         network = ResNet18()
-    network.fc = nn.Identity()  # type: ignore[assignment]
+    network.fc = nn.Identity()  # pyrefly: ignore[bad-assignment]
     if weights == "random":
         _calibrate(network, network)
     elif weights == "imagenet":
@@ -174,7 +174,7 @@ def holds_layer4(weights: str) -> bool:
 def fresh_layer4(network: nn.Module, *, as_authors: bool = False) -> None:
     """Fresh weights of layer4 from torch's current random state: as torchvision starts them (He initialisation, fan
     out), or as the code of AMAN's authors does (PyTorch's own start of a convolution, uniform)."""
-    for module in network.layer4.modules():  # type: ignore[union-attr]
+    for module in network.layer4.modules():  # pyrefly: ignore[missing-attribute]
         if isinstance(module, nn.Conv2d) and as_authors:
             module.reset_parameters()
         elif isinstance(module, nn.Conv2d):

@@ -147,7 +147,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, classes: Sequence[str]) -
 
     `DataError` where they hold other clips, or a clip with another label or subject.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest  # pyrefly: ignore[implicit-reexport]
 
     both = first.merge(second, on="clip", how="outer", indicator=True, suffixes=("", "_second"), validate="1:1")
     both = both.sort_values("clip")

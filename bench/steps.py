@@ -56,7 +56,7 @@ def one_by_one(model: nn.Module) -> nn.Module:
     theirs.__class__ = OneByOne
     for module in theirs.modules():
         if isinstance(module, PositionNorm):
-            module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
+            module.__class__ = nn.BatchNorm2d  # pyrefly: ignore[bad-argument-type]
     return theirs
 
 

@@ -137,7 +137,7 @@ class EngineOptions:
             gpus_per_worker=self.gpus_per_worker,
             allow_incomplete=self.allow_incomplete,
             here=self.here,
-            **{"seed": self.seed, **more},
+            **dict[str, Any]({"seed": self.seed, **more}),
         )
 
 

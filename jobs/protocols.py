@@ -111,7 +111,7 @@ def _show_edition(protocol: Protocol, edition: Edition) -> dict[str, Any]:
         counts = ", ".join(f"{name} {count}" for name, count in tested.counts.items())
         say(f"    predicted, {tested.name}: {tested.clips} clips ({counts}), {tested.folds} subjects")
     say(f"    chance, in %: {percent(majority)} (majority class), {percent(prior)} (class priors)")
-    shown = {
+    shown: dict[str, Any] = {
         "name": edition.name,
         "clips": edition.clips,
         "counts": dict(edition.counts),

@@ -46,8 +46,8 @@ GROUPS = {
 }
 """Tests of several files that share what is dear to make, by its fixture: of two processes that run tests, one makes
 it. All other tests of a file are a group, too."""
-FIRST = """ray releases test_further_loso test_honest test_groups test_jobs test_paper test_predict test_tracker
-    test_tracking test_further test_compare test_versions""".split()
+FIRST: Sequence[str] = """ray releases test_further_loso test_honest test_groups test_jobs test_paper test_predict
+    test_tracker test_tracking test_further test_compare test_versions""".split()
 """Groups that take longest, over 15 seconds of computing, and are therefore begun first."""
 
 
@@ -254,10 +254,10 @@ def call_job(
     if "drawn_figures" not in request.fixturenames:
         monkeypatch.setattr("aman.figures._save", _sketch)
 
-    def run(job: object, *arguments: object) -> tuple[int, str]:
+    def run(job: Any, *arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["job", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            run_job(job.Options, job.main, job.__doc__)  # type: ignore[attr-defined]
+            run_job(job.Options, job.main, job.__doc__)
         printed = capsys.readouterr()
         assert "Traceback" not in printed.err
         return int(end.value.code or 0), printed.out + printed.err

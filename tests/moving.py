@@ -45,6 +45,7 @@ def clip(
     """A clip whose frames smile by these strengths, while the camera moves by `shift` from each frame to the next."""
     image = texture()
     frames = [
+        # pyrefly: ignore[bad-argument-type]
         moved(image, np.float32(strength) * smile() + np.float32(t) * np.array(shift, dtype=np.float32))
         for t, strength in enumerate(strengths)
     ]

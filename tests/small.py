@@ -227,7 +227,7 @@ def small_options(name: str) -> list[str]:
 
 def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -> Experiment:
     """A benchmark of a small database, in this process unless `here=False`."""
-    options = {"here": True, "database": "synthetic", **more}
+    options: dict[str, Any] = {"here": True, "database": "synthetic", **more}
     return plan_experiment(Request(root=root, recipe=recipe, store=str(store), **options))
 
 

@@ -76,8 +76,8 @@ def test_the_method_of_the_document_sees_what_the_grid_holds_and_says_its_true_s
     (images,) = method.inputs(settings)
     view = method.view(settings)
     assert view
-    assert set(view.frames) <= set(images.grid.frames)  # type: ignore[attr-defined]
-    assert set(view.factors) <= set(images.grid.factors)  # type: ignore[attr-defined]
+    assert set(view.frames) <= set(images.grid.frames)  # pyrefly: ignore[missing-attribute]
+    assert set(view.factors) <= set(images.grid.factors)  # pyrefly: ignore[missing-attribute]
     assert method.shapes(settings) == ((len(view.frames), len(view.factors), *images.shape()),)
 
 

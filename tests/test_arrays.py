@@ -41,7 +41,7 @@ def arrays_in(folder: Path, rows: Sequence[Row] = ROWS, **arrays: npt.NDArray[np
     with (folder / "clips.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("database", "subject", "clip", "label"), *rows])
     made: Mapping[str, npt.NDArray[np.generic]] = arrays or {"flow": numbered(len(rows), 3, 4, 5)}
-    np.savez(folder / "a.npz", **made)  # type: ignore[arg-type]
+    np.savez(folder / "a.npz", **made)  # pyrefly: ignore[bad-argument-type]
     return folder
 
 

@@ -201,7 +201,7 @@ def test_one_array_is_not_taken_for_both_halves(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", standard=picture)
     with pytest.raises(UsageError, match=r"one array, standard .* for the inputs flow-small and flow-small-offset"):
         plan_given(clip(), inputs)
-    np.savez(tmp_path / "a.npz", **{"flow-small": picture, "flow-small-offset": picture})  # type: ignore[arg-type]
+    np.savez(tmp_path / "a.npz", **{"flow-small": picture, "flow-small-offset": picture})
     assert len(set(plan_given(clip(), inputs).keys.values())) == 2
 
 

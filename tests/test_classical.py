@@ -244,7 +244,7 @@ def made(estimator: Any, **grid: Sequence[Any]) -> Classical:
         def estimator(self, settings: Plain, seed: int) -> Any:
             return clone(estimator)
 
-        def grid(self, settings: Plain) -> Mapping[str, Sequence[Any]]:  # type: ignore[override]
+        def grid(self, settings: Plain) -> Mapping[str, Sequence[Any]]:  # pyrefly: ignore[bad-override]
             return grid
 
     return Made()

@@ -18,7 +18,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -119,7 +119,7 @@ class Mock:
         written = (self.folder / "record" / "commands").read_text()
         return [one.split("\0")[:-1] for one in written.split("\n\0")[:-1]]
 
-    def client(self, service: str) -> Any:
+    def client(self, service: Literal["ec2", "iam"]) -> Any:
         import boto3
 
         return boto3.session.Session().client(
@@ -355,7 +355,7 @@ def test_the_head_can_launch_workers_of_each_kind(
     assert entry["min_workers"] == 0 and entry["max_workers"] > 0
     assert "ssh_proxy_command" not in settings["auth"], "the head is in the same network"
     made: set[str] = set()
-    call = BaseClient._make_api_call
+    call = BaseClient._make_api_call  # pyrefly: ignore[missing-attribute]
 
     def record(client: Any, operation: str, request: Any) -> Any:
         made.add(f"{client.meta.service_model.service_name}:{operation}")

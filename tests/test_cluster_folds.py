@@ -378,8 +378,8 @@ def of_every_kind(root: Path, three: Path, store: Path, here: bool) -> Experimen
         {"root": three, "recipe": small_recipe("ststnet"), "database": THREE, "protocol": "cross"},
         {"root": root, "recipe": find(str(three.with_name("plain.py"))).Settings()},
     ]
-    more = {"store": store, "keep_weights": True, "here": here, "workers": 2}
-    plans = [planned(**{"recipe": recipe, **more, **one}) for one in asked]
+    more: dict[str, Any] = {"recipe": recipe, "store": store, "keep_weights": True, "here": here, "workers": 2}
+    plans = [planned(**{**more, **one}) for one in asked]
     return Experiment(grids=[grid for one in plans for grid in one.grids])
 
 

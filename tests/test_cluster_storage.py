@@ -213,7 +213,7 @@ def test_a_result_that_appears_while_it_is_looked_for_is_left_alone(cache: Cache
             cache.publish("kind", "key", b"content")  # another process, just after we looked
         return content
 
-    store.get = get  # type: ignore[method-assign]
+    store.get = get  # pyrefly: ignore[method-assign]
     assert cache.read("kind", "key") is None
     assert cache.read("kind", "key") == b"content"
     assert list(store.names("aside")) == []

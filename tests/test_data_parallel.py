@@ -62,7 +62,7 @@ def average_ranks(context: Context, settings: Sum) -> None:
         die_once(context, settings, step, rank=1)
         layer.zero_grad()
         model(torch.full((1, 1), (context.rank + 1.0) * step)).sum().backward()
-        state = {"done": step, "total": state["total"] + layer.weight.grad.sum()}  # type: ignore[union-attr]
+        state = {"done": step, "total": state["total"] + layer.weight.grad.sum()}  # pyrefly: ignore[missing-attribute]
         whole = step % settings.every == 0 or step == settings.steps
         context.report(step, {"total": float(state["total"])}, state if whole else None)
 

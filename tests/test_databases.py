@@ -55,7 +55,7 @@ def assert_says_what_to_do(error: DataError, *got: str) -> None:
 def test_frames_come_in_the_order_of_their_numbers(root: Path) -> None:
     clip = read_casme2(root).clips[0]
     assert [path.name for path in clip.frames] == ["img9.jpg", "img10.jpg", "img11.jpg", "img12.jpg"]
-    brightness = [float(cv2.imread(str(path)).mean()) for path in clip.frames]  # type: ignore[union-attr]
+    brightness = [float(cv2.imread(str(path)).mean()) for path in clip.frames]  # pyrefly: ignore[missing-attribute]
     assert brightness == sorted(brightness)
 
 

@@ -114,7 +114,8 @@ def test_a_plain_magnifier_has_the_digest_that_torch_finds(tmp_path: Path, shape
 
 def test_a_magnifier_without_a_stated_padding_is_refused_as_before(tmp_path: Path) -> None:
     state = Magnifier().state_dict()
-    for number, metadata in enumerate((None, {METADATA: "[" * 100_000}, {METADATA: json.dumps({"padding": 1})})):
+    odd: list[dict[str, str] | None] = [None, {METADATA: "[" * 100_000}, {METADATA: json.dumps({"padding": 1})}]
+    for number, metadata in enumerate(odd):
         path = tmp_path / f"{number}.safetensors"
         save_file(state, path, metadata)
         assert plain_magnifier(path) is None

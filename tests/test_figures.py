@@ -50,7 +50,7 @@ def test_the_map_of_a_difference_is_bright_where_clips_differ_and_a_gif_has_ever
     assert most == 40 and bright[2, 10:20, 5:10].all() and bright.sum() == 50
     assert difference(plain, plain)[1] == 1
     with Image.open(write_moving(tmp_path / "clip.gif", plain, moved, 9, "clip: joy")) as image:
-        assert image.n_frames == 4 and image.size[0] == 3 * SIZE  # type: ignore[attr-defined]
+        assert image.n_frames == 4 and image.size[0] == 3 * SIZE  # pyrefly: ignore[missing-attribute]
         assert image.info["comment"] == b"clip: joy" and image.info["loop"] == 0
         image.seek(2)
         shown = np.asarray(image.convert("RGB"))[TITLE_HEIGHT:].astype(int)

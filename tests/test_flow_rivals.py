@@ -158,7 +158,7 @@ def test_a_still_clip_has_a_gradient_that_is_a_number() -> None:
 
 def test_the_rate_of_rcn_a_is_halved_every_ten_epochs() -> None:
     of = variant(RCN_A.Settings(), epochs=25)
-    optimiser, schedule = RCN_A.optimiser(nn.Linear(2, 2), of, 25 * 4)  # type: ignore[attr-defined]
+    optimiser, schedule = RCN_A.optimiser(nn.Linear(2, 2), of, 25 * 4)  # pyrefly: ignore[missing-attribute]
     rates = []
     for _ in range(25 * 4):
         rates.append(optimiser.param_groups[0]["lr"])

@@ -128,14 +128,15 @@ def test_a_network_of_which_onednn_would_overrun_gradients_is_trained_in_another
     width: int, layout: torch.memory_format
 ) -> None:
     """On a processor with AVX2 alone, a few steps in the other layout end the process."""
-    model = build(find("mmnet"), settings("mmnet", size=32, width=width), 3, 0)  # type: ignore[arg-type]
+    model = build(find("mmnet"), settings("mmnet", size=32, width=width), 3, 0)  # pyrefly: ignore[bad-argument-type]
     kernels = [one.weight for one in model.modules() if isinstance(one, torch.nn.Conv2d) and max(one.kernel_size) > 1]
     assert len(kernels) > 4 and all(one.is_contiguous(memory_format=layout) for one in kernels)
 
 
 def test_the_rate_of_mmnet_falls_for_fifty_epochs() -> None:
     of = settings("mmnet")
-    optimiser, schedule = find("mmnet").optimiser(torch.nn.Linear(2, 2), of, 74 * 2)  # type: ignore[attr-defined]
+    # pyrefly: ignore[missing-attribute]
+    optimiser, schedule = find("mmnet").optimiser(torch.nn.Linear(2, 2), of, 74 * 2)
     rates = []
     for _ in range(74 * 2):
         rates.append(optimiser.param_groups[0]["lr"])

@@ -22,7 +22,7 @@ FURTHER = sorted({layout.database for layout in layouts().values()})
 def sheet(path: Path, *rows: Sequence[object]) -> None:
     """A workbook, or a CSV file, of one worksheet."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_sheets(path, {"label": [list(row) for row in rows]})  # type: ignore[arg-type]
+    save_sheets(path, {"label": [list(row) for row in rows]})  # pyrefly: ignore[bad-assignment]
 
 
 def frames(folder: Path, numbers: Iterable[int], name: str = "{}.jpg") -> None:

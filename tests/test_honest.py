@@ -174,4 +174,5 @@ def test_a_method_runs_under_every_protocol_and_those_of_a_release_share_its_cli
     wanted += ["--here", "--allow-incomplete", "--store", here / "store", "--tracking-uri", "none"]
     code, text = call_job(loso, *wanted)
     assert code == 0, text
+    # pyrefly: ignore[unbound-name]
     assert f"0 folds trained, {done.folds} were done" in text and "incomplete: " in text

@@ -79,10 +79,12 @@ def test_what_is_kept_predicts_what_the_fold_predicted(method: str, root: Path, 
             from aman.backbone import digest as network_digest
             from aman.training import neural
 
-            model = neural.build(spec.recipe.method, spec.recipe, spec.fold.classes, 0)  # type: ignore[arg-type]
+            # pyrefly: ignore[bad-argument-type]
+            model = neural.build(spec.recipe.method, spec.recipe, spec.fold.classes, 0)
             model.load_state_dict(neural.state_of(fitted))
             assert network_digest(model) == result.weights_sha256
-            assert neural.predict(spec.recipe.method, model, x, 3)[0].tolist() == result.probabilities  # type: ignore[arg-type]
+            # pyrefly: ignore[bad-argument-type]
+            assert neural.predict(spec.recipe.method, model, x, 3)[0].tolist() == result.probabilities
         else:
             from aman.training.classical import vectors
 

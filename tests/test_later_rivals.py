@@ -1,5 +1,6 @@
 """Graph-TCN, RNMA and GEME with gender: their inputs, networks and settings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_the_usual_points_are_brows_above_a_mouth_and_a_face_without_landmarks_g
 
 def test_the_gain_and_the_weights_of_the_magnifier_enter_the_key_of_the_patches() -> None:
     def key(one: ShapePatches, magnifier: str = "m") -> str:
-        return keys_of((one,), ClipFacts(**{**vars(FACTS), "weights": {**FACTS.weights, "magnifier": magnifier}}))[one]
+        return keys_of((one,), replace(FACTS, weights={**FACTS.weights, "magnifier": magnifier}))[one]
 
     assert len({key(ShapePatches()), key(ShapePatches(factor=3)), key(ShapePatches(), "n")}) == 3
 
@@ -207,6 +208,7 @@ def test_the_loss_of_both_streams_is_the_focal_loss_and_the_cross_entropy_of_the
     )
     output = model(x, known)
     expected = balanced_focal(output.logits_BY, labels, counts) + F.cross_entropy(output.gender_BG, known.long())
-    torch.testing.assert_close(find("geme").loss(output, labels, of, counts), expected)  # type: ignore[attr-defined]
+    # pyrefly: ignore[missing-attribute]
+    torch.testing.assert_close(find("geme").loss(output, labels, of, counts), expected)
     assert gender_loss(model(x)) == 0
     assert output.logits_BY.shape == (4, 3)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from made_runs import clips_of, every, made_run
-from scipy.stats import binomtest
+from scipy.stats import binomtest  # pyrefly: ignore[implicit-reexport]
 
 from aman.ranking import holm
 from aman.report.leaderboard import write_leaderboard
@@ -22,9 +22,10 @@ TITLES = {"aman": "AMAN", "ststnet": "STSTNet", "lbp-top": "LBP-TOP + SVM"}
 
 def run_of(folder: Path, method: str, right: Callable[[int], bool], seed: int = 0, **more: Any) -> Path:
     """A run of a method that has these clips right."""
-    about = {"method": method, "title": TITLES[method], "name": f"{method} default s{seed}", "job": "compare"}
+    about: dict[str, Any] = {"method": method, "title": TITLES[method], "name": f"{method} default s{seed}"}
+    about |= {"job": "compare", "uar": 0.5}
     more.setdefault("settings", {"epochs": {"aman": 2, "ststnet": 3}.get(method, 1)})
-    return made_run(folder / f"{method}-s{seed}", right, seed=seed, **{**about, "uar": 0.5, **more})
+    return made_run(folder / f"{method}-s{seed}", right, seed=seed, **{**about, **more})
 
 
 def three(folder: Path, **more: Any) -> None:

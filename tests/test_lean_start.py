@@ -74,6 +74,7 @@ def test_resnet18_is_torchvisions_bit_for_bit(classes: int) -> None:
         network(x).square().sum().backward()
     assert digest(ours) == digest(theirs)  # the running statistics, too
     pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+    # pyrefly: ignore[bad-argument-type]
     assert all(torch.equal(one.grad, other.grad) for one, other in pairs if one.grad is not None)
     assert torch.equal(ours.eval()(x), theirs.eval()(x))
 

@@ -52,7 +52,8 @@ def loaded_on(device: str, objects: Objects) -> Loaded:
         SimpleNamespace(clip=SimpleNamespace(clip_id=name, database=name.split("/")[0]), keys={INPUT: name})
         for name in objects.arrays
     ]
-    whole: Any = {inputs: replace(supply, plans=tuple(plans)) for inputs, supply in supplies.items()}  # type: ignore[arg-type]
+    # pyrefly: ignore[bad-argument-type]
+    whole: Any = {inputs: replace(supply, plans=tuple(plans)) for inputs, supply in supplies.items()}
     cache: Any = objects
     return Loaded(whole, cache, device)
 

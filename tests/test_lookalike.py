@@ -387,7 +387,7 @@ def test_copies_come_as_csv_without_blank_columns_without_a_preamble_and_unpacke
     plain = {"suffix": "csv", "blank_columns": False, "preamble": False, "nested": False}
     monkeypatch.setattr("aman.lookalike.whole_release", lambda *given: whole_release(*given)[:FEW])
     for layout, name in (("casme2", CASME2), ("samm", SAMM)):
-        write_lookalike(tmp_path, layout=layout, **plain)  # type: ignore[arg-type]
+        write_lookalike(tmp_path, layout=layout, **plain)
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             header, *rows = csv.reader(file)
         assert header[0] == "Subject" and "" not in header

@@ -189,7 +189,7 @@ def test_the_digest_of_the_weights_enters_the_key_of_a_fold_and_no_path_does(nam
     keys = [method.key_parts(one, method.weights(one)) for one in (ours, file, other)]
     assert keys[0] == keys[1] != keys[2]
     assert str(tmp_path) not in str(keys)
-    assert [one.trunk for one in method.inputs(ours)] == ["fer2013"]  # type: ignore[attr-defined]
+    assert [one.trunk for one in method.inputs(ours)] == ["fer2013"]  # pyrefly: ignore[missing-attribute]
 
 
 @pytest.mark.parametrize("name", ON_TRUNK)

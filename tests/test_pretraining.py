@@ -234,7 +234,7 @@ def test_more_pictures_a_batch_than_there_are_is_refused(tmp_path: Path, setting
 def test_class_weights_favour_rare_classes_and_leave_the_mean_at_one() -> None:
     label_ME = torch.eye(2)[[0] * 9 + [1]]
     for how, ratio in (("none", 1.0), ("sqrt", 3.0), ("full", 9.0)):
-        weight_E = class_weights(label_ME, replace(SMALL, class_weights=how))  # type: ignore[arg-type]
+        weight_E = class_weights(label_ME, replace(SMALL, class_weights=how))
         assert float(weight_E[1] / weight_E[0]) == pytest.approx(ratio)
         assert float((label_ME @ weight_E).mean()) == pytest.approx(1)
 
@@ -329,7 +329,8 @@ def test_two_workers_of_the_job_of_which_one_is_killed_average_gradients_to_one_
     from safetensors import safe_open
 
     client = MlflowClient(tracking_uri=f"sqlite:///{here}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("pretraining").experiment_id])  # type: ignore[union-attr]
+    # pyrefly: ignore[missing-attribute]
+    (run,) = client.search_runs([client.get_experiment_by_name("pretraining").experiment_id])
     with safe_open("trunk.safetensors", "pt") as file:
         about, names = json.loads(file.metadata()["about"]), set(file.keys())
     assert about["private"] == run.data.metrics["private"]

@@ -95,8 +95,8 @@ def test_a_release_in_a_bucket_gives_the_keys_and_features_of_its_folder(
     uri: str, folder: Path, tmp_path: Path
 ) -> None:
     here, there = plan_of(folder, tmp_path / "one"), plan_of(uri, tmp_path / "two")
-    assert [replace(plan, clip=None) for plan in here.clips.values()] == [  # type: ignore[arg-type]
-        replace(plan, clip=None)  # type: ignore[arg-type]
+    assert [replace(plan, clip=None) for plan in here.clips.values()] == [  # pyrefly: ignore[bad-argument-type]
+        replace(plan, clip=None)  # pyrefly: ignore[bad-argument-type]
         for plan in there.clips.values()
     ]
     assert (here.selection.fingerprint, here.remarks) == (there.selection.fingerprint, there.remarks)

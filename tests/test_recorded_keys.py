@@ -255,6 +255,7 @@ def test_a_result_of_the_first_releases_is_read_with_its_attention_as_extras(
 def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
     cache = Cache(FolderStore(tmp_path))
     values = {name: value for name, value in FIRST_RESULT.items() if name not in ("alpha", "beta")}
-    result = FoldResult(**{**values, "clips": tuple(values["clips"]), "extras": {"margin": [[0.1], [1 / 3]]}})
+    values |= {"clips": tuple(values["clips"]), "extras": {"margin": [[0.1], [1 / 3]]}}
+    result = FoldResult(**values)
     cache.publish(FOLDS, "b" * 64, pack_result(result, "b" * 64))
     assert read_result(cache, "b" * 64, FIRST_FOLD) == result

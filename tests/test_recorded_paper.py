@@ -76,8 +76,9 @@ def store_as_the_first_releases(store: FolderStore, spec: FoldSpec) -> None:
         "subject": task.subject,
         "clips": task.test_clips,
         "probabilities": rows,
-        "alpha": [[[0.5] * spec.recipe.model.k] * spec.recipe.model.n for _ in rows],  # type: ignore[attr-defined]
-        "beta": [[0.5] * spec.recipe.model.n for _ in rows],  # type: ignore[attr-defined]
+        # pyrefly: ignore[missing-attribute]
+        "alpha": [[[0.5] * spec.recipe.model.k] * spec.recipe.model.n for _ in rows],
+        "beta": [[0.5] * spec.recipe.model.n for _ in rows],  # pyrefly: ignore[missing-attribute]
         "epoch_classes": [[row.index(max(row)) for row in rows]],
         "losses": [1.0],
         "weights_sha256": "ab" * 32,

@@ -143,7 +143,7 @@ def record(key: str, **more: str) -> RunRecord:
         dataset="one",
         dataset_digest="0" * 64,
     )
-    return replace(base, **more)  # type: ignore[arg-type]
+    return replace(base, **more)  # pyrefly: ignore[bad-argument-type]
 
 
 def test_the_files_word_is_taken_for_finished_runs_with_all_their_children_alone(

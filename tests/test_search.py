@@ -59,7 +59,7 @@ def drawn(draw: random.Random, lanes: Sequence[str]) -> tuple[list[Entry], dict[
 
 def best(entries: Sequence[Entry], truth: dict[str, int], lane: str) -> str:
     """What a full evaluation chooses: most right clips, of equals the first."""
-    counts = dict.fromkeys("abcd", 0)
+    counts: dict[str, int] = dict.fromkeys("abcd", 0)
     for one in entries:
         if one.lane == lane:
             counts[one.configuration] += truth[one.key]
@@ -102,7 +102,9 @@ def test_any_order_of_events_chooses_what_a_full_evaluation_chooses(racing: bool
     for _ in range(150):
         lanes = [NOBODY] if draw.random() < 0.5 else ["s1", "s2"]
         entries, truth = drawn(draw, lanes)
-        outer = {(name, lane): f"outer {name} {lane}" for name in "abcd" for lane in lanes if lane != NOBODY}
+        outer: dict[tuple[str, str], str] = {
+            (name, lane): f"outer {name} {lane}" for name in "abcd" for lane in lanes if lane != NOBODY
+        }
         queue = SearchQueue(entries, outer, set(), racing)
         trained = work(queue, truth, draw)
         wanted = {lane: best(entries, truth, lane) for lane in lanes}
@@ -167,7 +169,8 @@ def plain_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def planned(root: Path, store: Path, selection: str) -> Grid:
     request = Request(database="synthetic", root=root, recipe=TINY, store=str(store), here=True)
-    (grid,) = plan_experiment(request, SPACE.configurations(TINY), selection).grids  # type: ignore[arg-type]
+    # pyrefly: ignore[bad-argument-type]
+    (grid,) = plan_experiment(request, SPACE.configurations(TINY), selection).grids
     return grid
 
 

@@ -186,7 +186,7 @@ def test_trials_in_this_process_train_what_they_ask_for_and_asha_some_of_it(stop
     study = replace(STUDY, proposals=12) if proposing else None
     grid: Any = SimpleNamespace(study=study, lanes=tuple(seeds), plans=dict.fromkeys(plans), choosing=lambda: every)
     trained = []
-    for _ in trials_here(grid, stopping, queue):  # type: ignore[arg-type]
+    for _ in trials_here(grid, stopping, queue):  # pyrefly: ignore[bad-argument-type]
         key = queue.lease("here")
         assert key
         queue.finish(key)
@@ -334,7 +334,7 @@ def test_a_cold_store_is_asked_once_what_it_has_however_many_folds_there_are(
 def test_the_key_of_a_fold_is_the_digest_of_all_that_makes_it(root: Path, tmp_path: Path) -> None:
     plan = planned(root, tmp_path).first
     spec, recipe = plan.folds[0], plan.request.recipe
-    made_of = asdict(spec.task)
+    made_of: dict[str, Any] = asdict(spec.task)
     del made_of["train_subjects"]
     for clips in ("train_clips", "test_clips"):
         made_of[clips] = [(clip, plan.clips[clip].keys[plan.inputs[0]]) for clip in getattr(spec.task, clips)]

@@ -60,6 +60,7 @@ def test_patterns_look_at_the_brows_and_the_mouth_alone() -> None:
     """The cheek moves most in frame 1, and the mouth in frame 3."""
     still, field = texture(), np.stack([bump(112, 112, 9), 0 * bump(0, 0, 9)], axis=-1)
     cheek, mouth = (np.roll(field, rows, axis=0) for rows in (0, 60))
+    # pyrefly: ignore[bad-argument-type]
     face = np.stack([moved(still, 3 * a * cheek + b * mouth) for a, b in ((0, 0), (1, 0), (0, 0.5), (0, 1), (0, 0))])
     points = np.zeros((68, 2))
     points[17:48] = np.random.default_rng(0).uniform([60, 20], [160, 50], (31, 2))

@@ -100,8 +100,8 @@ def test_one_convolution_of_16_filters_is_the_three_streams_side_by_side(mode: s
     torch.manual_seed(0)
     streams = ThreeStreams(CLASSES, padding)
     for stream in streams.streams:  # no batch norm is the identity
-        nn.init.normal_(stream[2].weight)  # type: ignore[index]
-        nn.init.normal_(stream[2].bias)  # type: ignore[index]
+        nn.init.normal_(stream[2].weight)  # pyrefly: ignore[bad-index]
+        nn.init.normal_(stream[2].bias)  # pyrefly: ignore[bad-index]
     ours = copied(streams, CLASSES, padding)
     x = pictures(12, 0)
     for one in (streams, ours):
@@ -113,10 +113,10 @@ def test_one_convolution_of_16_filters_is_the_three_streams_side_by_side(mode: s
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     expected.square().sum().backward()
     got.square().sum().backward()
-    gradient = torch.cat([stream[0].weight.grad for stream in streams.streams])  # type: ignore[index]
+    gradient = torch.cat([stream[0].weight.grad for stream in streams.streams])  # pyrefly: ignore[bad-index]
     torch.testing.assert_close(ours[0].weight.grad, gradient, rtol=1e-3, atol=1e-2)
     for what in ("running_mean", "running_var"):
-        norms = torch.cat([getattr(stream[2], what) for stream in streams.streams])  # type: ignore[index]
+        norms = torch.cat([getattr(stream[2], what) for stream in streams.streams])  # pyrefly: ignore[bad-index]
         torch.testing.assert_close(getattr(ours[2], what), norms)
 
 
@@ -239,7 +239,7 @@ def test_settings_of_the_picture_rename_the_input_and_settings_of_the_training_t
     for changes in ({"flow": "dis"}, {"scale": "none"}):
         of_picture, _ = keys(**changes)
         assert of_picture != picture
-    assert not {"order", "padding"} & set(training["settings"])  # type: ignore[call-overload]
+    assert not {"order", "padding"} & set(training["settings"])  # pyrefly: ignore[bad-argument-type]
     for changes in ({"epochs": 800}, {"rate": 1e-4}, {"batch": 32}, {"order": "by-class"}, {"padding": 2}):
         of_picture, of_training = keys(**changes)
         assert of_picture == picture

@@ -129,7 +129,7 @@ def test_a_server_that_lets_everybody_in_is_not_taken_for_one_with_a_password(tm
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *_: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Open) as server:

@@ -124,7 +124,7 @@ def server(status: int, seconds: float = 0.0, answer: bytes = b"{}") -> Iterator
 
         do_POST = do_PUT = do_GET
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as http:

@@ -412,7 +412,7 @@ def test_kernels_are_deterministic_in_a_fold_unless_the_fastest_are_asked_for(mo
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     neural.be_deterministic()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # pyrefly: ignore[missing-attribute]
     for kernels, wanted in (("deterministic", (True, False)), ("fastest", (False, True))):
         recipe = variant(LIGHT, kernels=kernels, epochs=1)
         train_fold(cached(CLIPS, 0, "layer4"), cached(2, 1, "layer4"), task_of(), recipe)
@@ -422,4 +422,4 @@ def test_kernels_are_deterministic_in_a_fold_unless_the_fastest_are_asked_for(mo
 
 def test_results_of_the_fastest_kernels_have_keys_of_their_own() -> None:
     parts = [METHOD.key_parts(variant(LIGHT, kernels=one), {"trunk": "t"}) for one in ("deterministic", "fastest")]
-    assert parts[1]["training"] == {**parts[0]["training"], "kernels": "fastest"}  # type: ignore[dict-item]
+    assert parts[1]["training"] == {**parts[0]["training"], "kernels": "fastest"}  # pyrefly: ignore[invalid-argument]

@@ -90,7 +90,7 @@ class Package:
             importlib.invalidate_caches()
             source = importlib.import_module("aman.source")
             assert source.__file__ == str(self.home / "source.py")
-            source.read = remembering(source.read.__wrapped__)  # type: ignore[attr-defined]
+            source.read = remembering(source.read.__wrapped__)  # pyrefly: ignore[missing-attribute]
             yield
         finally:
             for name in [name for name in sys.modules if name.split(".")[0] == "aman"]:
@@ -357,7 +357,7 @@ def test_an_own_file_counts_with_what_it_imports_from_the_package(package: Packa
 def test_a_class_of_an_own_file_has_the_version_of_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_method_file.py").write_text("class Mine:\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import own_method_file  # type: ignore[import-not-found]
+    import own_method_file  # pyrefly: ignore[missing-import]
 
     assert version_of(own_method_file.Mine) == version_of(tmp_path / "own_method_file.py")
     with pytest.raises(UsageError, match="a class without a file"):

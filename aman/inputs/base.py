@@ -3,7 +3,7 @@ fields; no statistic over clips enters it, for what is cached serves every fold.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -79,12 +79,18 @@ class Input:
     """Fields that are in a key by what follows from them for a clip, and not by their values."""
     unit: ClassVar[str] = ""
     """What the job counts and says of it (`images magnified`); empty: clips, by the name of the stage."""
-    source: "Input | None" = None
+    if TYPE_CHECKING:
+
+        @property  # only read: subclasses are frozen, and name the class of their own source
+        def source(self) -> "Input | None": ...
+    else:
+        source = None
     """The stage that this one is made from; None reads the clip's files."""
 
     def key(self, source_key: str, facts: ClipFacts) -> str:
         """Content key of the result for one clip. Paths never enter it; digests of what they lead to do."""
-        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in self.by_effect}  # type: ignore[arg-type]
+        # pyrefly: ignore[bad-argument-type]
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in self.by_effect}
         version = version_of(type(self))
         return content_key({"input": self.name, "version": version, "settings": own, "source": source_key})
 

@@ -35,9 +35,10 @@ def displacement(first_HW: Image, second_HW: Image, kind: FlowKind) -> npt.NDArr
         return np.stack([u, v]).astype(np.float32)
     if kind == "dis":
         estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        flow_HW2 = estimator.calc(first_HW, second_HW, None)  # type: ignore[call-overload]
+        flow_HW2 = estimator.calc(first_HW, second_HW, None)  # pyrefly: ignore[no-matching-overload]
     else:
-        flow_HW2 = cv2.calcOpticalFlowFarneback(first_HW, second_HW, None, *FARNEBACK)  # type: ignore[call-overload]
+        # pyrefly: ignore[no-matching-overload]
+        flow_HW2 = cv2.calcOpticalFlowFarneback(first_HW, second_HW, None, *FARNEBACK)
     return np.ascontiguousarray(flow_HW2.transpose(2, 0, 1), dtype=np.float32)
 
 

@@ -110,7 +110,7 @@ def reduced(image_LKHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def pack_images(image_LKHWC: npt.NDArray[np.uint8]) -> bytes:
     """Magnified images, lossless: each as zstd of its difference (modulo 256) from the same frame's first factor."""
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-    tensors = {"shape": np.array(image_LKHWC.shape, dtype=np.int64)}
+    tensors: dict[str, npt.NDArray[Any]] = {"shape": np.array(image_LKHWC.shape, dtype=np.int64)}
     for j, image_KHWC in enumerate(image_LKHWC):
         for i, image in enumerate(image_KHWC):
             chunk = image if i == 0 else image - image_KHWC[0]

@@ -81,7 +81,7 @@ def whole(rng: np.random.Generator) -> list[Made]:
 def _of_subject(subject: str, labels: Sequence[str], rng: np.random.Generator) -> list[Made]:
     clips = list[Made]()
     odd = list(IMPOSSIBLE.get(subject, ()))
-    at = dict.fromkeys(LETTERS, 20)
+    at: dict[str, int] = dict.fromkeys(LETTERS, 20)
     for position, label in enumerate(labels):
         clip = Made(subject=subject, name="", label=label, position=position, units=turns(position, UNITS))
         behind = position - (len(labels) - len(odd))

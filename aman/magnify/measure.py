@@ -141,6 +141,7 @@ def acceptance(magnifier: Magnify, cases: Sequence[Case] = CASES, size: int = SI
             mine = [case for case in cases if (case.displacement, case.noise) == (displacement, noise)]
             random = np.random.default_rng(number)
             onset, frame = (
+                # pyrefly: ignore[bad-argument-type]
                 _camera(one + noise * random.standard_normal(one.shape).astype(np.float32))
                 for one in (scene.moved(0), scene.moved(displacement))
             )

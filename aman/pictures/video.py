@@ -143,12 +143,12 @@ class _Reading:
                         expected=f"at most {MOST_BYTES} bytes of pixels",
                         fix="name the onset and the offset of the clip, or cut the video",
                     )
-                yield np.ascontiguousarray(image[..., ::-1])
+                yield np.ascontiguousarray(image[..., ::-1])  # pyrefly: ignore[invalid-yield]
         wanted_at_least = last or max(self.declared, first)
         if self.at < wanted_at_least:
             declared = f"and declares {self.declared}" if self.declared else "and does not say how many it has"
             asked = f"; frames {first} to {last} are asked for" if last else ""
-            self._check(lines)
+            self._check(lines)  # pyrefly: ignore[unbound-name]
             raise refused(self.name, f"a video that gives {self.at} frames {declared}{asked}")
 
     def _check(self, lines: list[str]) -> None:

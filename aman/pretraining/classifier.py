@@ -60,7 +60,7 @@ def confusion(
         x = F.interpolate(part_BHW[:, None].to(device).float(), (size, size), mode="bilinear", align_corners=False)
         logits_BE = forward(network, x[:, 0], bf16)
         predicted.append(logits_BE.argmax(1).cpu())
-    classes = logits_BE.shape[1]
+    classes = logits_BE.shape[1]  # pyrefly: ignore[unbound-name]
     pairs = torch.from_numpy(label_M) * classes + torch.cat(predicted)
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 

@@ -144,14 +144,15 @@ def _by(named: Mapping[str, Configuration], part: str, name: str, title: str) ->
         except DataError as error:
             notes.append(f"{head}: {error.got}")
         else:
-            shares[head] = 100 * (clips["label"] == clips["prediction"]).groupby(clips[part]).mean()
+            shares[head] = 100.0 * (clips["label"] == clips["prediction"]).groupby(clips[part]).mean()
             counts = clips.groupby(part)["clip"].nunique()
     if first not in shares:
         return Table(name=name, title=title, caption=notes[0], shown=pd.DataFrame(), data=pd.DataFrame())
+    # pyrefly: ignore[unbound-name]
     order = [one for one in named[first].runs[0].classes if one in counts] if part == "label" else sorted(counts.index)
     columns: dict[str, list[Any]] = {
         {"label": "class", LEFT_OUT: "left out"}.get(part, part): order,
-        "clips": [int(counts[one]) for one in order],
+        "clips": [int(counts[one]) for one in order],  # pyrefly: ignore[unbound-name]
         f"{first}, right in %": [float(shares[first].get(one, np.nan)) for one in order],
     }
     for head in others:

@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,8 @@ from aman.training.fold import FoldResult, FoldTask, Keeper, fold_seed
 class Classical(Protocol):
     """What this runner asks of a classical method; `aman.training.base.Classical` says what each of these is."""
 
-    @property
-    def name(self) -> str: ...
+    name: ClassVar[str]
+
     def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
     def estimator(self, settings: Any, seed: int) -> Any: ...
     def grid(self, settings: Any) -> dict[str, Sequence[Any]]: ...
@@ -157,7 +157,7 @@ def _add(update: Callable[[bytes], None], value: Any) -> None:
     """Every value begins with its kind and its size, so that no two values give the same bytes."""
     if isinstance(value, np.ndarray | np.generic) and value.dtype.names is not None:
         # Field by field, because the bytes between fields are undefined.
-        _add(update, {name: np.asarray(value)[name] for name in value.dtype.names})
+        _add(update, {name: np.asarray(value)[name] for name in value.dtype.names})  # pyrefly: ignore[bad-index]
     elif isinstance(value, np.ndarray | np.generic) and value.dtype != object:
         array = np.asarray(value)
         kind = array.dtype.newbyteorder("<")

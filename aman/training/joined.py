@@ -31,7 +31,7 @@ class Joined:
 
     def step(self) -> None:
         """Change all parameters by their gradients."""
-        self.whole.grad = torch.cat([part.grad.flatten() for part in self.parts])  # type: ignore[union-attr]
+        self.whole.grad = torch.cat([part.grad.flatten() for part in self.parts])  # pyrefly: ignore[missing-attribute]
         self.optimiser.step()
 
     def state_dict(self) -> dict[str, Any]:

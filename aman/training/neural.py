@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -32,10 +32,9 @@ TIMED_STEPS = 5
 class Neural(Protocol):
     """What this runner asks of a neural method; `aman.training.base.Neural` says what each of these is."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def timed_clips(self) -> int: ...
+    name: ClassVar[str]
+    timed_clips: ClassVar[int]
+
     def shapes(self, settings: Any) -> tuple[tuple[int, ...], ...]: ...
     def build(self, settings: Any, classes: int, seed: int) -> Any: ...
     def begin(self, model: Any, settings: Any, x_train: Sequence[Any]) -> None: ...
@@ -275,7 +274,7 @@ def be_deterministic() -> None:
     torch.set_num_threads(1)
     torch.set_deterministic_debug_mode("error")
     # New tensors would be filled first, to show kernels that read them: no result is another one without.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyrefly: ignore[missing-attribute]
     torch.backends.cudnn.benchmark = False
 
 

@@ -206,8 +206,8 @@ def plan_grid(
             if why is not None:
                 grid.left_out[one.name], refused = why.got, why
                 continue
-            first[group] = base
-            own = replace(base.request, recipe=recipe)
+            first[group] = base  # pyrefly: ignore[unbound-name]
+            own = replace(base.request, recipe=recipe)  # pyrefly: ignore[unbound-name]
             grid.plans[one.name] = replace(base, request=own, folds=[], known=frozenset())
     if not grid.plans:
         raise refused or UsageError(got="no configuration", expected="one or more", fix="name a space with points")

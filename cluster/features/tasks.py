@@ -164,7 +164,7 @@ def _tasks(inputs: tuple[Input, ...], store_uri: str, *, gpus: bool) -> tuple[An
 def _result(reference: Any, plan: ClipPlan, lost: Counter[str]) -> Prepared | None:
     """What became of the clip; None where its worker or machine was lost, which is no fault of the clip's. Raises
     `SessionLostError` where that happens again and again."""
-    import ray
+    import ray.exceptions
 
     try:
         return ray.get(reference)

@@ -47,12 +47,13 @@ def unpack_result(content: bytes, key: str, fold: Expected | None = None) -> Fol
 
     Results of the first releases have `alpha` and `beta` beside the rest.
     """
-    values = json.loads(content)
+    values: dict[str, Any] = json.loads(content)
     if values.pop("key", key) != key:
         raise ValueError("the result of another key")
     extras = dict(values.pop("extras", {}))
     extras |= {name: values.pop(name) for name in ("alpha", "beta") if name in values}
-    result = FoldResult(**{**values, "clips": tuple(values["clips"]), "extras": extras})
+    values |= {"clips": tuple(values["clips"]), "extras": extras}
+    result = FoldResult(**values)
     if fold is not None and (result.subject, result.clips) != (fold.subject, fold.test_clips):
         raise ValueError(f"the result of {result.subject}, not of {fold.subject}")
     count = len(result.clips)

@@ -243,7 +243,7 @@ def ray_session(workers: int = 0) -> Iterator[Slots]:
     address = set_environment()
     import logging
 
-    import ray
+    import ray.exceptions
 
     if ray.is_initialized():
         yield capacity()

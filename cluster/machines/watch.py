@@ -56,7 +56,7 @@ class Watch:
         self._over.set()
 
     def _look(self) -> None:
-        import ray
+        import ray._private.worker
 
         while not self._over.wait(LOOK_SECONDS):
             node = ray._private.worker._global_node

@@ -52,7 +52,7 @@ def _in_folder(name: str) -> FolderStore:
             expected="a folder that can be read and written, or a name that is free",
             fix="name another --store",
         )
-    return FolderStore(folder)
+    return FolderStore(folder)  # pyrefly: ignore[unbound-name]
 
 
 def _is_there(place: Path) -> bool:

@@ -42,7 +42,7 @@ def log_for_job(out: Path, seconds: float, seconds_a_run: float) -> None:
     try:
         parent, children = kept_in(out)
         tell(LOGGED, log_patiently("", parent, children, Told(seconds, seconds_a_run)))
-    except (Exception, MemoryError) as error:
+    except Exception as error:
         tell(FAILED, why(error, uri))
     os._exit(0)  # threads that still wait for an answer are not waited for
 

@@ -132,7 +132,7 @@ def keep(uri: str, parent: RunRecord, children: Sequence[RunRecord], out: Path, 
 
 def _values(record: RunRecord, out: Path) -> dict[str, Any]:
     """A record as JSON takes it; files in the run's folder are named from there, so that it can be moved."""
-    values = asdict(record)
+    values: dict[str, Any] = asdict(record)
     values["parameters"] = {name: str(value) for name, value in record.parameters.items()}
     for name in ("artifacts", "tables"):
         files = [Path(file).absolute() for file in values[name]]
@@ -142,7 +142,7 @@ def _values(record: RunRecord, out: Path) -> dict[str, Any]:
 
 
 def _record(values: Mapping[str, Any], out: Path) -> RunRecord:
-    files = {name: [out / file for file in values[name]] for name in ("artifacts", "tables")}
+    files: dict[str, Any] = {name: [out / file for file in values[name]] for name in ("artifacts", "tables")}
     return RunRecord(**{**values, **files})
 
 

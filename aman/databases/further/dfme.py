@@ -94,7 +94,7 @@ def edition(*parts: str) -> Edition:
     columns = zip(*(SIZES[part][0] for part in parts), strict=True)
     folds = sum(SIZES[part][1] for part in parts)
     name = "released part" if len(parts) == len(SIZES) else " and ".join(parts)
-    return Edition(name=name, counts=counts(SEVEN, *map(sum, columns)), folds=folds)
+    return Edition(name=name, counts=counts(SEVEN, *(sum(one) for one in columns)), folds=folds)
 
 
 def train_to(test: str, published: Mapping[str, Published]) -> Protocol:

@@ -27,7 +27,7 @@ def existing_folder(root: Path, fix: str) -> Path:
         raise DataError(
             got=f"--root {root}, which is no folder", expected="the folder of the unpacked release", fix=fix
         )
-    return absolute
+    return absolute  # pyrefly: ignore[unbound-name]
 
 
 Names = tuple[tuple[str, ...], tuple[str, ...]]

@@ -31,7 +31,7 @@ class SLSTT(nn.Module):
         super().__init__()
         self.size, self.frozen = size, frozen
         self.look = VisionTransformer(size, PATCH, depth, heads, dim, WIDER * dim)
-        self.look.heads = nn.Identity()
+        self.look.heads = nn.Identity()  # pyrefly: ignore[bad-assignment]
         if weights:
             found, _ = read_tensors(Path(weights), "--weights")
             own = {name: tensor for name, tensor in found.items() if not name.startswith("heads.")}
