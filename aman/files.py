@@ -41,7 +41,7 @@ def write_whole(
     return True
 
 
-def write_tiny(path: Path, content: bytes) -> None:
+def write_tiny(path: Path | str, content: bytes) -> None:
     """Write a new small file in half the time of `Path.write_bytes`, for trees of many thousand files."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:

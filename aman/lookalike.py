@@ -51,7 +51,7 @@ def write_lookalike(
     for number, entry in enumerate(entries):
         (root / entry.file(0)).parent.mkdir(parents=True)
         for frame in range(entry.onset - release.margin, entry.offset + release.margin + 1):
-            write_tiny(root / entry.file(frame), images[(5 * number + frame) % len(images)])
+            write_tiny(f"{root}/{entry.file(frame)}", images[(5 * number + frame) % len(images)])
     write_strangers(root, entries)
     write_sheet(out, entries, edition=edition, suffix=suffix, blank_columns=blank_columns, preamble=preamble)
     return entries
@@ -97,7 +97,7 @@ def write_strangers(root: Path, entries: Sequence[Entry]) -> None:
     if entries[0].layout == "smic":
         image = _textures(entries[0], 0)[0]
         for entry in entries[:3]:
-            file = entry.file(entry.onset)
+            file = Path(entry.file(entry.onset))
             spontaneous = Path(*("non_micro" if part == "micro" else part for part in file.parts))
             for other in (root / spontaneous, root.with_name("NIR") / file, root.with_name("VIS") / file):
                 other.parent.mkdir(parents=True)
@@ -107,7 +107,7 @@ def write_strangers(root: Path, entries: Sequence[Entry]) -> None:
 def _textures(entry: Entry, seed: int) -> list[bytes]:
     shape = (12, 16) if RELEASES[entry.layout].grey else (12, 16, 3)
     noise = np.random.default_rng([seed, 9]).integers(0, 256, (24, *shape), dtype=np.uint8)
-    return [cv2.imencode(entry.file(0).suffix, image)[1].tobytes() for image in noise]
+    return [cv2.imencode(Path(entry.file(0)).suffix, image)[1].tobytes() for image in noise]
 
 
 def write_sheet(

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count as counting
-from pathlib import Path
 
 import numpy as np
 
@@ -116,14 +115,14 @@ class Entry:
     apex: Cell = None
     offset: int = 0
 
-    def file(self, number: int) -> Path:
+    def file(self, number: int) -> str:
         """The file of a frame, below the folder of all subjects."""
         if self.layout == "casme2":
-            return Path(f"sub{self.subject}", self.name, f"img{number}.jpg")
+            return f"sub{self.subject}/{self.name}/img{number}.jpg"
         if self.layout == "samm":
-            return Path(self.subject, self.name, f"{self.subject}_{number:0{5 - self.position % 2}d}.jpg")
+            return f"{self.subject}/{self.name}/{self.subject}_{number:0{5 - self.position % 2}d}.jpg"
         folder = "s03" if self.subject == "3" else f"s{self.subject}"  # padded as in another copy
-        return Path(folder, "micro", self.label, self.name, f"reg_image{number}.bmp")
+        return f"{folder}/micro/{self.label}/{self.name}/reg_image{number}.bmp"
 
     @property
     def onsets(self) -> tuple[int, int]:

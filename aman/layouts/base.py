@@ -46,8 +46,8 @@ class Layout:
     """Subjects of a small tree, in this order."""
     looks: Mapping[str, str]
     """Label to the synthetic expression that stands for it in a small tree, where these labels take turns."""
-    file: Callable[[Made, int], Path]
-    """The file of a frame, below the root."""
+    file: Callable[[Made, int], str]
+    """The file of a frame, below the root, as text: a `Path` costs more than the file, and there are many thousands."""
     hand: Callable[[str, Sequence[str]], list[Made]]
     """A subject's clips of these labels in a small tree, their frame numbers still open."""
     write_sheets: Callable[[Path, Sequence[Made]], None]
@@ -69,17 +69,18 @@ def write_whole(out: Path, layout: Layout, seed: int = 0) -> list[Made]:
     """The whole release in `out` with images of 16x12 pixels, and what its clips are."""
     assert layout.whole is not None, f"the counts of {layout.name} are not known"
     clips = layout.whole(np.random.default_rng([seed, *layout.name.encode()]))
-    images = textures(layout.file(clips[0], 1).suffix, grey=layout.grey, seed=seed)
-    made = set[Path]()
+    images = textures(Path(layout.file(clips[0], 1)).suffix, grey=layout.grey, seed=seed)
+    made = set[str]()
     for number, clip in enumerate(clips):
         first, last = span(clip)
         for frame in range(first - layout.margin, last + layout.margin + 1):
             if frame < 0 or frame in clip.lacking:
                 continue
-            path = out / layout.file(clip, frame)
-            if path.parent not in made:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                made.add(path.parent)
+            path = f"{out}/{layout.file(clip, frame)}"
+            folder = path.rpartition("/")[0]
+            if folder not in made:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                made.add(folder)
             write_tiny(path, images[(5 * number + frame) % len(images)])
     layout.write_sheets(out, clips)
     return clips

@@ -16,10 +16,10 @@ IN_A = 8
 UNITS: tuple[Cell, ...] = (4, "4+7", "L14", "1+2", "15+17")
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
     padded = f"{frame:03d}" if int(clip.subject) % 2 else str(frame)
-    return Path(_section(clip), f"sub{clip.subject}", clip.name, f"{clip.name}-{padded}.jpg")
+    return f"{_section(clip)}/sub{clip.subject}/{clip.name}/{clip.name}-{padded}.jpg"
 
 
 def _section(clip: Made) -> str:

@@ -56,9 +56,9 @@ HEADER: list[Cell] = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "O
 LETTERS = "abcdefghijklm"
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
-    return Path("part_A", f"spNO.{clip.subject}", clip.name, "color", f"{frame}.jpg")
+    return f"part_A/spNO.{clip.subject}/{clip.name}/color/{frame}.jpg"
 
 
 def whole(rng: np.random.Generator) -> list[Made]:

@@ -25,9 +25,9 @@ UNITS: tuple[Cell, ...] = (4, "4,7", 14, "R2", "12,25")
 HEADER: list[Cell] = ["sub", "count", "onset", "offset", "au", "emotion"]
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
-    return Path("part_C", f"{int(clip.subject):02d}", "a", "color", f"{frame}.jpg")
+    return f"part_C/{int(clip.subject):02d}/a/color/{frame}.jpg"
 
 
 def whole(rng: np.random.Generator) -> list[Made]:

@@ -36,10 +36,10 @@ UNITS: tuple[Cell, ...] = ("4", "4+7", "L12", "R14", "1+2", "D26", "M9")
 HEADER: list[Cell] = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId", "Fps"]
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
     folder = {"training": "dfme_train", "test A": "dfme_testA", "test B": "dfme_testB"}[clip.part]
-    return Path(folder, clip.name, f"{frame:05d}.png")
+    return f"{folder}/{clip.name}/{frame:05d}.png"
 
 
 def whole(rng: np.random.Generator) -> list[Made]:

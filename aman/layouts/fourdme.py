@@ -15,9 +15,9 @@ SUBJECTS = tuple(str(number) for number in range(1, 42))
 UNITS: tuple[Cell, ...] = ("4", "4+7", "12(k)", "1+2", "15+17")
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
-    return Path("gray_micro", clip.subject, clip.name, f"Frame_{frame:09d}.jpg")
+    return f"gray_micro/{clip.subject}/{clip.name}/Frame_{frame:09d}.jpg"
 
 
 def hand(subject: str, labels: Sequence[str]) -> list[Made]:

@@ -56,10 +56,10 @@ def entry_of(clip: Made) -> Entry:
     )
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
     entry = entry_of(clip)
-    return frames_folder(Path(), entry.layout) / entry.file(frame)
+    return f"{frames_folder(Path(), entry.layout).as_posix()}/{entry.file(frame)}"
 
 
 def whole(rng: np.random.Generator) -> list[Made]:

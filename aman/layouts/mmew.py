@@ -32,9 +32,9 @@ UNITS: tuple[Cell, ...] = (4, "4+7", "L12", "1+2", 14, "R10+17")
 HEADER: list[Cell] = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units"]
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
-    return Path("MMEW_Final", "Micro_Expression", clip.label, clip.name, f"{frame}.jpg")
+    return f"MMEW_Final/Micro_Expression/{clip.label}/{clip.name}/{frame}.jpg"
 
 
 def whole(rng: np.random.Generator) -> list[Made]:

@@ -14,10 +14,10 @@ from aman.releases import RELEASES, SAMM_APEX, Cell, hand_of, whole_release
 HEADER: list[Cell] = ["Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type"]
 
 
-def file_of(clip: Made, frame: int) -> Path:
+def file_of(clip: Made, frame: int) -> str:
     """The file of a frame."""
     recording = clip.name.rpartition("_")[0]
-    return Path("SAMM_longvideos", recording, f"{recording}_{frame:04d}.jpg")
+    return f"SAMM_longvideos/{recording}/{recording}_{frame:04d}.jpg"
 
 
 def whole(rng: np.random.Generator) -> list[Made]:
