@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aman.files import write_tiny
+from aman.files import Repeated
 from aman.releases import (
     RELEASES,
     SADNESS_OF_2014,
@@ -47,11 +47,11 @@ def write_lookalike(
     """
     release, entries = RELEASES[layout], whole_release(layout, seed)
     root = frames_folder(out, layout, nested)
-    images = _textures(entries[0], seed)
+    images, files = _textures(entries[0], seed), Repeated()
     for number, entry in enumerate(entries):
         (root / entry.file(0)).parent.mkdir(parents=True)
         for frame in range(entry.onset - release.margin, entry.offset + release.margin + 1):
-            write_tiny(f"{root}/{entry.file(frame)}", images[(5 * number + frame) % len(images)])
+            files.write(f"{root}/{entry.file(frame)}", images[(5 * number + frame) % len(images)])
     write_strangers(root, entries)
     write_sheet(out, entries, edition=edition, suffix=suffix, blank_columns=blank_columns, preamble=preamble)
     return entries

@@ -1,15 +1,17 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from aman.files import write_whole
+from aman.files import Repeated, write_whole
 
 
 def mode_of(path: Path) -> int:
@@ -77,6 +79,29 @@ def test_the_content_is_on_the_disk_before_the_name_is_and_the_name_follows(
     assert events == ["content, no name", "folder, named"]
     write_whole(tmp_path / "other", "text", sync=False)
     assert len(events) == 2
+
+
+@pytest.mark.parametrize("most", [0, 2, 10**6])
+def test_files_of_a_few_contents_are_whole_where_links_are_refused_and_replace_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    def some_links(first: str, path: str) -> None:
+        if link.count == most and not Path(path).exists():
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+        made(first, path)
+        link.count += 1
+
+    made, link, files = os.link, SimpleNamespace(count=0), Repeated()
+    monkeypatch.setattr(os, "link", some_links)
+    wanted = {f"{number}": b"ab"[number % 2 :][:1] * 9 for number in range(8)}
+    for name, content in wanted.items():
+        files.write(str(tmp_path / name), content)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == wanted
+    assert len({path.stat().st_ino for path in tmp_path.iterdir()}) == {0: 8, 2: 6, 10**6: 2}[most]
+    wanted |= {"0": b"b" * 9, "2": b"a" * 9, "3": b"c"}
+    for name in ("0", "2", "3"):
+        files.write(str(tmp_path / name), wanted[name])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == wanted
 
 
 WRITER = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aman.files import write_tiny
+from aman.files import Repeated
 from aman.releases import Cell
 from aman.synthesis import movement, people, write_clip
 
@@ -70,7 +70,7 @@ def write_whole(out: Path, layout: Layout, seed: int = 0) -> list[Made]:
     assert layout.whole is not None, f"the counts of {layout.name} are not known"
     clips = layout.whole(np.random.default_rng([seed, *layout.name.encode()]))
     images = textures(Path(layout.file(clips[0], 1)).suffix, grey=layout.grey, seed=seed)
-    made = set[str]()
+    files, made = Repeated(), set[str]()
     for number, clip in enumerate(clips):
         first, last = span(clip)
         for frame in range(first - layout.margin, last + layout.margin + 1):
@@ -81,7 +81,7 @@ def write_whole(out: Path, layout: Layout, seed: int = 0) -> list[Made]:
             if folder not in made:
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
-            write_tiny(path, images[(5 * number + frame) % len(images)])
+            files.write(path, images[(5 * number + frame) % len(images)])
     layout.write_sheets(out, clips)
     return clips
 
