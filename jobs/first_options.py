@@ -1,12 +1,14 @@
 """The order in which `--help` shows the options of a job: what nearly everybody gives comes first."""
 
 from dataclasses import field, fields, make_dataclass
+from functools import cache
 from typing import Any
 
 FIRST = ("database", "root", "method", "recipe_name", "protocol")
 """Fields of options that open the help of every job that has them."""
 
 
+@cache
 def in_order(kind: Any) -> Any:
     """The dataclass of options with the fields of `FIRST` before all others, which keep their order.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models.vision_transformer import VisionTransformer
 
 from aman.backbone import normalise
 from aman.tensors import as_weights, read_tensors
@@ -28,6 +27,8 @@ class SLSTT(nn.Module):
     """
 
     def __init__(self, size: int, dim: int, depth: int, heads: int, weights: str, frozen: bool, classes: int) -> None:
+        from torchvision.models.vision_transformer import VisionTransformer  # which imports torch's compiler
+
         super().__init__()
         self.size, self.frozen = size, frozen
         self.look = VisionTransformer(size, PATCH, depth, heads, dim, WIDER * dim)
