@@ -1,5 +1,6 @@
 """One Ray session for the whole run, locked as a job's own is."""
 
+import gc
 import os
 import shutil
 import sys
@@ -110,6 +111,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if SLOW & set(getattr(item, "fixturenames", ())) or item.path.stem in SLOW_FILES or on_a_server:
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: FIRST.index(groups[item]) if groups[item] in FIRST else len(FIRST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """No search for unused objects while everything is imported, and none among what was imported: it would take a
+    fifth of that time, and a twentieth of the tests'."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

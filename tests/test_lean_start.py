@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from aman import backbone
 from aman.backbone import digest, load_trunk
 from aman.resnet import ResNet18
 from aman.training.eager import eager
-from cluster.machines.lean import FOR_CLUSTERS, SESSION, UNUSED, lean, lean_session
+from cluster.folds import fleet
+from cluster.machines.lean import FOR_CLUSTERS, SESSION, UNUSED, asking_nobody, lean, lean_session
+from cluster.machines.session import Slots
 
 HEAVY = ("torchvision", "torch._dynamo", "torch._inductor", "sympy")
 FOLD = """
@@ -149,10 +152,69 @@ def test_ray_train_starts_without_its_unused_parts(ours: bool, monkeypatch: pyte
     def parts(trainer: type) -> list[str]:
         return [type(part).__name__ for part in trainer(print)._create_default_callbacks()]
 
-    without = {*UNUSED, *(FOR_CLUSTERS if ours else ())}
+    without = {*UNUSED, *(FOR_CLUSTERS[:1] if ours else ())}
     own = parts(DataParallelTrainer)
     assert without <= set(own)  # else Ray has other names for them
     assert parts(lean(DataParallelTrainer, ours=ours)) == [name for name in own if name not in without]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_group_of_fixed_size_asks_for_machines_only_where_machines_can_join(
+    ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy, scaling_policy
+    from ray.train.v2.api.config import ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    monkeypatch.setattr("cluster.machines.lean.UNUSED", UNUSED)
+    asked: list[str] = []
+
+    class Client:
+        def __init__(self, requester: str) -> None:
+            self.requester = requester
+
+        def send_resource_request(self, *_: object) -> None:
+            asked.append(self.requester)
+
+        maybe_send_resource_request = send_resource_request
+
+    monkeypatch.setattr(scaling_policy, "TrainAutoscalingCoordinatorClient", Client)  # else Ray has another name for it
+
+    class Starts(DataParallelTrainer):
+        def _initialize_and_run_controller(self, **parts: Any) -> Any:
+            return parts["scaling_policy"]
+
+    given = FixedScalingPolicy(ScalingConfig(num_workers=3))
+    policy = lean(Starts, ours=ours)(print)._initialize_and_run_controller(scaling_policy=given)
+    policy.after_controller_start(SimpleNamespace(run_id="r"))
+    decision = policy.make_decision_for_non_running_worker_group()
+    assert (decision.num_workers, decision.resources_per_worker) == (3, {"CPU": 1})
+    assert asked == ([] if ours else ["train-r", "train-r"])
+
+
+def test_a_group_that_grows_keeps_its_own_policy() -> None:
+    from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy
+    from ray.train.v2.api.config import ScalingConfig
+
+    policy = ElasticScalingPolicy(ScalingConfig(num_workers=(1, 3)))
+    assert asking_nobody(policy) is policy
+
+
+@pytest.mark.parametrize(
+    ("ours", "gpus", "workers", "share", "size"),
+    [
+        (True, 0, 2, 0, 2),
+        (True, 0, 3, 0, (1, 3)),  # more than CPUs
+        (True, 2, 5, 0.4, (1, 5)),  # two of such workers fit on each GPU
+        (False, 0, 2, 0, (1, 2)),
+        (False, 0, 1, 0, 1),
+    ],
+)
+def test_a_group_has_a_fixed_size_where_all_its_workers_have_room(
+    ours: bool, gpus: int, workers: int, share: float, size: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fleet, "capacity", lambda: Slots(cpus=2, gpus=gpus, ours=ours))
+    assert fleet._trainer({}, workers, share, str(tmp_path), 1).scaling_config.num_workers == size
 
 
 def test_a_session_starts_without_monitors_and_on_a_free_port_and_other_sessions_as_they_did() -> None:
@@ -166,3 +228,23 @@ def test_a_session_starts_without_monitors_and_on_a_free_port_and_other_sessions
     assert told == {"include_log_monitor": False, "no_monitor": True, "dashboard_agent_listen_port": 0}
     assert ours.num_cpus == 2
     assert {name: getattr(parameter.RayParams(), name) for name in SESSION} != told
+
+
+@pytest.mark.parametrize(("include_dashboard", "served"), [(False, False), (True, True), (None, True)])
+def test_rays_api_server_starts_only_where_there_is_to_be_a_dashboard(
+    include_dashboard: bool | None, served: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import services
+
+    asked: list[object] = []
+
+    def start(include_dashboard: object, *_: object, **__: object) -> tuple[str, str]:
+        asked.append(include_dashboard)
+        return "address", "process"
+
+    monkeypatch.setattr(services, "start_api_server", start)  # else Ray has another name for it
+    with lean_session():
+        serve: Any = services.start_api_server
+        told = serve(include_dashboard, False, "", port=1)
+    assert (told, asked) == ((("address", "process"), [include_dashboard]) if served else ((None, None), []))
+    assert services.start_api_server is start

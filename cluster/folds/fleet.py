@@ -146,11 +146,14 @@ def _trainer(config: dict[str, Any], workers: int, gpu_share: float, scratch: st
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    size: dict[str, Any] = {"num_workers": (1, workers) if workers > 1 else 1, "use_gpu": gpu_share > 0}
+    slots = capacity()
+    # A machine of its own has a CPU for each worker. Elsewhere, and where workers share GPUs, fewer may fit in now.
+    fixed = workers == 1 or (slots.ours and not gpu_share and workers <= slots.cpus)
+    size: dict[str, Any] = {"num_workers": workers if fixed else (1, workers), "use_gpu": gpu_share > 0}
     if gpu_share:
         size["resources_per_worker"] = {"GPU": gpu_share}
     failures = FailureConfig(max_failures=max_failures, controller_failure_limit=ATTEMPTS)
-    return lean(DataParallelTrainer, ours=capacity().ours)(
+    return lean(DataParallelTrainer, ours=slots.ours)(
         train_worker,
         train_loop_config=config,
         scaling_config=ScalingConfig(**size),

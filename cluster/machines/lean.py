@@ -17,36 +17,68 @@ SESSION: dict[str, Any] = {
 
 UNUSED = ("DatasetsCallback",)
 """Parts of Ray Train that serve Ray Data, with a process of their own."""
-FOR_CLUSTERS = ("PlacementGroupCleanerCallback",)
-"""Parts that free what a run has reserved when its controller dies. A session on this machine alone ends with its
-driver, and frees everything."""
+FOR_CLUSTERS = ("PlacementGroupCleanerCallback", "TrainAutoscalingCoordinatorClient")
+"""Parts that free what a run has reserved when its controller dies, and that tell an actor, started for that alone,
+which machines a run wants. A session on this machine alone ends with its driver, which frees everything, and no machine
+can join it."""
 
 
 @contextmanager
 def lean_session() -> Iterator[None]:
-    """Have `ray.init` start a session of this machine alone without monitors. A version of Ray that has other options
+    """Have `ray.init` start a session of this machine alone without monitors, and without the server behind the
+    dashboard where there is to be no dashboard: Ray starts it all the same. A version of Ray that has other options
     starts what it starts by default."""
     parameter: Any = importlib.import_module("ray._private.parameter")
-    usual = parameter.RayParams
+    services: Any = importlib.import_module("ray._private.services")
+    usual, serve = parameter.RayParams, services.start_api_server
     known = inspect.signature(usual).parameters
+
+    def serve_if_wanted(include_dashboard: bool | None, *others: Any, **named: Any) -> Any:
+        if include_dashboard is False:
+            return None, None  # the address and the process
+        return serve(include_dashboard, *others, **named)
+
     parameter.RayParams = partial(usual, **{name: value for name, value in SESSION.items() if name in known})
+    services.start_api_server = serve_if_wanted
     try:
         yield
     finally:
-        parameter.RayParams = usual
+        parameter.RayParams, services.start_api_server = usual, serve
 
 
 def lean(trainer: type, *, ours: bool) -> Any:
     """The trainer class without its unused parts; where the session is `ours`, on this machine alone, without those for
-    clusters either. They are known by the names of their classes: where Ray renames one, a run is slower, not
-    wrong."""
+    clusters either. They are known by the names of their classes and methods: where Ray renames one, a run is slower,
+    not wrong."""
     without = {*UNUSED, *(FOR_CLUSTERS if ours else ())}
 
     class Lean(trainer):
         def _create_default_callbacks(self) -> list[Any]:
             return [part for part in super()._create_default_callbacks() if type(part).__name__ not in without]
 
+        def _initialize_and_run_controller(self, **parts: Any) -> Any:
+            if "scaling_policy" in parts and "TrainAutoscalingCoordinatorClient" in without:
+                parts["scaling_policy"] = asking_nobody(parts["scaling_policy"])
+            return super()._initialize_and_run_controller(**parts)
+
     return Lean
+
+
+def asking_nobody(policy: Any) -> Any:
+    """A policy for a fixed number of workers that asks nobody for machines. Any other policy stays as it is: that of
+    elastic groups waits for an answer."""
+    kind = type(policy)
+    if kind.__name__ != "FixedScalingPolicy":
+        return policy
+
+    class AskingNobody(kind):
+        def after_controller_start(self, train_run_context: Any) -> None:
+            """Ray's own sends the first request here."""
+
+        def _maybe_send_resource_request(self) -> None:
+            """Ray's own sends it again here, every 20 seconds."""
+
+    return AskingNobody(policy.scaling_config)
 
 
 def starting_text(address: str) -> str:
