@@ -13,7 +13,6 @@ products and convolutions, forward and backward.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import unwrap
 from statistics import median
 from time import perf_counter
 from typing import Any, Literal
@@ -209,8 +208,6 @@ def step(
         return train_step(METHOD, model, optimiser, [x[places_B]], labels[places_B], recipe)
 
     with FlopCounterMode(display=False) as counter:
-        counting: Any = type(counter.mode)  # wrapped for torch's compiler, which the first call would import
-        counting.__torch_dispatch__ = unwrap(counting.__torch_dispatch__)
         one_step(places_B)
     took, recorded = timed(lambda: one_step(places_B), device, seconds), None
     if device.type in RECORDED_ON:
