@@ -113,17 +113,22 @@ def attention_figure(
 
 
 def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> list[Path]:
-    """One frame of each clip at every factor, as in the paper's Figure 1: `image_KHWC` by the text beside its row."""
+    """One frame of each clip at every factor, as in the paper's Figure 1: `image_KHWC` by the text beside its row. All
+    are one picture on white: axes for each of them would take seconds."""
+    height, width = (max(image_KHWC.shape[side] for image_KHWC in rows.values()) for side in (1, 2))
+    gap = max(height, width) // 16 + 1
+    sheet = np.full((len(rows) * (height + gap) - gap, len(factors) * (width + gap) - gap, 3), 255, np.uint8)
+    tops, lefts = np.arange(len(rows)) * (height + gap), np.arange(len(factors)) * (width + gap)
+    for top, image_KHWC in zip(tops, rows.values(), strict=True):
+        for left, image_HWC in zip(lefts, image_KHWC, strict=True):
+            sheet[top : top + image_HWC.shape[0], left : left + image_HWC.shape[1]] = image_HWC
     figure = Figure(figsize=(0.5 + 1.4 * len(factors), 0.3 + 1.45 * len(rows)), layout="constrained")
-    panels = figure.subplots(len(rows), len(factors), squeeze=False)
-    for line, name, image_KHWC in zip(panels, drawable(list(rows)), rows.values(), strict=True):
-        line[0].set_ylabel(name)
-        for axes, image_HWC in zip(line, image_KHWC, strict=True):
-            axes.imshow(image_HWC)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-    for axes, factor in zip(panels[0], factors, strict=True):
-        axes.set_title(f"\N{MULTIPLICATION SIGN}{factor}")
+    axes = figure.subplots()
+    axes.imshow(sheet)
+    axes.set_xticks(lefts + width / 2, [f"\N{MULTIPLICATION SIGN}{factor}" for factor in factors], fontsize="large")
+    axes.set_yticks(tops + height / 2, drawable(list(rows)), rotation=90, va="center")
+    axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
     return _save(figure, path, beside=())
 
 
