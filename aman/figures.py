@@ -114,7 +114,7 @@ def attention_figure(
 
 def magnification_figure(rows: Mapping[str, npt.NDArray[np.uint8]], factors: Sequence[int], path: Path) -> list[Path]:
     """One frame of each clip at every factor, as in the paper's Figure 1: `image_KHWC` by the text beside its row. All
-    are one picture on white: axes for each of them would take seconds."""
+    are one picture on white, which is drawn faster than axes for each."""
     height, width = (max(image_KHWC.shape[side] for image_KHWC in rows.values()) for side in (1, 2))
     gap = max(height, width) // 16 + 1
     sheet = np.full((len(rows) * (height + gap) - gap, len(factors) * (width + gap) - gap, 3), 255, np.uint8)

@@ -120,6 +120,7 @@ REST = "import cluster.experiment.write, jobs.loso, jobs.synthesize"
 STARTED = "import sys\nassert 'ray' not in sys.modules or not sys.modules['ray'].is_initialized()"
 
 
+@pytest.mark.slow
 def test_the_method_pulls_in_no_cluster_tracker_or_network_and_importing_writes_and_starts_nothing(
     tmp_path: Path,
 ) -> None:

@@ -257,6 +257,7 @@ def first_fold(root: Path, folder: Path) -> tuple[Plan, Loaded, list[Any], list[
     return plan, loaded, loaded.arrays_of(recipe, task.train_clips), loaded.arrays_of(recipe, task.test_clips)
 
 
+@pytest.mark.slow
 def test_a_fold_on_large_arrays_copies_none_and_comes_out_the_same(
     root: Path, undisturbed: dict[str, FoldResult], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,7 @@ def test_a_step_whose_optimiser_reads_a_number_cannot_be_recorded() -> None:
         assert_equal(trained("adam", lambda model, optimiser: operations), trained("adam"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_steps_of_aman_with_layer4_are_operations_on_tensors_that_stay(precision: str) -> None:
     recipe = variant(RECIPES["default"], n=2, k=2, precision=precision)

@@ -80,6 +80,7 @@ def asked_for(kind: str, table: Path) -> dict[str, str]:
 # Leaks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

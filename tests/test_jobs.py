@@ -55,6 +55,7 @@ def frames_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem.removeprefix("img")))
 
 
+@pytest.mark.slow
 def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_computes_nothing(
     call: Callable[..., tuple[int, str]], whole: Path, store: Path, here: Path, drawn_figures: None
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_run_without_a_damaged_clip_is_stamped_incomplete_in_every_output(
     assert run.data.tags["incomplete"] == "1 clips of the protocol missing"
 
 
+@pytest.mark.slow
 def test_a_face_that_is_not_found_is_named(call: Callable[..., tuple[int, str]], release: Path) -> None:
     code, text = call("--root", release, *SETTINGS, "--align", "landmarks")
     assert code == 4

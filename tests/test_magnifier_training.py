@@ -243,6 +243,7 @@ def test_latents_that_should_be_equal_are_compared_and_no_others() -> None:
     assert pair(replace(still, truth_BCHW=made.truth_BCHW), copies=True)[1] == 0
 
 
+@pytest.mark.slow
 def test_the_weight_of_the_latents_enters_the_training_and_the_curve_shows_the_picture_alone(tmp_path: Path) -> None:
     curves = {}
     for weight in (0.0, 0.1):

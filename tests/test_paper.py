@@ -93,6 +93,7 @@ def fold(seconds: float, device: str) -> Known:
     return Known(right=0, seconds=seconds, device=device)
 
 
+@pytest.mark.slow
 def test_hours_are_a_range_from_what_folds_took_on_a_gpu_where_there_is_one(
     root: Path, smic: Path, tmp_path: Path
 ) -> None:

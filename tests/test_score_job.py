@@ -359,6 +359,7 @@ def test_a_reader_of_other_bytes_raises_user_errors_only(here: Path) -> None:
             read_predictions(here / "x.csv", CASME2)
 
 
+@pytest.mark.slow
 def test_scoring_needs_neither_ray_nor_torch_nor_mlflow(here: Path) -> None:
     write(here / "good.csv", GOOD)
     program = (

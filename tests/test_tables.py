@@ -549,6 +549,7 @@ def test_the_check_says_all_of_it_before_a_run_does(tmp_path: Path, capsys: pyte
 # Fuzz
 
 
+@pytest.mark.slow
 def test_damaged_tables_are_used_or_end_in_a_sentence(tmp_path: Path) -> None:
     folders(tmp_path, 9)
     ends = [fuzz_tables.outcome(tmp_path, case) for case in fuzz_tables.cases(7, fuzz_tables.NUMBER)]

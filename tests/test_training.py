@@ -75,6 +75,7 @@ def honest() -> FoldResult:
     return train_fold(cached(CLIPS, 1), cached(2, 2), task_of(), SMALL)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_network_and_predictions(honest: FoldResult) -> None:
     torch.manual_seed(2)  # what came before in the process does not matter
     torch.rand(5)
@@ -355,6 +356,7 @@ def test_a_loss_that_is_no_number_ends_the_fold_by_its_name() -> None:
         train_fold(x, cached(2, 2, "layer4"), task_of(), LIGHT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "rate", "epochs"), [(SMALL, 1e-4, 6), (LIGHT, 1e-2, 40)])
 def test_a_problem_that_can_be_learned_is_learned(recipe: Settings, rate: float, epochs: int) -> None:
     frozen = recipe.preparation.frozen
