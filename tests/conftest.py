@@ -147,7 +147,7 @@ def ray_cluster(s3_server: "Server") -> Iterator[None]:
     with lean.lean_session():
         ray.init(
             address="local",
-            num_cpus=3,
+            num_cpus=2,
             object_store_memory=80 * 2**20,
             include_dashboard=False,
             log_to_driver=False,

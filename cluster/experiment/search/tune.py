@@ -60,7 +60,8 @@ def run_trials(grid: Grid, stopping: Stopping, workers: int, scratch: str, queue
     head = HEAD in ray.cluster_resources()  # where there is one, trials stay where no fold is trained
     trial = tune.with_parameters(watch, queue=queue, plans=frozenset(grid.plans))
     tune.Tuner(
-        tune.with_resources(trial, {HEAD: 0.01} if head else {"cpu": 0.01}),
+        # A byte, and no part of a CPU: that would leave no room for the last worker, for which the trial waits.
+        tune.with_resources(trial, {HEAD: 0.01} if head else {"memory": 1}),
         param_space=space,
         tune_config=tune.TuneConfig(
             search_alg=search,
