@@ -25,8 +25,8 @@ demo: env  ## Run the main job on the synthetic database: three to six minutes o
 	@echo "demo: synthesizes 120 clips, prepares them, trains 12 folds; three to six minutes on two cores"
 	$(BIN)/python jobs/loso.py
 
-test: env  ## Lint, type check and run all tests: nine to fifteen minutes on two cores
-	@echo "test: lint, types, import contracts and all tests; nine to fifteen minutes on two cores"
+test: env  ## Lint, type check and run all tests: eight to twelve minutes on two cores
+	@echo "test: lint, types, import contracts and all tests; eight to twelve minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint all-tests
 
 check: env  ## Lint, type check and run the tests that are not marked slow: two to three minutes
@@ -50,7 +50,7 @@ test-faults: env  ## Break a small benchmark in every way and compare: about twe
 	$(BIN)/python -m pytest tests/faults -o addopts="-q --strict-markers --strict-config" -o timeout=3600 $(FAULTS)
 	$(if $(FAULTS),,AMAN_FUZZ_TREES=2100 $(BIN)/python -m pytest -n 0 tests/test_check_database.py -k damaged_trees)
 
-lint: env  ## Ruff, pyrefly and the import contracts: half a minute
+lint: env  ## Ruff, pyrefly and the import contracts: a quarter of a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyrefly check --output-format min-text --progress-bar no
