@@ -205,7 +205,7 @@ def test_a_group_that_grows_keeps_its_own_policy() -> None:
     [
         (True, 0, 2, 0, 2),
         (True, 0, 3, 0, (1, 3)),  # more than CPUs
-        (True, 2, 5, 0.4, (1, 5)),  # two of such workers fit on each GPU
+        (True, 1, 2, 0.6, (1, 2)),  # one of such workers fits on the GPU
         (False, 0, 2, 0, (1, 2)),
         (False, 0, 1, 0, 1),
     ],
