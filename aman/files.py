@@ -1,6 +1,5 @@
 """Files that appear whole or not at all, whatever ends the process that writes them."""
 
-import errno
 import os
 import secrets
 from pathlib import Path
@@ -42,35 +41,22 @@ def write_whole(
 
 
 class Repeated:
-    """Writes new small files with few contents, for trees of many thousand files: each content once, and again where
-    the file system takes no further link to it. To change one file of such a tree, write it anew: a change in place
-    is one to all files with its content."""
+    """Writes many small files that have few different contents. Files with equal content are hard links to one file;
+    where the file system refuses a further link, one more file is written. A program that replaces such a file
+    changes that file alone. A program that writes into it changes all files with its content."""
 
     def __init__(self) -> None:
         self.first: dict[bytes, str] = {}
 
     def write(self, path: str, content: bytes) -> None:
         """Make the file, or put it in the place of one that is there; the folder must exist."""
+        Path(path).unlink(missing_ok=True)
+        self.first = {one: first for one, first in self.first.items() if first != path}
         try:
             os.link(self.first[content], path)
-        except FileExistsError:
-            Path(path).unlink()
-            self.first = {one: first for one, first in self.first.items() if first != path}
-            self.write(path, content)
         except (KeyError, OSError):  # a new content, or links that the file system does not take, or no more of them
-            Path(path).unlink(missing_ok=True)
-            write_tiny(path, content)
+            Path(path).write_bytes(content)
             self.first[content] = path
-
-
-def write_tiny(path: Path | str, content: bytes) -> None:
-    """Write a new small file in half the time of `Path.write_bytes`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        if os.write(descriptor, content) != len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    finally:
-        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

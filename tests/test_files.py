@@ -101,6 +101,9 @@ def test_files_of_a_few_contents_are_whole_where_links_are_refused_and_replace_w
     wanted |= {"0": b"b" * 9, "2": b"a" * 9, "3": b"c"}
     for name in ("0", "2", "3"):
         files.write(str(tmp_path / name), wanted[name])
+    wanted |= {"1": b"d", "2": b"e", "8": b"a" * 9, "9": b"b" * 9}  # new contents in the place of files linked to
+    for name in ("1", "2", "8", "9"):
+        files.write(str(tmp_path / name), wanted[name])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == wanted
 
 
