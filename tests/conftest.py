@@ -115,8 +115,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """No search for unused objects while everything is imported, and none among what was imported: it would take a
-    fifth of that time, and a twentieth of the tests'."""
+    """Python's garbage collector is off while the tests are imported, where it takes a fifth of the time. Afterwards it
+    leaves out what was imported and runs less often, which saves a twentieth of the tests' time."""
     gc.disable()
     try:
         return (yield)

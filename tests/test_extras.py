@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from refusing import refusing
 from small import small_database
 
 from aman.errors import UsageError
@@ -17,13 +18,8 @@ from aman.own_file import running
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-WITHOUT = """
+RUN = """
 import runpy, sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in lacking:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 def run(*words):
     sys.argv = list(words)
@@ -32,19 +28,18 @@ def run(*words):
     except SystemExit as end:
         print("exit", end.code, flush=True)
 
-lacking = set(sys.argv[1].split(","))
-sys.meta_path.insert(0, Missing())
-for line in sys.argv[2:]:
+for line in sys.argv[1:]:
     run(*line.split())
 """
-"""Jobs one after another in a process that finds no package of the extras."""
+"""Jobs one after another in one process."""
 
 
 def without(extras: list[str], *commands: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    lacking = ",".join(module for extra in extras for module in EXTRAS[extra])
+    """The jobs in a process that finds no package of these extras."""
+    program = refusing(module for extra in extras for module in EXTRAS[extra]) + RUN
     words = [command.replace("jobs/", f"{ROOT}/jobs/") for command in commands]
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT, lacking, *words], capture_output=True, text=True, check=False, cwd=folder
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False, cwd=folder
     )
 
 

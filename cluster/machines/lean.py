@@ -17,10 +17,10 @@ SESSION: dict[str, Any] = {
 
 UNUSED = ("DatasetsCallback",)
 """Parts of Ray Train that serve Ray Data, with a process of their own."""
-FOR_CLUSTERS = ("PlacementGroupCleanerCallback", "TrainAutoscalingCoordinatorClient")
-"""Parts that free what a run has reserved when its controller dies, and that tell an actor, started for that alone,
-which machines a run wants. A session on this machine alone ends with its driver, which frees everything, and no machine
-can join it."""
+FOR_CLUSTERS = ("PlacementGroupCleanerCallback", "FixedScalingPolicy")
+"""A part that frees what a run has reserved when its controller dies, and one that tells an actor, started for that
+alone, which machines a group of fixed size wants. A session on this machine alone ends with its driver, which frees
+everything, and no machine can join it."""
 
 
 @contextmanager
@@ -48,8 +48,8 @@ def lean_session() -> Iterator[None]:
 
 def lean(trainer: type, *, ours: bool) -> Any:
     """The trainer class without its unused parts; where the session is `ours`, on this machine alone, without those for
-    clusters either. They are known by the names of their classes and methods: where Ray renames one, a run is slower,
-    not wrong."""
+    clusters either. They are known by the names of their classes: where Ray renames one, a run is slower, not
+    wrong."""
     without = {*UNUSED, *(FOR_CLUSTERS if ours else ())}
 
     class Lean(trainer):
@@ -57,19 +57,17 @@ def lean(trainer: type, *, ours: bool) -> Any:
             return [part for part in super()._create_default_callbacks() if type(part).__name__ not in without]
 
         def _initialize_and_run_controller(self, **parts: Any) -> Any:
-            if "scaling_policy" in parts and "TrainAutoscalingCoordinatorClient" in without:
-                parts["scaling_policy"] = asking_nobody(parts["scaling_policy"])
+            policy = parts.get("scaling_policy")
+            if type(policy).__name__ in without:
+                parts["scaling_policy"] = asking_nobody(policy)
             return super()._initialize_and_run_controller(**parts)
 
     return Lean
 
 
 def asking_nobody(policy: Any) -> Any:
-    """A policy for a fixed number of workers that asks nobody for machines. Any other policy stays as it is: that of
-    elastic groups waits for an answer."""
+    """The policy of a group of fixed size, without its requests for machines."""
     kind = type(policy)
-    if kind.__name__ != "FixedScalingPolicy":
-        return policy
 
     class AskingNobody(kind):
         def after_controller_start(self, train_run_context: Any) -> None:
