@@ -19,6 +19,7 @@ from aman.errors import SessionLostError, UsageError, UserError
 from aman.extras import extras_named
 from aman.places import check_file, check_folder
 from aman.sheets.text import printable
+from cluster.machines.starting import collect_less
 from jobs.first_options import in_order
 from jobs.help_texts import DATABASES_HELP, LABELS_TEXT, PROTOCOL_TEXT, ROOTS_HELP, SPLIT_TEXT, description, flowing
 from jobs.interrupts import Interrupts
@@ -176,8 +177,7 @@ class BenchmarkOptions(SideBySideOptions, RecipeOptions):
         from aman.protocols import protocol_for
 
         protocol_for(self.one_database, self.protocol, self.split, self.labels)
-        made = ensure_database(self.one_database, " ".join(self.root), self.plan, say)
-        return made or self.say_room()
+        return ensure_database(self.one_database, " ".join(self.root), self.plan, say) or self.say_room()
 
     def request(self, **more: Any) -> "Request":
         """The request that these options make."""
@@ -234,8 +234,7 @@ def say(line: str) -> None:
 def parse(kind: type[Options], docstring: str | None, arguments: Sequence[str] | None = None) -> Options:
     """Options of a job from the command line. Those of a method are the fields of its settings, and a recipe's values
     are the defaults that are shown."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    kind = in_order(kind)
+    given, kind = list(sys.argv[1:] if arguments is None else arguments), in_order(kind)
     default: Any = kind()
     if isinstance(default, RecipeOptions):
         kind, default = _with_settings(kind, default, given)
@@ -277,6 +276,7 @@ def _with_settings(kind: Any, default: Any, given: Sequence[str]) -> tuple[Any, 
 def run_job(kind: type[Options], main: Callable[[Options], int], docstring: str | None) -> None:
     """Parse, run and leave with the right exit code: 0 done, 2 usage, 3 some folds failed, 4 data, 5 processes of Ray's
     were killed, 130 interrupted."""
+    collect_less()
     interrupts = Interrupts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show

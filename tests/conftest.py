@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster.machines.session import lock
+from cluster.machines.starting import collect_less
 
 if TYPE_CHECKING:
     from seaweed import Server
@@ -93,6 +94,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW_FILES else None
 
 
+LONGEST_NAME = 60
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Cut the name of a test whose value is long: each process tells the others all names, several times a test."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_NAME:
+        return str(val[:LONGEST_NAME])
+    return None
+
+
 def _group_of(item: pytest.Item) -> str:
     if marked := item.get_closest_marker("xdist_group"):
         return str(marked.args[0])
@@ -122,7 +133,7 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
+        collect_less()
         gc.enable()
 
 

@@ -27,6 +27,7 @@ from aman.inputs.aligned import Aligned
 from aman.inputs.images import Images
 from aman.inputs.interpolated import Interpolated
 from aman.methods import Axis, Neural, Recipe
+from aman.training.eager import eager
 
 SCALE = 255
 
@@ -65,7 +66,7 @@ class Plain(Neural, settings=PlainSettings):
         return {"brightest": Axis(label="class", plural="classes", at=(0, 1))}
 
     def optimiser(self, model, settings, steps):
-        return torch.optim.SGD(model.parameters(), lr=0.01), None
+        return eager(torch.optim.SGD)(model.parameters(), lr=0.01), None
 
 
 class Network(torch.nn.Module):

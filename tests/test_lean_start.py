@@ -1,5 +1,8 @@
 """What starts is lean: no library that nothing needs, no trunk built twice, no process that serves nobody."""
 
+import gc
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +20,7 @@ from aman.backbone import digest, load_trunk
 from aman.resnet import ResNet18
 from aman.training.eager import eager
 from cluster.folds import fleet
+from cluster.machines import starting
 from cluster.machines.lean import FOR_CLUSTERS, SESSION, UNUSED, lean, lean_session
 from cluster.machines.session import Slots
 
@@ -226,7 +230,12 @@ def test_a_session_starts_without_monitors_and_on_a_free_port_and_other_sessions
     with lean_session():
         ours = parameter.RayParams(num_cpus=2)
     told = {name: getattr(ours, name) for name in SESSION}
-    assert told == {"include_log_monitor": False, "no_monitor": True, "dashboard_agent_listen_port": 0}
+    assert told == {
+        "include_log_monitor": False,
+        "no_monitor": True,
+        "dashboard_agent_listen_port": 0,
+        "setup_worker_path": starting.__file__,
+    }
     assert ours.num_cpus == 2
     assert {name: getattr(parameter.RayParams(), name) for name in SESSION} != told
 
@@ -249,3 +258,60 @@ def test_rays_api_server_starts_only_where_there_is_to_be_a_dashboard(
         told = serve(include_dashboard, False, "", port=1)
     assert (told, asked) == ((("address", "process"), [include_dashboard]) if served else ((None, None), []))
     assert services.start_api_server is start
+
+
+WORKER = """
+import gc, os, sys
+print(*gc.get_threshold(), "ray" in sys.modules, sys.path[0], os.environ.get("MINE"), *sys.argv)
+"""
+"""Stands in for Ray's program of a worker."""
+
+
+@pytest.mark.parametrize(
+    ("context", "rays_own"), [([], False), (["--serialized-runtime-env-context={}"], False), (["mine"], True)]
+)
+def test_a_worker_starts_at_once_and_by_rays_own_program_where_it_is_to_have_an_environment(
+    context: list[str], rays_own: bool, tmp_path: Path
+) -> None:
+    import ray
+
+    program = tmp_path / "default_worker.py"
+    program.write_text(WORKER)
+    if rays_own:
+        shutil.copy(Path(ray.__path__[0]) / "_private" / "workers" / "setup_worker.py", tmp_path)
+        context = ["--serialized-runtime-env-context", json.dumps({"env_vars": {"MINE": "1"}})]
+    command = [sys.executable, starting.__file__, str(program), "--node-id=7", "--language=PYTHON", *context]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    thresholds = ["700", "10", "10"] if rays_own else [str(number) for number in starting.COLLECT_AFTER]
+    given = [str(program), "--node-id=7"]
+    assert told == [*thresholds, "False", str(tmp_path), "1" if rays_own else "None", *given]
+
+
+def test_a_worker_of_a_session_collects_less(ray_cluster: None) -> None:
+    import ray
+
+    @ray.remote
+    def thresholds() -> tuple[int, ...]:
+        import gc
+
+        return gc.get_threshold()
+
+    assert ray.get(thresholds.remote()) == starting.COLLECT_AFTER != (700, 10, 10)
+
+
+def test_a_job_collects_less_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs import cache
+    from jobs.command_line import run_job
+
+    def main(options: cache.Options) -> int:
+        return gc.get_threshold() != starting.COLLECT_AFTER
+
+    before = gc.get_threshold()
+    monkeypatch.setattr(sys, "argv", ["cache.py", "status"])
+    gc.set_threshold(700, 10, 10)
+    try:
+        with pytest.raises(SystemExit) as left:
+            run_job(cache.Options, main, cache.__doc__)
+    finally:
+        gc.set_threshold(*before)
+    assert left.value.code == 0

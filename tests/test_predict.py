@@ -410,7 +410,7 @@ def test_a_model_of_a_users_own_method_needs_that_very_file(
     assert predicted(call_job, out, folder, "--method", file)["method"] == "difference"
     code, said = call_job(predict, out, folder)
     assert code == 2 and "add --method FILE.py" in said
-    file.write_text(file.read_text().replace("Adam(", "NAdam("))
+    file.write_text(file.read_text().replace("optim.Adam", "optim.NAdam"))
     code, said = call_job(predict, out, folder, "--method", file)
     assert code == 4 and "the method difference: the code is not that of the training" in said
 

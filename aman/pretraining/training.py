@@ -18,6 +18,7 @@ from aman.pretraining.classifier import accuracy, confusion, copy_of, forward, i
 from aman.pretraining.faces import FaceSets, read_sets
 from aman.pretraining.settings import Pretraining, full_size_from, size_of
 from aman.schedules import resume_schedule, warm_up_then_cosine
+from aman.training.eager import eager
 from aman.training.neural import be_deterministic
 from aman.worker import Worker
 
@@ -49,7 +50,7 @@ def pretrain(worker: Worker, settings: Pretraining) -> None:
     network = network.to(memory_format=torch.channels_last)
     bf16 = in_bf16(settings.precision, worker.device)
     model = worker.wrap(network)
-    optimiser = torch.optim.SGD(
+    optimiser = eager(torch.optim.SGD)(
         model.parameters(), lr=settings.rate, momentum=MOMENTUM, nesterov=True, weight_decay=settings.weight_decay
     )
     total = per_epoch * settings.epochs

@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from cluster.machines import starting
+
 SESSION: dict[str, Any] = {
     "include_log_monitor": False,  # nobody reads the workers' lines
     "no_monitor": True,  # it starts machines, and there is none to start
     # By default one fixed port. Where another session has it, each start of a session tries for 3.4 seconds to get it.
     "dashboard_agent_listen_port": 0,
+    "setup_worker_path": starting.__file__,
 }
-"""What `ray start` has options for, and `ray.init` has not."""
+"""What `ray.init` has no options for."""
 
 UNUSED = ("DatasetsCallback",)
 """Parts of Ray Train that serve Ray Data, with a process of their own."""

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from aman.errors import UserError
+from cluster.machines.starting import collect_less
 from cluster.tracking.client import Patience
 from cluster.tracking.pending import NOT_LOGGED, kept_in, log_patiently, upload, why
 from cluster.tracking.process import FAILED, LOGGED, TAKEN
@@ -49,6 +50,7 @@ def log_for_job(out: Path, seconds: float, seconds_a_run: float) -> None:
 
 def main() -> None:
     """Upload what is beside a run."""
+    collect_less()
     parser = argparse.ArgumentParser(prog="python -m cluster.tracking", description=__doc__)
     parser.add_argument("out", type=Path, help=f"folder of a run, with {NOT_LOGGED}")
     parser.add_argument("--tracking-uri", default="", help="as of the jobs (default: $MLFLOW_TRACKING_URI, or runs/)")
