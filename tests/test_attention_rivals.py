@@ -29,6 +29,7 @@ def settings(name: str, **changes: Any) -> Any:
     return variant(find(name).Settings(), align="none", **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "classes", "count"), [("htnet", 3, 114_429_446), ("causalnet", 3, 276_590_089)])
 def test_the_full_network_has_as_many_parameters_as_the_released_one(name: str, classes: int, count: int) -> None:
     """Measured of the released networks: 114.4 and 276.6 million."""
@@ -208,6 +209,7 @@ def test_one_array_is_not_taken_for_both_halves(tmp_path: Path) -> None:
 # Shared flow
 
 
+@pytest.mark.slow
 def test_a_second_method_on_the_same_flow_computes_no_flow_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

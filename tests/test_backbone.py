@@ -293,6 +293,7 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "`random`" in caught.value.expected
 
 
+@pytest.mark.slow
 def test_different_files_have_different_digests_and_equal_weights_equal_ones(tmp_path: Path) -> None:
     state = other_weights()
     torch.save(state, tmp_path / "a.pth")

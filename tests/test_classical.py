@@ -104,6 +104,7 @@ def test_the_fold_predicts_what_scikit_learn_predicts_when_it_is_given_the_train
     assert digest(leaking) != result.weights_sha256
 
 
+@pytest.mark.slow
 def test_the_parameter_is_the_one_that_a_search_by_subject_finds_on_the_training_clips() -> None:
     seen = set()
     for seed in range(4, 8):

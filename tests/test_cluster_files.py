@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,14 @@ printf '%s\0' "${0##*/}" "$@" >> "$RECORD/commands"
 printf '\n\0' >> "$RECORD/commands"
 """
 """Writes its name and its arguments down, each with a zero at its end, and a line's end at the end of all."""
+
+
+@lru_cache
+def boto_session() -> Any:
+    """One session for all clients of these tests: it reads the descriptions of AWS's services once."""
+    import boto3
+
+    return boto3.session.Session()
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -120,9 +128,7 @@ class Mock:
         return [one.split("\0")[:-1] for one in written.split("\n\0")[:-1]]
 
     def client(self, service: Literal["ec2", "iam"]) -> Any:
-        import boto3
-
-        return boto3.session.Session().client(
+        return boto_session().client(
             service,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             region_name="us-east-1",
@@ -443,14 +449,13 @@ def test_the_policies_allow_the_requests_that_the_store_makes_and_no_others() ->
 @pytest.fixture(scope="module")
 def obeying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, dict[str, str]]]]:
     """An S3 server that obeys the policies, and the variables of a client in each role."""
-    import boto3
     from seaweed import running
 
     from cluster.store.s3 import client
 
     with running(tmp_path_factory.mktemp("obeying"), users=True) as server:
         client(server.environment).create_bucket(Bucket="aman")
-        iam = boto3.session.Session().client(
+        iam = boto_session().client(
             "iam",
             endpoint_url=server.environment["AWS_ENDPOINT_URL"],
             region_name="us-east-1",
@@ -569,6 +574,7 @@ def test_a_clean_up_removes_what_no_result_leads_to_and_can_do_nothing_else(be: 
     assert cache.read("folds", "c" * 64) == b"kept"
 
 
+@pytest.mark.slow
 def test_every_command_of_aws_and_ray_in_the_guide_is_one() -> None:
     import botocore.session
     from ray.scripts.scripts import cli

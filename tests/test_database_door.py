@@ -100,6 +100,7 @@ def test_a_database_in_a_file_of_its_own_is_read_selected_checked_shown_and_scor
     assert dict(databases()) == before, "the file has changed what comes with the project"
 
 
+@pytest.mark.slow
 def test_a_file_put_into_the_folder_of_databases_is_found_everywhere(tiny: tuple[Path, Path]) -> None:
     file, root = tiny
     (file.parent / "helper.py").write_text("NOTHING = 1\n")

@@ -99,9 +99,8 @@ def files(here: Path) -> Path:
     return here
 
 
-@pytest.mark.parametrize(
-    "where", ["here", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.xdist_group("ray")])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["here", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))])
 def test_one_file_each_adds_a_method_and_a_database_from_end_to_end(
     request: pytest.FixtureRequest,
     call_job: Callable[..., tuple[int, str]],

@@ -183,6 +183,7 @@ def test_a_channel_without_motion_is_zero_beside_one_that_moves() -> None:
     assert not stretched(np.full((4, 4), 0.37, dtype=np.float32)).any()
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes() -> None:
     keyframes = Keyframes().make(clip([0.0, 1.0], apex=41))
     for kind in KINDS:
@@ -232,7 +233,7 @@ def test_the_place_of_the_landmark_model_enters_no_key(tmp_path: Path) -> None:
     assert len(keys) == 1
 
 
-@pytest.mark.parametrize("apex", [12, None], ids=["annotated", "found"])
+@pytest.mark.parametrize("apex", [pytest.param(12, marks=pytest.mark.slow), None], ids=["annotated", "found"])
 def test_a_clip_on_disk_becomes_one_picture_wherever_it_is(apex: int | None, tmp_path: Path) -> None:
     last, made = small(), []
     for folder in (tmp_path / "one", tmp_path / "other"):

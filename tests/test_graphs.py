@@ -350,7 +350,10 @@ def on_a_gpu(model: nn.Module) -> None:
 
 
 @pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="torch without CUDA has no such tensors")
-@pytest.mark.parametrize(("frozen", "shape"), [("layer3", (256, 14, 14)), ("none", (3, 224, 224))])
+@pytest.mark.parametrize(
+    ("frozen", "shape"),
+    [("layer3", (256, 14, 14)), pytest.param("none", (3, 224, 224), marks=pytest.mark.slow)],
+)
 def test_a_step_on_a_gpu_takes_nothing_from_the_cpu_and_waits_for_no_number(
     frozen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,7 +167,8 @@ SIZES = {"cross": (28, 3), "cross-to-smic": (6, 1), "kfold3-seed0": (28, 3), "sp
 """Clips that are predicted, and trainings."""
 
 
-@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_benchmark_of_every_kind_is_planned_trained_resumed_scored_and_shown(
     kind: str, call_job: Call, here: Path, three: Path, store: Path, table: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fuzz_pictures import video_frames
 from small import planned
 
@@ -18,6 +19,7 @@ def test_notes_that_differ_by_numbers_are_one_line_with_their_count() -> None:
     assert report.remarks == ["2 clips: 12 bits (a)", "1 clips: 2 faces (b)"]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_was_done_to_pictures(tmp_path: Path) -> None:
     import cv2
 

@@ -113,6 +113,7 @@ def test_hours_are_a_range_from_what_folds_took_on_a_gpu_where_there_is_one(
     assert found is not None and 0 < found.low <= found.high and "timings on" in found.source
 
 
+@pytest.mark.slow
 def test_a_plan_has_a_price_only_where_a_gpu_was_measured(root: Path, smic: Path, tmp_path: Path) -> None:
     _, whole = planned(root, smic, tmp_path, seeds=(0,))
     measure(whole)

@@ -109,6 +109,7 @@ def test_features_of_a_picture_are_the_trunks() -> None:
 # An apex found in the frequency domain
 
 
+@pytest.mark.slow
 def test_the_apex_is_where_the_patterns_change_and_the_window_sees_no_farther() -> None:
     still, other = (moved(texture(seed), 0 * smile()) for seed in (0, 1))
     frames = np.stack([still] * 50 + [other, still] * 8 + [still] * 70)[:, :112, :112]

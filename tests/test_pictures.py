@@ -210,6 +210,7 @@ def test_a_picture_damaged_in_its_middle_is_refused(kind: str) -> None:
         read_picture("a", bytes(content))
 
 
+@pytest.mark.slow
 def test_a_jpeg_damaged_in_its_middle_is_refused_where_its_decoder_sees_it() -> None:
     noise = np.random.default_rng(0).integers(0, 40, (240, 320, 3), dtype=np.uint8)
     whole = encoded(".jpg", cv2.resize(FRAMES[0], (320, 240)) // 2 + noise)

@@ -248,6 +248,7 @@ def test_a_classical_model_of_another_scikit_learn_is_refused(
     assert code == 4 and "scikit-learn 0.1" in said
 
 
+@pytest.mark.slow
 def test_a_clip_without_a_face_is_named(model: Path, tmp_path: Path, call_job: Call) -> None:
     """The settings of the model say that it aligns faces, as which no database without faces can be trained."""
     one, out = read_model(model), tmp_path / "aligning.safetensors"

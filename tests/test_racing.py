@@ -86,6 +86,7 @@ def test_the_winner_and_its_count_are_those_of_the_full_evaluation(table: Table)
     assert {(race.winner, subject) for subject in table.clips} <= set(started)
 
 
+@pytest.mark.slow
 @many
 @given(tables())
 def test_a_configuration_that_matters_no_more_is_never_the_best(table: Table) -> None:

@@ -92,6 +92,7 @@ def test_a_cell_of_one_seed_has_the_numbers_of_its_run(here: Path) -> None:
     assert cells(here, "table2").loc["AMAN", "f1_percent"] == "77.08"
 
 
+@pytest.mark.slow
 def test_the_interval_of_an_earlier_kind_is_computed_again_from_the_predictions(here: Path) -> None:
     folder = made_run(here / "runs" / "a", job="loso", interval_kind=None)
     report(here)
@@ -147,6 +148,7 @@ def test_an_incomplete_run_is_marked_wherever_its_number_is(here: Path) -> None:
     assert said in (here / "out" / "runs.csv").read_text() and f"quick. {said}." in page
 
 
+@pytest.mark.slow
 def test_one_protocol_on_other_clips_is_another_column(here: Path) -> None:
     made_run(here / "runs" / "a", every(2))
     made_run(here / "runs" / "b", every(5), fingerprint="77" * 32)

@@ -230,6 +230,7 @@ def test_every_score_is_a_share_and_agrees_with_the_confusion_matrix(drawn: Draw
     assert scores.chance_prior <= scores.chance_majority + 1e-12
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_a_comparison_agrees_with_the_scores_of_both_and_with_a_brute_force_test(drawn: Drawn) -> None:

@@ -260,6 +260,7 @@ def test_losses_of_a_fold_are_means_over_the_clips_of_an_epoch(recipe: Settings)
     assert train_fold(x, cached(2, 2, frozen), task_of(), recipe).losses == pytest.approx(means, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_trained_trunk_of_a_fold_is_not_that_of_the_next() -> None:
     before = digest(build(SMALL, Y, 0))
     train_fold(cached(CLIPS, 1), cached(2, 2), task_of(), SMALL)
