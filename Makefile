@@ -29,8 +29,8 @@ test: env  ## Lint, type check and run all tests: eight to twelve minutes on two
 	@echo "test: lint, types, import contracts and all tests; eight to twelve minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint all-tests
 
-check: env  ## Lint, type check and run the tests that are not marked slow: two to three minutes
-	@echo "check: lint, types, import contracts and quick tests; two to three minutes on two cores"
+check: env  ## Lint, type check and run the tests that are not marked slow: about two minutes
+	@echo "check: lint, types, import contracts and quick tests; about two minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint quick-tests
 
 # Beside the tests, lint and types cost no time of their own while a test waits.
