@@ -29,7 +29,8 @@ def _worker(arguments: list[str]) -> None:
     else:
         program = str(Path(worker).with_name("setup_worker.py"))
         sys.argv = [program, *arguments]
-    sys.path[0] = str(Path(program).parent)
+    if not sys.flags.safe_path:  # the folder of the program that runs
+        sys.path[0] = str(Path(program).parent)
     runpy.run_path(program, run_name="__main__")
 
 
