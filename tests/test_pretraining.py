@@ -129,6 +129,21 @@ def test_a_run_that_broke_off_in_an_epoch_ends_with_the_same_weights_and_one_of_
     assert by_epoch[0] == pytest.approx(by_epoch[1])
 
 
+def test_the_optimiser_is_without_what_torchs_compiler_needs(
+    tmp_path: Path, settings: Pretraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = list[Any]()
+
+    def noted(kind: Any) -> Any:
+        kinds.append(kind)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "eager", noted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(alone(tmp_path, settings), settings)
+    assert kinds == [torch.optim.SGD]
+
+
 def test_private_labels_move_the_private_score_and_not_one_weight_and_the_rate_falls_to_nothing(
     tmp_path: Path, settings: Pretraining, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
