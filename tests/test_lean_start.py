@@ -1,7 +1,6 @@
 """What starts is lean: no library that nothing needs, no trunk built twice, no process that serves nobody."""
 
 import gc
-import json
 import shutil
 import subprocess
 import sys
@@ -268,26 +267,28 @@ print(*gc.get_threshold(), "ray" in sys.modules, sys.path[0], os.environ.get("MI
 
 
 @pytest.mark.parametrize(
-    ("context", "rays_own"), [([], False), (["--serialized-runtime-env-context={}"], False), (["mine"], True)]
+    ("context", "mine"),
+    [
+        ([], "None"),
+        (["--serialized-runtime-env-context={}"], "None"),
+        (["--serialized-runtime-env-context", '{"env_vars": {"MINE": "1"}}'], "1"),
+    ],
 )
 def test_a_worker_starts_at_once_and_by_rays_own_program_where_it_is_to_have_an_environment(
-    context: list[str], rays_own: bool, tmp_path: Path
+    context: list[str], mine: str, tmp_path: Path
 ) -> None:
     import ray
 
     program = tmp_path / "default_worker.py"
     program.write_text(WORKER)
-    if rays_own:
-        shutil.copy(Path(ray.__path__[0]) / "_private" / "workers" / "setup_worker.py", tmp_path)
-        context = ["--serialized-runtime-env-context", json.dumps({"env_vars": {"MINE": "1"}})]
+    shutil.copy(Path(ray.__path__[0]) / "_private" / "workers" / "setup_worker.py", tmp_path)
     command = [sys.executable, starting.__file__, str(program), "--node-id=7", "--language=PYTHON", *context]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     usual = [sys.executable, "-c", "import gc; print(*gc.get_threshold())"]
     thresholds = subprocess.run(usual, capture_output=True, text=True, check=True).stdout.split()
-    if not rays_own:
+    if mine == "None":  # no environment, so that Ray's own program has not run
         thresholds = [str(number) for number in starting.COLLECT_AFTER]
-    given = [str(program), "--node-id=7"]
-    assert told == [*thresholds, "False", str(tmp_path), "1" if rays_own else "None", *given]
+    assert told == [*thresholds, "False", str(tmp_path), mine, str(program), "--node-id=7"]
 
 
 def test_a_worker_of_a_session_collects_less(ray_cluster: None) -> None:
