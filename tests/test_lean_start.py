@@ -1,6 +1,7 @@
 """What starts is lean: no library that nothing needs, no trunk built twice, no process that serves nobody."""
 
 import gc
+import json
 import shutil
 import subprocess
 import sys
@@ -261,34 +262,58 @@ def test_rays_api_server_starts_only_where_there_is_to_be_a_dashboard(
 
 WORKER = """
 import gc, os, sys
-print(*gc.get_threshold(), "ray" in sys.modules, sys.path[0], os.environ.get("MINE"), *sys.argv)
+mine = [os.environ[name] for name in ("RAY_MINE", "MINE") if name in os.environ]
+print(*gc.get_threshold(), "ray" in sys.modules, sys.path[0], mine, *sys.argv)
 """
 """Stands in for Ray's program of a worker."""
 
 
 @pytest.mark.parametrize(
-    ("context", "mine"),
+    ("context", "mine", "at_once"),
     [
-        ([], "None"),
-        (["--serialized-runtime-env-context={}"], "None"),
-        (["--serialized-runtime-env-context", '{"env_vars": {"MINE": "1"}}'], "1"),
+        (None, [], True),
+        ({"env_vars": {"RAY_MINE": "1"}, "py_executable": sys.executable, "command_prefix": []}, ["1"], True),
+        ({"env_vars": {"RAY_MINE": "1", "MINE": "2"}}, ["1", "2"], False),
     ],
 )
 def test_a_worker_starts_at_once_and_by_rays_own_program_where_it_is_to_have_an_environment(
-    context: list[str], mine: str, tmp_path: Path
+    context: dict[str, Any] | None, mine: list[str], at_once: bool, tmp_path: Path
 ) -> None:
     import ray
 
     program = tmp_path / "default_worker.py"
     program.write_text(WORKER)
     shutil.copy(Path(ray.__path__[0]) / "_private" / "workers" / "setup_worker.py", tmp_path)
-    command = [sys.executable, starting.__file__, str(program), "--node-id=7", "--language=PYTHON", *context]
+    wanted = [] if context is None else [f"--serialized-runtime-env-context={json.dumps(context)}"]
+    command = [sys.executable, starting.__file__, str(program), "--node-id=7", "--language=PYTHON", *wanted]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     usual = [sys.executable, "-c", "import gc; print(*gc.get_threshold())"]
     thresholds = subprocess.run(usual, capture_output=True, text=True, check=True).stdout.split()
-    if mine == "None":  # no environment, so that Ray's own program has not run
+    if at_once:  # Ray's own program has not run
         thresholds = [str(number) for number in starting.COLLECT_AFTER]
-    assert told == [*thresholds, "False", str(tmp_path), mine, str(program), "--node-id=7"]
+    assert told == [*thresholds, "False", str(tmp_path), *str(mine).split(), str(program), "--node-id=7"]
+
+
+@pytest.mark.parametrize(
+    ("context", "variables"),
+    [
+        ("", {}),
+        ("{}", {}),
+        (
+            '{"env_vars": {"RAY_ONE": "1", "RAY_TWO": ""}, "command_prefix": [], "java_jars": []}',
+            {"RAY_ONE": "1", "RAY_TWO": ""},
+        ),
+        ('{"env_vars": {"RAY_ONE": "${HOME}"}}', None),
+        ('{"env_vars": {"PYTHONPATH": "/"}}', None),
+        ('{"command_prefix": ["nice"]}', None),
+        ('{"py_executable": "nice python"}', None),
+        ('{"override_worker_entrypoint": "/worker.py"}', None),
+    ],
+)
+def test_only_variables_for_ray_are_set_without_rays_own_program(
+    context: str, variables: dict[str, str] | None
+) -> None:
+    assert starting._variables(context) == variables
 
 
 def test_a_worker_of_a_session_collects_less(ray_cluster: None) -> None:

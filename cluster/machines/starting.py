@@ -3,6 +3,8 @@ worker of a lean session, in place of its own two programs, one of which imports
 
 import argparse
 import gc
+import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -16,6 +18,17 @@ def collect_less() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
+def _variables(context: str) -> dict[str, str] | None:
+    """The variables of a runtime environment that has nothing but variables for Ray, which only Ray's libraries read;
+    None for any other."""
+    wanted = json.loads(context or "{}")
+    variables = wanted.pop("env_vars", None) or {}
+    if wanted.get("py_executable") == sys.executable:
+        del wanted["py_executable"]
+    alone = all(name.startswith("RAY_") and "$" not in value for name, value in variables.items())
+    return variables if alone and not any(wanted.values()) else None
+
+
 def _worker(arguments: list[str]) -> None:
     """Be the worker that Ray asks for: `arguments` are those for the `setup_worker.py` of Ray. Where a runtime
     environment is to be set up first, that program does it."""
@@ -24,7 +37,9 @@ def _worker(arguments: list[str]) -> None:
     parser.add_argument("--language")
     options, rest = parser.parse_known_args(arguments)
     worker = next(path for path in rest if path.endswith("default_worker.py"))
-    if worker == rest[0] and options.language == "PYTHON" and options.serialized_runtime_env_context in ("", "{}"):
+    variables = _variables(options.serialized_runtime_env_context)
+    if worker == rest[0] and options.language == "PYTHON" and variables is not None:
+        os.environ.update(variables)
         program, sys.argv = worker, rest
     else:
         program = str(Path(worker).with_name("setup_worker.py"))
