@@ -33,9 +33,10 @@ check: env  ## Lint, type check and run the tests that are not marked slow: abou
 	@echo "check: lint, types, import contracts and quick tests; about two minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint quick-tests
 
-# Beside the tests, lint and types cost no time of their own while a test waits.
+# Beside the tests, lint and types cost no time of their own while a test waits. Many tests wait for a server or for Ray, so
+# that three processes of tests keep two cores busy.
 all-tests: env
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15
 
 quick-tests: env
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"

@@ -46,8 +46,8 @@ GROUPS = {
     "whole_releases": "releases",
     "small_trees": "releases",
 }
-"""Tests of several files that share what is dear to make, by its fixture: of two processes that run tests, one makes
-it. All other tests of a file are a group, too."""
+"""Tests of several files that share what is dear to make, by its fixture: of the processes that run tests, one
+makes it. All other tests of a file are a group, too."""
 FIRST: Sequence[str] = """ray releases test_further_loso test_honest test_groups test_jobs test_paper test_predict
     test_tracker test_tracking test_further test_compare test_versions""".split()
 """Groups that take longest, over 15 seconds of computing, and are therefore begun first."""
