@@ -174,20 +174,19 @@ def small_smic_of_three(root: Path) -> Path:
     return small_smic(root, *(f"s{subject}/micro/{kind}/s{subject}_{kind[:2]}_01" for subject, kind in kinds))
 
 
-TINY = variant(
-    find("aman").recipes["quick"], align="none", magnifier="linear", grid_frames=2, grid_factors=2, k=2, n=2, epochs=3
-)
-"""AMAN in seconds: two frames, two factors, three epochs."""
+GRID: dict[str, object] = {"magnifier": "linear", "trunk_size": 64, "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2}
+TINY = variant(find("aman").recipes["quick"], align="none", epochs=3, **GRID)
+"""AMAN in seconds: two frames and two factors, which the trunk sees at 64 pixels, and three epochs."""
 LEAST = variant(TINY, grid_frames=1, grid_factors=1, k=1, n=1)
-"""AMAN on one picture of each clip: for tests in which only the way of the clips counts. The trunk takes most of the
-time of all that is tiny, and takes it for each picture."""
-TINY_OPTIONS = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 3".split()
+"""AMAN on one picture of each clip: for tests in which only the way of the clips counts."""
+TINY_OPTIONS = """--align none --magnifier linear --trunk-size 64 --grid-frames 2 --grid-factors 2 --k 2 --n 2
+    --epochs 3""".split()
 """The same on the command line."""
 
 
 SMALL_METHODS: dict[str, dict[str, object]] = {
     "accordion": {"levels": 2, "trees": 5},
-    "aman": {"magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2},
+    "aman": {**GRID, "epochs": 2},
     "apex-cnn": {"epochs": 2},
     "bi-woof": {"flow": "dis", "blocks": 2},
     "causalnet": {"flow": "dis", "dim": 8, "repeats": (1, 1, 1), "epochs": 2},

@@ -27,7 +27,7 @@ OPTIONS = {
     "loso": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k keep-weights kernels landmark-model layer4-init levels
     magnifier measure method n optimiser out plan precision protocol rate recipe root sampling seed size standardise
-    store subjects tracking-uri trunk trunk-bn weight-decay workers""",
+    store subjects tracking-uri trunk trunk-bn trunk-size weight-decay workers""",
     "synthesize": "clips-per-subject full-size landmark-model layout out seed subjects version",
     "check_database": "database images json protocol root",
     "score": "against database epochs fingerprint json printed protocol root",
@@ -35,6 +35,7 @@ OPTIONS = {
     "prepare": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k kernels landmark-model layer4-init levels magnifier measure
     method n optimiser plan precision protocol rate recipe root sampling seed size standardise store trunk trunk-bn
+    trunk-size
     weight-decay workers""",
     "pretrain": """batch class-weights epochs erasing faces first-size flip folder label-smoothing light out plan
     precision rate rotation seed shift size start tracking-uri votes weight-decay workers zoom""",
@@ -44,24 +45,24 @@ OPTIONS = {
     "tune": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here json k kernels landmark-model layer4-init levels magnifier measure
     method n optimiser out plan precision protocol rate recipe root samples sampling search seed selection size
-    space standardise stopping store tracking-uri trunk trunk-bn weight-decay workers""",
+    space standardise stopping store tracking-uri trunk trunk-bn trunk-size weight-decay workers""",
     "train": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k kernels landmark-model layer4-init levels magnifier measure
     method n optimiser out plan precision protocol rate recipe root sampling seed size standardise store trunk
-    trunk-bn weight-decay workers""",
+    trunk-bn trunk-size weight-decay workers""",
     "predict": "apex csv file gif json method offset onset",
     "cache": "delete json store",
     "report": "compare out",
     "paper": """align allow-incomplete amp-convention apex attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k kernels landmark-model layer4-init levels magnifier measure
     method methods n only optimiser out plan precision protocol rate recipe root sampling seed size standardise
-    seeds store tracking-uri trunk trunk-bn usd-per-gpu-hour weight-decay workers""",
+    seeds store tracking-uri trunk trunk-bn trunk-size usd-per-gpu-hour weight-decay workers""",
     "compare": """align allow-incomplete apex database gpus-per-worker here landmark-model measure method out plan
     protocol recipe root seed seeds store tracking-uri usd-per-gpu-hour workers""",
     "ablation": """align allow-incomplete amp-convention attention attention-bias batch bn database epochs frozen
     gpus-per-worker grid-factors grid-frames here k kernels landmark-model layer4-init levels magnifier measure
     method n optimiser out plan precision protocol rate recipe root sampling seed size standardise seeds store
-    tracking-uri trunk trunk-bn usd-per-gpu-hour weight-decay workers""",
+    tracking-uri trunk trunk-bn trunk-size usd-per-gpu-hour weight-decay workers""",
 }
 
 for job in ("loso", "prepare", "train", "tune", "paper", "ablation", "compare", "score", "protocols", "check_database"):

@@ -1,8 +1,11 @@
 """ResNet-18 cut in two: together the halves are the whole, and the frozen one knows no other image."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -24,8 +27,10 @@ from aman.backbone import (
 )
 from aman.digests import has_layer4, trunk_digest
 from aman.errors import UsageError
+from aman.faces import FACE_SIZE
 from aman.inputs.base import ClipFacts
 from aman.inputs.features import Features
+from aman.inputs.images import Images
 from aman.resnet import ResNet18
 
 DEPTHS = ("none", *STAGES)
@@ -121,6 +126,27 @@ def test_features_in_bf16_are_near_those_in_fp32_and_have_a_key_of_their_own(
     assert 0 < difference < 0.03
     facts = ClipFacts(digests=(), onset=1, apex=None, offset=2, weights={"trunk": "t"})
     assert Features(precision="bf16").key("images", facts) != Features(precision="fp32").key("images", facts)
+
+
+@pytest.mark.parametrize("frozen", STAGES)
+@pytest.mark.parametrize("size", [64, 70])
+def test_a_smaller_picture_for_the_trunk_is_the_smaller_picture_under_a_key_of_its_own(frozen: Any, size: int) -> None:
+    image_LKHWC = np.random.default_rng(1).integers(0, 255, (1, 2, FACE_SIZE, FACE_SIZE, 3), dtype=np.uint8)
+    images = Images(grid_frames=1, grid_factors=2)
+    small = Features(source=images, trunk="random", frozen=frozen, size=size)
+    made = small.make(image_LKHWC)
+    by_hand = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in image_LKHWC[0]])
+    np.testing.assert_array_equal(made, features(FrozenTrunk(load_trunk("random"), frozen), by_hand[None]))
+    np.testing.assert_array_equal(small.unpack(small.pack(made)), made)
+    facts = ClipFacts(digests=(), onset=1, apex=None, offset=2, weights={"trunk": "t"})
+    whole = replace(small, size=FACE_SIZE)
+    assert whole == Features(source=images, trunk="random", frozen=frozen)
+    assert len({one.key("images", facts) for one in (small, whole, replace(small, size=96))}) == 3
+
+
+def test_shapes_of_features_are_those_of_resnet_18_at_the_usual_size() -> None:
+    shapes = [Features(frozen=frozen).shape() for frozen in ("layer1", "layer2", "layer3", "layer4")]
+    assert shapes == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 1, 1)]
 
 
 def test_features_of_an_image_depend_on_no_other_image(network: nn.Module, images: npt.NDArray[np.uint8]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small import TINY, small_database, small_smic_of_three
+from small import TINY, TINY_OPTIONS, small_database, small_smic_of_three
 from test_arrays import arrays_in
 
 from aman.errors import UsageError
@@ -24,7 +24,8 @@ from jobs.command_line import parse
 Call = Callable[..., tuple[int, str]]
 
 QUICK = """--align none --here --ststnet.epochs 3 --ststnet.flow dis --lbp-top.costs 0.1 1 --aman.magnifier linear
-    --aman.grid-frames 2 --aman.grid-factors 2 --aman.k 2 --aman.n 2 --aman.epochs 3 --recipe quick""".split()
+    --aman.trunk-size 64 --aman.grid-frames 2 --aman.grid-factors 2 --aman.k 2 --aman.n 2 --aman.epochs 3
+    --recipe quick""".split()
 """Three methods in seconds."""
 METHODS = ["--method", "lbp-top", "ststnet", "aman"]
 
@@ -265,8 +266,7 @@ def test_help_of_a_method_among_several_lists_its_settings(
 
 def test_table_2_has_our_row_of_each_method_that_paper_is_asked_for(call_job: Call, here: Path) -> None:
     root = small_database(here / "faces")
-    tiny = "--align none --magnifier linear --grid-frames 2 --grid-factors 2 --k 2 --n 2 --epochs 2".split()
-    wanted = ["--here", "--root", root, *tiny, "--only", "table3", "--out", "out"]
+    wanted = ["--here", "--root", root, *TINY_OPTIONS, "--only", "table3", "--out", "out"]
     code, text = call_job(paper, *wanted, "--methods", "lbp-top", "aman")
     assert code == 0 and "8 folds trained" in text, text
     table = pd.read_csv(here / "out" / "report" / "table2.csv").set_index("protocol").loc["synthetic"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small import small_database
+from small import GRID, small_database
 from test_architecture import JOBS
 
 import aman
@@ -18,7 +18,7 @@ from aman.step import Step
 from jobs import console
 from jobs.started import as_started, program, started_by
 
-SETTINGS = {"align": "none", "magnifier": "linear", "grid_frames": 2, "grid_factors": 2, "k": 2, "n": 2, "epochs": 2}
+SETTINGS = {"align": "none", **GRID, "epochs": 2}
 
 
 def test_the_command_knows_every_job_and_imports_none_to_say_so() -> None:

@@ -87,7 +87,7 @@ def test_a_run_leaves_scores_predictions_figures_and_one_mlflow_run_and_a_rerun_
     assert [run.info.start_time / 1000, run.info.end_time / 1000] == times
     assert f"| accuracy | {100 * result['accuracy']:.1f} |" in run.data.tags["mlflow.note.content"]
     assert run.info.run_name == f"loso {result['name']}"
-    assert result["name"] == "k=2 n=2 layer4 align=none magnifier=linear epochs=3 quick s0"
+    assert result["name"] == "k=2 n=2 layer4 align=none magnifier=linear trunk_size=64 epochs=3 quick s0"
     assert {name: run.data.params[name] for name in ("k", "recipe", "seed")} == {
         "k": "2",
         "recipe": "quick",

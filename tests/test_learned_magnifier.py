@@ -426,7 +426,7 @@ def test_a_face_of_384_pixels_is_magnified_as_it_is_and_then_reduced(monkeypatch
         at = list(stage.grid.frames)
         wanted = fit(np.clip(np.rint(source[at]), 0, 255).astype(np.uint8))
         np.testing.assert_array_equal(made, np.repeat(wanted[:, None], 3, axis=1))
-    assert Settings().preparation.size == FACE_SIZE == Aligned().size
+    assert Settings().preparation.size == Settings().preparation.trunk_size == FACE_SIZE == Aligned().size
 
 
 def test_keys_of_the_learned_magnifier_hold_the_weights_and_not_their_path(

@@ -25,7 +25,8 @@ from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
 from jobs import ablation, paper
 
-SETTINGS = "--align none --magnifier linear --grid-frames 1 --grid-factors 11 --k 9 --n 1 --epochs 1".split()
+SETTINGS = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 11 --k 9 --n 1
+    --epochs 1""".split()
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 

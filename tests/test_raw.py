@@ -514,7 +514,7 @@ def test_the_job_prepares_the_same_from_a_folder_and_from_a_bucket(
 ) -> None:
     from jobs import prepare as job
 
-    tiny = "--align none --magnifier linear --grid-frames 1 --grid-factors 1 --k 1 --n 1".split()
+    tiny = "--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 1 --k 1 --n 1".split()
     found = []
     for root, store in ((folder, here / "one"), (uri, here / "two")):
         code, text = call_job(job, "--root", root, *tiny, "--store", store)

@@ -82,6 +82,8 @@ def test_the_defaults_are_the_values_of_the_paper() -> None:
         ("--rate", "rate", -1e-3),
         ("--rate", "rate", float("nan")),
         ("--weight-decay", "weight_decay", -1e-9),
+        ("--trunk-size", "trunk_size", 63),
+        ("--trunk-size", "trunk_size", 225),
     ],
 )
 def test_a_setting_outside_its_range_is_refused_by_its_option(option: str, setting: str, value: float) -> None:
@@ -93,7 +95,8 @@ def test_a_setting_outside_its_range_is_refused_by_its_option(option: str, setti
 
 
 @pytest.mark.parametrize(
-    "changes", [{"k": 1, "n": 1}, {"n": 20, "k": 100}, {"batch": 1, "epochs": 1}, {"weight_decay": 0}]
+    "changes",
+    [{"k": 1, "n": 1}, {"n": 20, "k": 100}, {"batch": 1, "epochs": 1}, {"weight_decay": 0}, {"trunk_size": 64}],
 )
 def test_the_ends_of_the_ranges_are_taken(changes: dict[str, object]) -> None:
     check(variant(Settings(), **changes))
@@ -106,6 +109,13 @@ def test_batch_statistics_of_copies_that_are_not_seen_are_refused(changes: dict[
     with pytest.raises(UsageError, match="--trunk-bn batch"):
         check(variant(settings, **({"grid_factors": 11} | changes)))
     check(variant(settings, **changes, frozen="none"))
+
+
+def test_a_size_for_the_trunk_is_refused_where_nothing_is_frozen() -> None:
+    settings = variant(Settings(), frozen="none")
+    check(settings)
+    with pytest.raises(UsageError, match="--trunk-size 96 with --frozen none"):
+        check(variant(settings, trunk_size=96))
 
 
 def test_a_variant_changes_settings_wherever_they_live_and_nothing_else() -> None:

@@ -13,7 +13,8 @@ from cluster.store.folder import FolderStore
 from jobs import ablation, loso, paper, tune
 
 SPACE = 'from tune_spaces import Space\nSPACE = Space(reproduces="nothing", choices={"k": (1, 2)})\n'
-FULL = "--align none --magnifier linear --grid-frames 1 --grid-factors 11 --k 9 --n 1 --epochs 1".split()
+FULL = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 11 --k 9 --n 1
+    --epochs 1""".split()
 
 
 @pytest.mark.parametrize(

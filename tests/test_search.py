@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small import small_database, thread_trainer
+from small import LEAST, small_database, thread_trainer
 
 from aman.errors import UsageError
 from aman.methods import variant
-from aman.models.settings import RECIPES
 from aman.runs import find_runs
 from cluster.experiment.grid import Experiment, Grid, look_up, plan_experiment
 from cluster.experiment.plan import Request, Study
@@ -23,9 +22,10 @@ from cluster.folds.race_queue import NOBODY, Entry, SearchQueue
 from jobs import tune
 from tune_spaces import Space
 
-TINY = variant(RECIPES["quick"], align="none", magnifier="linear", grid_frames=1, grid_factors=2, k=2, n=1, epochs=2)
+TINY = variant(LEAST, grid_factors=2, k=2, epochs=2)
 SPACE = Space(reproduces="nothing", choices={"k": (1, 2), "rate": (1e-2, 1e-3)})
-SETTINGS = "--align none --magnifier linear --grid-frames 1 --grid-factors 2 --k 2 --n 1 --epochs 2 --workers 2".split()
+SETTINGS = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 2 --k 2 --n 1 --epochs 2
+    --workers 2""".split()
 SUBJECTS, INNER = 3, 2
 """Left-out subjects, and inner folds of each."""
 CONFIGURATIONS, PROPOSALS = 4, 3

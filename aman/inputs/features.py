@@ -11,15 +11,16 @@ from safetensors.numpy import save
 
 from aman.content import content_key
 from aman.digests import trunk_digest
+from aman.faces import FACE_SIZE
 from aman.inputs.base import ClipFacts, Input, View, arrays_of
-from aman.inputs.images import Images
+from aman.inputs.images import Images, reduced
 from aman.versions import version_of
 
 FEATURE_DTYPE = "float16"
 """Type of the cached features. It is in their key: fp32 features would be another experiment."""
 
-SHAPES = {"layer1": (64, 56, 56), "layer2": (128, 28, 28), "layer3": (256, 14, 14), "layer4": (512, 1, 1)}
-"""(C, H, W) after each stage of ResNet-18, for an image of 224x224."""
+CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+"""C after each stage of ResNet-18."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Features(Input):
     frozen: Literal["layer1", "layer2", "layer3", "layer4"] = "layer3"
     precision: Literal["fp32", "bf16"] = "fp32"
     bn: Literal["running", "batch"] = "running"
+    size: int = FACE_SIZE
 
     def code(self) -> tuple[str | type, ...]:
         return ("features",)
@@ -50,17 +52,25 @@ class Features(Input):
             "dtype": FEATURE_DTYPE,
             "version": version_of("features"),
         }
-        younger = {"precision": self.precision, "bn": self.bn}
-        usual = {"precision": "fp32", "bn": "running"}
+        younger = {"precision": self.precision, "bn": self.bn, "size": self.size}
+        usual = {"precision": "fp32", "bn": "running", "size": FACE_SIZE}
         return content_key(made_of | {name: value for name, value in younger.items() if value != usual[name]})
 
     def make(self, source: Any) -> npt.NDArray[np.float16]:
         from aman.backbone import features
 
-        return features(_frozen_trunk(self.trunk, self.frozen, self.bn), source, self.precision)
+        seen = source if self.size == FACE_SIZE else reduced(source, self.size)
+        return features(_frozen_trunk(self.trunk, self.frozen, self.bn), seen, self.precision)
 
     def shape(self) -> tuple[int, ...]:
-        return SHAPES[self.frozen]
+        """(C, H, W): each stage halves the sides, and so do the first convolution and the pooling after it, but for
+        layer1. After layer4 a mean is taken."""
+        if self.frozen == "layer4":
+            return CHANNELS[self.frozen], 1, 1
+        side = self.size
+        for _ in range(2 + list(CHANNELS).index(self.frozen)):
+            side = (side + 1) // 2
+        return CHANNELS[self.frozen], side, side
 
     def pack(self, value: Any) -> bytes:
         return pack_features(value)

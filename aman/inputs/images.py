@@ -101,10 +101,10 @@ class Images(Input):
         return small, self.grid_frames * self.grid_factors / small.grid_factors
 
 
-def reduced(image_LKHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The images at 224x224."""
+def reduced(image_LKHWC: npt.NDArray[np.uint8], size: int = FACE_SIZE) -> npt.NDArray[np.uint8]:
+    """The images at `size` x `size` pixels."""
     frames, factors = image_LKHWC.shape[:2]
-    return np.stack([fit(image_LKHWC[j]) for j in range(frames)]).reshape(frames, factors, FACE_SIZE, FACE_SIZE, 3)
+    return np.stack([fit(image_LKHWC[j], size) for j in range(frames)]).reshape(frames, factors, size, size, 3)
 
 
 def pack_images(image_LKHWC: npt.NDArray[np.uint8]) -> bytes:

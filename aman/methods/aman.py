@@ -51,7 +51,8 @@ class Aman(Neural, settings=Settings):
         if of.frozen == "none":
             return (images,)
         precision = settings.training.precision
-        return (Features(source=images, trunk=of.trunk, frozen=of.frozen, bn=of.trunk_bn, precision=precision),)
+        how: dict[str, Any] = {"bn": of.trunk_bn, "size": of.trunk_size, "precision": precision}
+        return (Features(source=images, trunk=of.trunk, frozen=of.frozen, **how),)
 
     def view(self, settings: Settings) -> View:
         return sample(settings.preparation, settings.model)

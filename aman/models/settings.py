@@ -16,6 +16,9 @@ TRUNK_NAMES = ("fer2013", "fer2013-96", "imagenet", "random")
 """What `--trunk` takes beside a file of weights."""
 
 
+WHOLE = 224
+"""Side in pixels of an aligned face: `aman.faces.FACE_SIZE`, which is not read here, for it imports OpenCV."""
+
 ALL_LEVELS = "all"
 """What `--levels` says where the model sees gains 1 to k."""
 
@@ -42,9 +45,12 @@ class Preparation:
     trunk_bn: Literal["running", "batch"] = "running"
     """Batch norm of the frozen stages: on its running statistics, or on those of a frame's prepared gains at once (the
     authors' code). For `batch` prepare the gains that are seen, no more: `--k 9 --grid-factors 9`."""
+    trunk_size: int = WHOLE
+    """Side in pixels of the magnified pictures as the frozen stages see them, 64 to 224. The time that they take falls
+    with its square."""
     grid_frames: int = INTERPOLATED_FRAMES
     """Interpolated frames that are prepared. 20 serves every n; fewer serve a quick run only."""
-    size: int = 224
+    size: int = WHOLE
     """Side in pixels at which faces are aligned and magnified, before they are reduced to 224 (the authors': 384)."""
     grid_factors: int = 11
     """Factors that are prepared: gains 1 to this. 11 serves every k of the paper."""
@@ -180,7 +186,14 @@ def check(settings: Settings) -> None:
     preparation, model, training = settings.preparation, settings.model, settings.training
     within("--grid-frames", preparation.grid_frames, 1, INTERPOLATED_FRAMES)
     within("--grid-factors", preparation.grid_factors, 1, 100)
-    within("--size", preparation.size, 224, 1024)
+    within("--size", preparation.size, WHOLE, 1024)
+    within("--trunk-size", preparation.trunk_size, 64, WHOLE)
+    if preparation.frozen == "none" and preparation.trunk_size != WHOLE:
+        raise UsageError(
+            got=f"--trunk-size {preparation.trunk_size} with --frozen none",
+            expected=f"{WHOLE}: where no stage is frozen, folds train on the magnified pictures themselves",
+            fix=f"--trunk-size {WHOLE}, or --frozen layer1",
+        )
     within("--n", model.n, 1, INTERPOLATED_FRAMES)
     within("--k", model.k, 1, 100)
     if model.levels != ALL_LEVELS and model.levels not in map(str, range(1, 101)):
