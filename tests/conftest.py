@@ -27,6 +27,7 @@ os.environ.update(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_TRAIN_METRICS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # else the workers of the longest group wait for all other tests
         "OMP_NUM_THREADS": "1",
     }
 )

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 LOCK = threading.Lock()
 MOST_BYTES = 2**20
@@ -16,6 +17,13 @@ DECODERS = re.compile(
 """How lines of libjpeg, FFmpeg, libtiff and OpenCV begin. Other lines are other threads' and get printed."""
 
 
+def _unnamed_file() -> IO[bytes]:
+    """A file that nobody else sees, in memory where the system has such files: one is made for every picture."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("said"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
 @contextmanager
 def listening() -> Iterator[list[str]]:
     """What decoders print to the standard error stream while the body runs: the list is filled at its end.
@@ -23,7 +31,7 @@ def listening() -> Iterator[list[str]]:
     One caller at a time listens, for the stream is the process's. Addresses in memory are taken out of the lines.
     """
     lines: list[str] = []
-    with LOCK, tempfile.TemporaryFile() as kept:
+    with LOCK, _unnamed_file() as kept:
         before = None
         with suppress(OSError):  # a service may have no such stream
             before = os.dup(2)
