@@ -36,6 +36,7 @@ from aman.content import content_key
 from aman.databases.index import Clip
 from aman.errors import UsageError
 from aman.faces import FACE_SIZE
+from aman.inputs.images import reduced
 from aman.methods import variant
 from aman.methods.aman import METHOD
 from aman.models.aman import Output
@@ -57,7 +58,7 @@ from cluster.tracking.log import log_runs
 from cluster.tracking.record import RunRecord
 from jobs.command_line import DONE, run_job, say
 
-BATCH, N, K, CLASSES = 4, 2, 3, 5
+BATCH, N, K, CLASSES, SMALLER = 4, 2, 3, 5, 96
 STEPS_PER_ROUND, LOSSES_SHOWN = 6, 4
 FOLDS_PER_ROUND, CLIPS_PER_FOLD = 8, 10
 
@@ -109,7 +110,7 @@ def compare_steps(options: Options) -> dict[str, Any]:
     optimisers = {name: METHOD.optimiser(stepped, recipe, steps)[0] for name, (_, stepped, _) in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     losses: dict[str, list[float]] = {name: [] for name in names}
-    prepared: list[float] = []
+    prepared: dict[int, list[float]] = {FACE_SIZE: [], SMALLER: []}
     for step in range(steps):
         chosen = (torch.arange(BATCH) + step * BATCH) % clips
         for name in names[step % len(names) :] + names[: step % len(names)]:
@@ -118,9 +119,10 @@ def compare_steps(options: Options) -> dict[str, Any]:
             begun = time.perf_counter()
             losses[name].append(float(train_step(METHOD, whole, optimisers[name], [x[chosen]], labels[chosen])))
             seconds[name].append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        features(frozen_trunk, image_MNKHWC[step % clips])
-        prepared.append(time.perf_counter() - begun)
+        for size, taken in prepared.items():
+            begun = time.perf_counter()
+            features(frozen_trunk, reduced(image_MNKHWC[step % clips], size))
+            taken.append(time.perf_counter() - begun)
 
     say(f"\nTraining step, frozen up to {options.frozen}: {BATCH} clips of n={N}, k={K}, {FACE_SIZE}x{FACE_SIZE}")
     middle = {name: median(values[1:]) for name, values in seconds.items()}
@@ -131,8 +133,8 @@ def compare_steps(options: Options) -> dict[str, Any]:
     apart = [max(abs(a - b) for a, b in zip(first[name], first[names[1]], strict=True)) for name in names]
     say(f"  largest difference from {names[1]}: naive {apart[0]:.1e} (fp32), cached {apart[2]:.1e} (fp16 features)")
     say(f"  bf16 is {middle[names[2]] / middle[names[3]]:.2f} times as fast as {names[2]} in fp32")
-    once, grid = median(prepared), INTERPOLATED_FRAMES * Preparation().grid_factors
-    say(f"  the trunk once a clip: {once:.3f} s for its {N * K} images")
+    (once, smaller), grid = map(median, prepared.values()), INTERPOLATED_FRAMES * Preparation().grid_factors
+    say(f"  the trunk once a clip: {once:.3f} s for its {N * K} images, {smaller:.3f} s at {SMALLER}x{SMALLER}")
     faster = {name: middle[name] / middle[names[2]] for name in names[:2]}
     for name, times in faster.items():
         epochs = once * BATCH / (middle[name] - middle[names[2]])

@@ -2,11 +2,11 @@
 
 `python bench/synthetic.py` prints a row for AMAN, for the mean of all levels, for each fixed level, for the level that
 inner folds choose, and for the level that suits a clip by its true strength (`oracle`), with AMAN less each of them.
-`--rows weights` prints AMAN with each trunk and each magnifier, `--rows numbers` AMAN in fp32 and in bf16, and
-`--method NAME` a row for another method. `--root` is another database of jobs/synthesize.py. Several databases, each
-made with a `--seed` of its own, are put together as one that has all their subjects. Clips and folds are computed one
-after another in this process, which gives the bits that `jobs/loso.py` gives, and published: `jobs/loso.py` with the
-same settings finds them done.
+`--rows weights` prints AMAN with each trunk and each magnifier, `--rows numbers` AMAN in fp32 and in bf16, `--rows
+sizes` AMAN with three sizes of the pictures that the trunk sees, and `--method NAME` a row for another method.
+`--root` is another database of jobs/synthesize.py. Several databases, each made with a `--seed` of its own, are put
+together as one that has all their subjects. Clips and folds are computed one after another in this process, which
+gives the bits that `jobs/loso.py` gives, and published: `jobs/loso.py` with the same settings finds them done.
 
 Time on two cores: about a quarter of an hour a seed of the database; `--rows weights` half an hour, most of it the
 learned magnifier. A rerun takes seconds.
@@ -49,6 +49,8 @@ WEIGHTS = (
 """AMAN's settings in each of the rows `weights`; everything else as in the recipe `quick`."""
 NUMBERS = ({"precision": "fp32"}, {"precision": "bf16"})
 """AMAN's settings in each of the rows `numbers`."""
+SIZES = ({"trunk_size": 224}, {"trunk_size": 96}, {"trunk_size": 64})
+"""AMAN's settings in each of the rows `sizes`."""
 ORACLE_PIXELS = 8
 """Movement in pixels of the aligned face that the oracle's level brings each clip nearest to."""
 WIDTH = 36
@@ -61,8 +63,9 @@ class Options:
 
     method: str = methods.USUAL
     """A method of aman/methods/ by its name, or a .py file."""
-    rows: Literal["levels", "weights", "numbers"] = "levels"
-    """What of AMAN is compared: levels, trunks and magnifiers, or fp32 and bf16. Another method has one row."""
+    rows: Literal["levels", "weights", "numbers", "sizes"] = "levels"
+    """What of AMAN is compared: levels, trunks and magnifiers, fp32 and bf16, or sizes of what the trunk sees. Another
+    method has one row."""
     seeds: int = 5
     """Seeds of the training, from 0."""
     inner: bool = True
@@ -87,7 +90,7 @@ def main(options: Options) -> int:
         fixed = {f"level {one}": {"levels": str(one)} for one in range(1, usual.model.k + 1)}
         rows: dict[str, Mapping[str, Any]] = {"AMAN": {}, "mean of levels": {"attention": "fa"}, **fixed}
     else:
-        changes: Sequence[Mapping[str, Any]] = WEIGHTS if options.rows == "weights" else NUMBERS
+        changes: Sequence[Mapping[str, Any]] = {"weights": WEIGHTS, "numbers": NUMBERS, "sizes": SIZES}[options.rows]
         rows = {
             " ".join([method.name, *map(str, one.values())]): one for one in (changes if method == METHOD else ({},))
         }
