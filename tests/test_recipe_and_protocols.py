@@ -14,6 +14,7 @@ from aman.databases.casme2 import read_casme2
 from aman.databases.synthetic import read_synthetic
 from aman.errors import DataError, UsageError, UserError
 from aman.methods import variant
+from aman.methods.aman import METHOD
 from aman.models.settings import RECIPES, Model, Preparation, Settings, Training, check, sample
 from aman.protocols import Selection, protocol_for, protocols, restrict, select
 from jobs import loso, paper
@@ -109,6 +110,11 @@ def test_batch_statistics_of_copies_that_are_not_seen_are_refused(changes: dict[
     with pytest.raises(UsageError, match="--trunk-bn batch"):
         check(variant(settings, **({"grid_factors": 11} | changes)))
     check(variant(settings, **changes, frozen="none"))
+
+
+def test_the_trunk_sees_pictures_of_the_size_that_is_asked_for() -> None:
+    shapes = [METHOD.inputs(variant(Settings(), trunk_size=size))[0].shape() for size in (64, 96, 224)]
+    assert shapes == [(256, 4, 4), (256, 6, 6), (256, 14, 14)]
 
 
 def test_a_size_for_the_trunk_is_refused_where_nothing_is_frozen() -> None:
