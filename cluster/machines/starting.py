@@ -31,7 +31,7 @@ def _variables(context: str) -> dict[str, str] | None:
 
 def _worker(arguments: list[str]) -> None:
     """Be the worker that Ray asks for: `arguments` are those for the `setup_worker.py` of Ray. Where a runtime
-    environment is to be set up first, that program does it."""
+    environment has more than variables for Ray, that program sets it up."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--serialized-runtime-env-context", default="{}")
     parser.add_argument("--language")
