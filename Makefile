@@ -25,8 +25,8 @@ demo: env  ## Run the main job on the synthetic database: three to six minutes o
 	@echo "demo: synthesizes 120 clips, prepares them, trains 12 folds; three to six minutes on two cores"
 	$(BIN)/python jobs/loso.py
 
-test: env  ## Lint, type check and run all tests: eight to ten minutes on two cores
-	@echo "test: lint, types, import contracts and all tests; eight to ten minutes on two cores"
+test: env  ## Lint, type check and run all tests: eight to eleven minutes on two cores
+	@echo "test: lint, types, import contracts and all tests; eight to eleven minutes on two cores"
 	$(MAKE) --no-print-directory -j 2 lint all-tests
 
 check: env  ## Lint, type check and run the tests that are not marked slow: about two minutes
