@@ -59,8 +59,8 @@ class Features(Input):
     def make(self, source: Any) -> npt.NDArray[np.float16]:
         from aman.backbone import features
 
-        seen = source if self.size == FACE_SIZE else reduced(source, self.size)
-        return features(_frozen_trunk(self.trunk, self.frozen, self.bn), seen, self.precision)
+        trunk = _frozen_trunk(self.trunk, self.frozen, self.bn)
+        return features(trunk, reduced(source, self.size), self.precision)
 
     def shape(self) -> tuple[int, ...]:
         """(C, H, W): each stage halves the sides, and so do the first convolution and the pooling after it, but for

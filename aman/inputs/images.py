@@ -71,8 +71,7 @@ class Images(Input):
         return content_key(made_of)
 
     def make(self, source: Any) -> npt.NDArray[np.uint8]:
-        image_LKHWC = magnify(self.magnifier, source[0], source[list(self.grid.frames)], self.grid.factors)
-        return image_LKHWC if image_LKHWC.shape[2:4] == (FACE_SIZE, FACE_SIZE) else reduced(image_LKHWC)
+        return reduced(magnify(self.magnifier, source[0], source[list(self.grid.frames)], self.grid.factors))
 
     def shape(self) -> tuple[int, ...]:
         return 3, FACE_SIZE, FACE_SIZE
@@ -102,7 +101,9 @@ class Images(Input):
 
 
 def reduced(image_LKHWC: npt.NDArray[np.uint8], size: int = FACE_SIZE) -> npt.NDArray[np.uint8]:
-    """The images at `size` x `size` pixels."""
+    """The images at `size` x `size` pixels: themselves where they are of that size."""
+    if image_LKHWC.shape[2:4] == (size, size):
+        return image_LKHWC
     frames, factors = image_LKHWC.shape[:2]
     return np.stack([fit(image_LKHWC[j], size) for j in range(frames)]).reshape(frames, factors, size, size, 3)
 

@@ -50,9 +50,15 @@ class Aman(Neural, settings=Settings):
         )
         if of.frozen == "none":
             return (images,)
-        precision = settings.training.precision
-        how: dict[str, Any] = {"bn": of.trunk_bn, "size": of.trunk_size, "precision": precision}
-        return (Features(source=images, trunk=of.trunk, frozen=of.frozen, **how),)
+        features = Features(
+            source=images,
+            trunk=of.trunk,
+            frozen=of.frozen,
+            precision=settings.training.precision,
+            bn=of.trunk_bn,
+            size=of.trunk_size,
+        )
+        return (features,)
 
     def view(self, settings: Settings) -> View:
         return sample(settings.preparation, settings.model)
