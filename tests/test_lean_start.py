@@ -289,9 +289,16 @@ def test_a_worker_starts_at_once_and_by_rays_own_program_where_it_is_to_have_an_
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     usual = [sys.executable, "-c", "import gc; print(*gc.get_threshold())"]
     thresholds = subprocess.run(usual, capture_output=True, text=True, check=True).stdout.split()
-    if at_once:  # Ray's own program has not run
-        thresholds = [str(number) for number in starting.COLLECT_AFTER]
-    assert told == [*thresholds, "False", str(tmp_path), *str(mine).split(), str(program), "--node-id=7"]
+    ours = [str(number) for number in starting.COLLECT_AFTER]
+    assert ours != thresholds, "the line below could not tell which program has run"
+    assert told == [
+        *(ours if at_once else thresholds),
+        "False",
+        str(tmp_path),
+        *str(mine).split(),
+        str(program),
+        "--node-id=7",
+    ]
 
 
 @pytest.mark.parametrize(
