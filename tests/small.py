@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -179,9 +179,21 @@ TINY = variant(find("aman").recipes["quick"], align="none", epochs=3, **GRID)
 """AMAN in seconds: two frames and two factors, which the trunk sees at 64 pixels, and three epochs."""
 LEAST = variant(TINY, grid_frames=1, grid_factors=1, k=1, n=1)
 """AMAN on one picture of each clip: for tests in which only the way of the clips counts."""
-TINY_OPTIONS = """--align none --magnifier linear --trunk-size 64 --grid-frames 2 --grid-factors 2 --k 2 --n 2
-    --epochs 3""".split()
-"""The same on the command line."""
+
+
+def as_options(settings: Mapping[str, object]) -> list[str]:
+    """Settings as they stand on the command line."""
+    options: list[str] = []
+    for setting, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,)
+        options += [f"--{setting.replace('_', '-')}", *map(str, values)]
+    return options
+
+
+TINY_OPTIONS = as_options({"align": "none", **GRID, "epochs": 3})
+"""`TINY` on the command line."""
+PAPER_OPTIONS = as_options({"align": "none", **GRID, "grid_frames": 1, "grid_factors": 11, "k": 9, "n": 1, "epochs": 1})
+"""The gains of the paper's tables, on one frame of each clip."""
 
 
 SMALL_METHODS: dict[str, dict[str, object]] = {
@@ -217,11 +229,8 @@ def small_recipe(name: str) -> Recipe:
 
 def small_options(name: str) -> list[str]:
     """The small settings on the command line."""
-    options = ["--recipe", "quick"] if "quick" in find(name).recipes else []
-    for setting, value in {"align": "none", **SMALL_METHODS[name]}.items():
-        values = value if isinstance(value, tuple) else (value,)
-        options += [f"--{setting.replace('_', '-')}", *map(str, values)]
-    return options
+    recipe = ["--recipe", "quick"] if "quick" in find(name).recipes else []
+    return [*recipe, *as_options({"align": "none", **SMALL_METHODS[name]})]
 
 
 def planned(root: Path, store: Path | str, recipe: Recipe = TINY, **more: Any) -> Experiment:

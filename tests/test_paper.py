@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small import small_database, small_smic_of_three
+from small import PAPER_OPTIONS, small_database, small_smic_of_three
 from test_search import TINY
 
 import tune_spaces
@@ -25,8 +25,6 @@ from cluster.features.prepare import prepare_clip
 from cluster.store.results import Cache
 from jobs import ablation, paper
 
-SETTINGS = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 11 --k 9 --n 1
-    --epochs 1""".split()
 SPACES = [tune_spaces.find(name) for name in ("level_ceiling", "ablation")]
 
 
@@ -139,7 +137,7 @@ def test_tables_that_share_configurations_share_clips_and_folds_and_a_rerun_does
     call: Callable[..., tuple[int, str]], here: Path
 ) -> None:
     root = small_database(here / "release", subjects=3, clips_per_subject=2)
-    wanted = ["--root", root, *SETTINGS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
+    wanted = ["--root", root, *PAPER_OPTIONS, "--store", here / "store", "--tracking-uri", f"sqlite:///{here}/mine.db"]
     code, text = call(paper, *wanted, "--here", "--only", "table1", "inner")
     assert code == 0, text
     assert f"prepared 6 clips: {6 * 11} images magnified, {6 * 11} through the trunk" in text

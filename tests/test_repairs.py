@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from small import TINY_OPTIONS, small_database
+from small import PAPER_OPTIONS, TINY_OPTIONS, small_database
 
 from aman.errors import DataError
 from cluster.experiment.run import REPAIRS
@@ -13,8 +13,6 @@ from cluster.store.folder import FolderStore
 from jobs import ablation, loso, paper, tune
 
 SPACE = 'from tune_spaces import Space\nSPACE = Space(reproduces="nothing", choices={"k": (1, 2)})\n'
-FULL = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 11 --k 9 --n 1
-    --epochs 1""".split()
 
 
 @pytest.mark.parametrize(
@@ -23,8 +21,8 @@ FULL = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid
         (loso, TINY_OPTIONS),
         (tune, [*TINY_OPTIONS, "--space", "space.py"]),
         (tune, [*TINY_OPTIONS, "--space", "space.py", "--selection", "literature", "--stopping", "race"]),
-        (paper, [*FULL, "--only", "table1", "inner"]),
-        (ablation, FULL),
+        (paper, [*PAPER_OPTIONS, "--only", "table1", "inner"]),
+        (ablation, PAPER_OPTIONS),
     ],
 )
 def test_a_job_whose_clips_stay_damaged_after_all_repairs_says_so_and_never_exits_0(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small import LEAST, small_database, thread_trainer
+from small import GRID, LEAST, as_options, small_database, thread_trainer
 
 from aman.errors import UsageError
 from aman.methods import variant
@@ -24,8 +24,7 @@ from tune_spaces import Space
 
 TINY = variant(LEAST, grid_factors=2, k=2, epochs=2)
 SPACE = Space(reproduces="nothing", choices={"k": (1, 2), "rate": (1e-2, 1e-3)})
-SETTINGS = """--align none --magnifier linear --trunk-size 64 --grid-frames 1 --grid-factors 2 --k 2 --n 1 --epochs 2
-    --workers 2""".split()
+SETTINGS = as_options({"align": "none", **GRID, "grid_frames": 1, "n": 1, "epochs": 2, "workers": 2})
 SUBJECTS, INNER = 3, 2
 """Left-out subjects, and inner folds of each."""
 CONFIGURATIONS, PROPOSALS = 4, 3
